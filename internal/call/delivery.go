@@ -1,0 +1,85 @@
+package call
+
+import "time"
+
+// DeliveryOutcome is what became of a delivery, or of one item of a batch.
+type DeliveryOutcome string
+
+// The outcomes of deliveries.
+const (
+	// Recorded: it told something new.
+	Recorded DeliveryOutcome = "recorded"
+	// Duplicate: everything in it was known already.
+	Duplicate DeliveryOutcome = "duplicate"
+	// Ignored: understood, and not about a call (SMS, routing questions).
+	Ignored DeliveryOutcome = "ignored"
+	// Unreadable: kept, and to be decoded again when the decoder has learned
+	// to.
+	Unreadable DeliveryOutcome = "unreadable"
+)
+
+// DeliveryOutcomes lists all outcomes of deliveries.
+func DeliveryOutcomes() []DeliveryOutcome {
+	return []DeliveryOutcome{Recorded, Duplicate, Ignored, Unreadable}
+}
+
+// Delivery is one webhook request exactly as it arrived, and what became of
+// it.
+type Delivery struct {
+	// ID is given by the store, in the order of storing.
+	ID          int64
+	Account     string
+	ReceivedAt  time.Time
+	Method      string
+	ContentType string
+	// Query is the raw query, without the question mark.
+	Query string
+	Body  []byte
+	// RemoteAddress is the sender's IP address.
+	RemoteAddress string
+	// Source says how it came: SourceWebhook, SourceImport, ….
+	Source DeliverySource
+	// Items are what the decoder made of it; the store sets their outcomes.
+	Items []Item
+	// Outcome sums up Items: unreadable if any is, else recorded if any is,
+	// else duplicate if any is, else ignored.
+	Outcome DeliveryOutcome
+	// Error says what could not be read, for people.
+	Error string
+	// CallIDs are the calls that its items belong to; set when read back.
+	CallIDs []string
+}
+
+// DeliverySource says how a delivery came to us.
+type DeliverySource string
+
+// The sources of deliveries.
+const (
+	SourceWebhook DeliverySource = "webhook"
+	SourceImport  DeliverySource = "import"
+)
+
+// Item is one report or event of a delivery. At most one of Leg and Live is
+// set.
+type Item struct {
+	Leg     *Leg
+	Live    *LiveCall
+	Outcome DeliveryOutcome
+	// Error says what could not be read, for people; empty if all could.
+	Error string
+}
+
+// Summarize sets Outcome and Error from Items. Of a batch the first error is
+// shown.
+func (d *Delivery) Summarize() {
+	d.Outcome, d.Error = Ignored, ""
+	weight := map[DeliveryOutcome]int{Ignored: 0, Duplicate: 1, Recorded: 2, Unreadable: 3}
+	for _, it := range d.Items {
+		if weight[it.Outcome] > weight[d.Outcome] {
+			d.Outcome = it.Outcome
+		}
+		if d.Error == "" {
+			d.Error = it.Error
+		}
+	}
+}

@@ -1,0 +1,322 @@
+package call
+
+import (
+	"bytes"
+	"cmp"
+	"encoding/json"
+	"reflect"
+	"slices"
+	"strings"
+	"time"
+)
+
+// KeyKind says what kind of identifier a provider's id is. The first three
+// join legs to calls, the others only link for searching.
+type KeyKind string
+
+// The identifiers that join, best first, and those that only link.
+const (
+	// KeyCall identifies the whole call: CallerDesk's CallSid, TeleCMI's
+	// call_id.
+	KeyCall KeyKind = "call"
+	// KeyConversation is TeleCMI's conversation_uuid, and a guest leg's own
+	// cmiuuid, which is the conversation_uuid of its agent legs.
+	KeyConversation KeyKind = "conversation"
+	// KeyLeg is the leg's own key, for a leg that names nothing better.
+	KeyLeg KeyKind = "leg"
+	// KeyRequest is the id of a click-to-call request.
+	KeyRequest KeyKind = "request"
+	// KeyCampaign is CallerDesk's campid.
+	KeyCampaign KeyKind = "campaign"
+	// KeyOther is any further identifier that people may search for.
+	KeyOther KeyKind = "other"
+)
+
+// Key is one identifier that a provider gives. Keys are unique within an
+// account and kind.
+type Key struct {
+	Kind  KeyKind `json:"kind"`
+	Value string  `json:"value"`
+}
+
+// Side says which end of a call a leg is, as the provider names it: "a", "b"
+// or empty.
+type Side string
+
+// The sides of a call. TeleCMI: inbound, a is the guest (or nothing is sent)
+// and b an agent who is rung; outbound, a is the agent and b the customer.
+const (
+	SideA Side = "a"
+	SideB Side = "b"
+)
+
+// Attributes are the fields of a report as the provider sent them, known or
+// not, each as compact JSON.
+type Attributes map[string]json.RawMessage
+
+// Leg is what reports have said of one leg so far. It holds facts, not
+// conclusions: what follows from them for the call is Merge's to say, so that
+// the order in which reports arrive cannot matter.
+type Leg struct {
+	Account  string   `json:"account"`
+	Provider Provider `json:"provider"`
+	// Key is unique within the account.
+	Key       string    `json:"key"`
+	Side      Side      `json:"side,omitempty"`
+	Direction Direction `json:"direction,omitempty"`
+	// Keys are the identifiers sent beside Key, without duplicates, sorted.
+	Keys []Key `json:"keys,omitempty"`
+	// Status is the provider's word; Outcome what that word alone means for
+	// this leg, empty when there is none or it is not known.
+	Status         string  `json:"status,omitempty"`
+	Outcome        Outcome `json:"outcome,omitempty"`
+	CustomerNumber string  `json:"customer_number,omitempty"`
+	BusinessNumber string  `json:"business_number,omitempty"`
+	Agent          Agent   `json:"agent,omitzero"`
+	Group          string  `json:"group,omitempty"`
+	Campaign       string  `json:"campaign,omitempty"`
+	// StartedAt is the start that the report gives: CallerDesk's StartTime,
+	// TeleCMI's `time` of a leg that was not answered.
+	StartedAt time.Time `json:"started_at,omitzero"`
+	// RangAt is when the agent's phone began to ring: CallerDesk's
+	// LegB_Start_time.
+	RangAt time.Time `json:"rang_at,omitzero"`
+	// AnsweredAt is CallerDesk's LegB_Picked_time, TeleCMI's `time` of an
+	// answered leg.
+	AnsweredAt time.Time `json:"answered_at,omitzero"`
+	EndedAt    time.Time `json:"ended_at,omitzero"`
+	// RecordedFrom is the moment in the name of TeleCMI's recording.
+	RecordedFrom time.Time `json:"recorded_from,omitzero"`
+	// LiveFrom is the moment of a live `waiting` or `started` event.
+	LiveFrom     time.Time `json:"live_from,omitzero"`
+	WaitSeconds  *int      `json:"wait_seconds,omitempty"`
+	TalkSeconds  *int      `json:"talk_seconds,omitempty"`
+	TotalSeconds *int      `json:"total_seconds,omitempty"`
+	HangupCause  string    `json:"hangup_cause,omitempty"`
+	HangupBy     string    `json:"hangup_by,omitempty"`
+	Cost         string    `json:"cost,omitempty"`
+	// LeftVoicemail: the report says that the caller left a voicemail.
+	LeftVoicemail bool `json:"left_voicemail,omitempty"`
+	// Recordings are the audio files that the reports name.
+	Recordings []Wanted   `json:"recordings,omitempty"`
+	Attributes Attributes `json:"attributes,omitempty"`
+}
+
+// Wanted names an audio file that a leg's reports say exists.
+type Wanted struct {
+	Kind RecordingKind `json:"kind"`
+	// Source identifies the file within account and kind: the file name, or
+	// the URL without credentials and passing query.
+	Source string `json:"source"`
+	// Location is where to fetch it, when Source alone does not say: the URL
+	// as reported. Empty when Source suffices.
+	Location string `json:"location,omitempty"`
+}
+
+// IsGuest reports whether the leg is the customer's side of an inbound
+// TeleCMI call. Agents who are rung have side b.
+func (l *Leg) IsGuest() bool { return l.Direction == Inbound && l.Side != SideB }
+
+// CallKey is the best identifier of the call that the leg belongs to: legs of
+// an account are of one call exactly if their CallKeys are equal.
+func (l *Leg) CallKey() Key {
+	if k, ok := l.key(KeyCall); ok && (l.Provider == CallerDesk || l.Direction != Inbound) {
+		return k
+	}
+	if k, ok := l.key(KeyConversation); ok {
+		return k
+	}
+	if l.Provider == TeleCMI && l.IsGuest() {
+		return Key{KeyConversation, l.Key}
+	}
+	return Key{KeyLeg, l.Key}
+}
+
+// LinkKeys are the identifiers by which people search but which join nothing.
+func (l *Leg) LinkKeys() []Key {
+	var links []Key
+	best := l.CallKey()
+	for _, k := range l.Keys {
+		if k != best {
+			links = append(links, k)
+		}
+	}
+	return links
+}
+
+// HasKey reports whether the leg's reports gave an identifier of this kind.
+func (l *Leg) HasKey(kind KeyKind) bool {
+	_, ok := l.key(kind)
+	return ok
+}
+
+func (l *Leg) key(kind KeyKind) (Key, bool) {
+	// Keys are sorted: of several values the first counts, whatever order
+	// they came in.
+	for _, k := range l.Keys {
+		if k.Kind == kind {
+			return k, true
+		}
+	}
+	return Key{}, false
+}
+
+// AddKey adds an identifier; an empty value is none.
+func (l *Leg) AddKey(kind KeyKind, value string) {
+	if value == "" {
+		return
+	}
+	k := Key{kind, value}
+	if i, found := slices.BinarySearchFunc(l.Keys, k, compareKeys); !found {
+		l.Keys = slices.Insert(l.Keys, i, k)
+	}
+}
+
+// Fill joins another report of the same leg into l: it fills in and never
+// takes back. Fill is commutative, associative and idempotent, so a leg does
+// not depend on the order, the number or the completeness of its reports:
+// where two reports disagree, the rule below decides, not the arrival.
+//
+//   - status: the better outcome wins (answered before all others);
+//   - texts: the longer wins, then the greater;
+//   - starts: the earliest; ends and durations: the greatest;
+//   - identifiers and recordings: the union.
+//
+// It reports whether l has changed.
+func (l *Leg) Fill(o Leg) (changed bool) {
+	before := *l
+	if c := cmp.Compare(rank(o.Outcome), rank(l.Outcome)); c > 0 ||
+		c == 0 && richer(l.Status, o.Status) == o.Status {
+		l.Outcome, l.Status = o.Outcome, o.Status
+	}
+	l.Side = max(l.Side, o.Side)
+	l.Direction = Direction(richer(string(l.Direction), string(o.Direction)))
+	l.CustomerNumber = richer(l.CustomerNumber, o.CustomerNumber)
+	l.BusinessNumber = richer(l.BusinessNumber, o.BusinessNumber)
+	l.Agent.ID = richer(l.Agent.ID, o.Agent.ID)
+	l.Agent.Name = richer(l.Agent.Name, o.Agent.Name)
+	l.Agent.Number = richer(l.Agent.Number, o.Agent.Number)
+	l.Group = richer(l.Group, o.Group)
+	l.Campaign = richer(l.Campaign, o.Campaign)
+	l.StartedAt = earliest(l.StartedAt, o.StartedAt)
+	l.RangAt = earliest(l.RangAt, o.RangAt)
+	l.AnsweredAt = earliest(l.AnsweredAt, o.AnsweredAt)
+	l.EndedAt = latest(l.EndedAt, o.EndedAt)
+	l.RecordedFrom = earliest(l.RecordedFrom, o.RecordedFrom)
+	l.LiveFrom = earliest(l.LiveFrom, o.LiveFrom)
+	l.WaitSeconds = greatest(l.WaitSeconds, o.WaitSeconds)
+	l.TalkSeconds = greatest(l.TalkSeconds, o.TalkSeconds)
+	l.TotalSeconds = greatest(l.TotalSeconds, o.TotalSeconds)
+	l.HangupCause = richer(l.HangupCause, o.HangupCause)
+	l.HangupBy = richer(l.HangupBy, o.HangupBy)
+	l.Cost = richer(l.Cost, o.Cost)
+	l.LeftVoicemail = l.LeftVoicemail || o.LeftVoicemail
+	l.Keys = union(l.Keys, o.Keys, compareKeys)
+	l.Recordings = joinWanted(l.Recordings, o.Recordings)
+	l.Attributes = joinAttributes(l.Attributes, o.Attributes)
+	return !reflect.DeepEqual(before, *l)
+}
+
+// rank orders outcomes by how much they say; Fill keeps the greatest.
+func rank(o Outcome) int {
+	order := [...]Outcome{"", Unknown, Failed, Missed, Abandoned, Cancelled,
+		Rejected, Busy, Voicemail, Answered}
+	return slices.Index(order[:], o)
+}
+
+func richer(a, b string) string {
+	if len(a) != len(b) {
+		if len(a) > len(b) {
+			return a
+		}
+		return b
+	}
+	return max(a, b)
+}
+
+func earliest(a, b time.Time) time.Time {
+	if a.IsZero() || !b.IsZero() && b.Before(a) {
+		return b
+	}
+	return a
+}
+
+func latest(a, b time.Time) time.Time {
+	if b.After(a) {
+		return b
+	}
+	return a
+}
+
+func greatest(a, b *int) *int {
+	if a == nil || b != nil && *b > *a {
+		return b
+	}
+	return a
+}
+
+func compareKeys(a, b Key) int {
+	return cmp.Or(strings.Compare(string(a.Kind), string(b.Kind)), strings.Compare(a.Value, b.Value))
+}
+
+// union keeps a when it already holds all of b, so that an unchanged leg
+// costs nothing.
+func union[T any](a, b []T, compare func(T, T) int) []T {
+	for _, x := range b {
+		if i, found := slices.BinarySearchFunc(a, x, compare); !found {
+			a = slices.Insert(slices.Clone(a), i, x)
+		}
+	}
+	return a
+}
+
+func joinWanted(a, b []Wanted) []Wanted {
+	compare := func(x, y Wanted) int {
+		return cmp.Or(strings.Compare(string(x.Kind), string(y.Kind)), strings.Compare(x.Source, y.Source))
+	}
+	for _, w := range b {
+		i, found := slices.BinarySearchFunc(a, w, compare)
+		switch {
+		case !found:
+			a = slices.Insert(slices.Clone(a), i, w)
+		case richer(a[i].Location, w.Location) != a[i].Location:
+			a = slices.Clone(a)
+			a[i].Location = w.Location
+		}
+	}
+	return a
+}
+
+func joinAttributes(a, b Attributes) Attributes {
+	var joined Attributes
+	for name, value := range b {
+		old, ok := a[name]
+		if ok && (bytes.Equal(old, value) || !richerValue(value, old)) {
+			continue
+		}
+		if joined == nil {
+			joined = make(Attributes, len(a)+len(b))
+			for n, v := range a {
+				joined[n] = v
+			}
+		}
+		joined[name] = value
+	}
+	if joined == nil {
+		return a
+	}
+	return joined
+}
+
+// richerValue reports whether JSON value v says more than old: anything says
+// more than null and the empty string.
+func richerValue(v, old json.RawMessage) bool {
+	empty := func(r json.RawMessage) bool {
+		s := string(r)
+		return s == "null" || s == `""` || s == ""
+	}
+	if empty(v) != empty(old) {
+		return empty(old)
+	}
+	return richer(string(v), string(old)) == string(v)
+}
