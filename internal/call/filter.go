@@ -6,6 +6,8 @@ import "time"
 type Filter struct {
 	// From and To bound StartedAt: From <= StartedAt < To.
 	From, To time.Time
+	// NoStart selects only calls whose start is unknown.
+	NoStart bool
 	// Text matches the beginnings of names, of groups and of all identifiers.
 	Text string
 	// Number matches the customer's, the agent's or the business number by

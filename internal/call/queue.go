@@ -1,0 +1,40 @@
+package call
+
+import "time"
+
+// ClaimOptions says which recordings a worker wants to claim.
+type ClaimOptions struct {
+	// Limit is how many at most, at least 1.
+	Limit int
+	// Lease is how long the claim holds unless it is renewed.
+	Lease time.Duration
+	// SkipHosts are hosts that are busy enough.
+	SkipHosts []string
+}
+
+// Archiving is what is known of a recording once it lies in the vault.
+type Archiving struct {
+	ObjectKey string
+	// Size is in bytes.
+	Size int64
+	// SHA256 is of the audio, in lower-case hex.
+	SHA256    string
+	MediaType string
+	// AudioSeconds is the playing time, nil when it is not known.
+	AudioSeconds *int
+}
+
+// QueueStats counts the recordings by what they wait for.
+type QueueStats struct {
+	// Pending are all that are wanted; Due those that could be tried now;
+	// Leased those that a worker holds.
+	Pending, Due, Leased      int64
+	Archived, Absent, Refused int64
+	// NextTryAt is when the next pending recording is due; zero if none is.
+	NextTryAt time.Time
+}
+
+// CredentialsRejected is the Reason of recordings that were refused because
+// the provider rejected the account's credentials: the one reason that new
+// credentials undo.
+const CredentialsRejected = "the provider rejected the account's credentials"

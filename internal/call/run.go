@@ -1,0 +1,89 @@
+package call
+
+import "time"
+
+// RunState is how far a run has come.
+type RunState string
+
+// The states of a run.
+const (
+	RunBuilding RunState = "building"
+	RunBuilt    RunState = "built"
+	RunFailed   RunState = "failed"
+)
+
+// Run is one report for one period: unique by (Report, PeriodFrom).
+type Run struct {
+	ID     string
+	Report string
+	// PeriodFrom and PeriodTo bound the period: from <= t < to.
+	PeriodFrom, PeriodTo time.Time
+	// Zone is the IANA name of the report's time zone.
+	Zone  string
+	State RunState
+	// Revision counts from 1.
+	Revision int
+	// AsOf is the moment whose knowledge the report shows.
+	AsOf time.Time
+	// InputHash is the SHA-256 of the frozen input, in lower-case hex.
+	InputHash string
+	Files     []RunFile
+	// Error says why the last try to build failed, for people.
+	Error     string
+	CreatedAt time.Time
+	BuiltAt   time.Time
+}
+
+// RunFile is one file of a run.
+type RunFile struct {
+	Name      string `json:"name"`
+	ObjectKey string `json:"object_key"`
+	// Size is in bytes.
+	Size int64 `json:"size"`
+	// SHA256 is in lower-case hex.
+	SHA256    string `json:"sha256"`
+	MediaType string `json:"media_type"`
+}
+
+// RunFilter selects runs, newest period first.
+type RunFilter struct {
+	Report string
+	State  RunState
+	Limit  int
+	Cursor string
+}
+
+// MailState is what became of one mail to one recipient.
+type MailState string
+
+// The states of a mail.
+const (
+	// MailSending: the intent is committed, the result is not known yet.
+	MailSending MailState = "sending"
+	MailSent    MailState = "sent"
+	// MailRetry: passing failure, to be tried again at NextTryAt.
+	MailRetry MailState = "retry"
+	// MailUncertain: the connection was lost after the final dot, or the
+	// process died in between: it may have arrived.
+	MailUncertain MailState = "uncertain"
+	// MailRefused: the server refused the recipient for good.
+	MailRefused MailState = "refused"
+	// MailFailed: given up after a day of tries.
+	MailFailed MailState = "failed"
+)
+
+// Mail is one run's mail to one recipient.
+type Mail struct {
+	ID        string
+	RunID     string
+	Recipient string
+	// MessageID stays the same over all tries.
+	MessageID string
+	State     MailState
+	// Detail is the server's or the network's last word, for people.
+	Detail    string
+	Attempts  int
+	CreatedAt time.Time
+	NextTryAt time.Time
+	SentAt    time.Time
+}
