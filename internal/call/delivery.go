@@ -27,7 +27,10 @@ func DeliveryOutcomes() []DeliveryOutcome {
 // it.
 type Delivery struct {
 	// ID is given by the store, in the order of storing.
-	ID          int64
+	ID int64
+	// UID is made on receipt. A delivery whose UID the store has already is
+	// stored once: so a spool may be drained twice.
+	UID         string
 	Account     string
 	ReceivedAt  time.Time
 	Method      string
