@@ -162,10 +162,10 @@ func (s *MinIOServer) Start(ctx context.Context) error {
 	s.run = run
 	client, err := minioClient(s.Address())
 	if err == nil {
-		err = run.waitUntil(func() error {
+		err = run.waitUntil(ctx, func(ctx context.Context) error {
 			_, err := client.ListBuckets(ctx)
 			return err
-		}, startLimit)
+		})
 	}
 	if err != nil {
 		return errors.Join(fmt.Errorf("start MinIO: %w", err), s.Stop())

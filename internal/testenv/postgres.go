@@ -177,7 +177,9 @@ func (s *PostgresServer) Start(ctx context.Context) error {
 		return err
 	}
 	s.run = run
-	err = run.waitUntil(func() error { return inDatabase(ctx, s.DSN(), "SELECT 1") }, startLimit)
+	err = run.waitUntil(ctx, func(ctx context.Context) error {
+		return inDatabase(ctx, s.DSN(), "SELECT 1")
+	})
 	if err != nil {
 		return errors.Join(fmt.Errorf("start PostgreSQL: %w", err), s.Stop())
 	}
@@ -246,8 +248,6 @@ func postgresPrograms() (string, error) {
 
 // inDatabase connects, runs one statement and disconnects.
 func inDatabase(ctx context.Context, dsn, statement string) error {
-	ctx, cancel := context.WithTimeout(ctx, startLimit)
-	defer cancel()
 	conn, err := pgx.Connect(ctx, dsn)
 	if err != nil {
 		return err

@@ -2,6 +2,7 @@ package testenv
 
 import (
 	"bytes"
+	"context"
 	_ "embed" // for supervise.sh
 	"errors"
 	"fmt"
@@ -96,21 +97,22 @@ func (run *process) stop() error {
 }
 
 // waitUntil calls ready every 25 ms until it returns nil. When the server ends
-// or limit passes before that, the error carries the end of its log.
-func (run *process) waitUntil(ready func() error, limit time.Duration) error {
-	deadline := time.After(limit)
+// or startLimit passes before that, the error carries the end of its log.
+func (run *process) waitUntil(ctx context.Context, ready func(context.Context) error) error {
+	ctx, cancel := context.WithTimeout(ctx, startLimit)
+	defer cancel()
 	tick := time.NewTicker(25 * time.Millisecond)
 	defer tick.Stop()
 	for {
-		err := ready()
+		err := ready(ctx)
 		if err == nil {
 			return nil
 		}
 		select {
 		case <-run.ended:
 			return fmt.Errorf("it ended: %s", run.logTail())
-		case <-deadline:
-			return fmt.Errorf("no answer within %s: %w: %s", limit, err, run.logTail())
+		case <-ctx.Done():
+			return fmt.Errorf("%w: last answer: %w: %s", ctx.Err(), err, run.logTail())
 		case <-tick.C:
 		}
 	}
