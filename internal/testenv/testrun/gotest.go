@@ -1,0 +1,148 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// goTest runs go test with the race detector and prints what go test would
+// print without -json. It returns an error when a test failed or was skipped:
+// a test that does not run proves nothing, and here nothing may be missing.
+func goTest(ctx context.Context, args []string, env ...string) error {
+	if len(args) == 0 {
+		args = []string{"./..."}
+	}
+	args = append([]string{"test", "-race", "-json"}, args...)
+	//nolint:gosec // The arguments are the developer's own.
+	cmd := exec.CommandContext(ctx, "go", args...)
+	cmd.Env = append(append(os.Environ(), "CGO_ENABLED=1"), env...) // the race detector's
+	cmd.Stderr = os.Stderr
+	// The test processes are in go test's group: all of them get the signal.
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGINT) }
+	cmd.WaitDelay = 10 * time.Second
+	events, err := cmd.StdoutPipe()
+	if err != nil {
+		return fmt.Errorf("run go test: %w", err)
+	}
+	if err := cmd.Start(); err != nil {
+		return fmt.Errorf("run go test: %w", err)
+	}
+	stop := announce("testing")
+	report, readErr := follow(events, os.Stdout)
+	err = cmd.Wait()
+	stop()
+	if ctx.Err() != nil {
+		return errors.New("interrupted")
+	}
+	if readErr != nil {
+		return fmt.Errorf("read go test: %w", readErr)
+	}
+	return report.judge(os.Stdout, err)
+}
+
+// event is a line of go test -json (go doc test2json).
+type event struct {
+	Action  string
+	Package string
+	Test    string
+	Output  string
+}
+
+// testName names a test across packages; test is empty for the package.
+type testName struct{ pkg, test string }
+
+// report is what came of a run.
+type report struct {
+	passed   int
+	packages int
+	failed   []testName
+	skipped  []testName
+}
+
+// follow reads events until their end and prints what matters: all that is
+// said about packages and builds, and what failed or skipped tests wrote.
+func follow(events io.Reader, out io.Writer) (report, error) {
+	var result report
+	written := map[testName][]string{} // by tests that have not ended
+	lines := bufio.NewScanner(events)
+	lines.Buffer(nil, 16<<20)
+	show := func(name testName) {
+		for _, line := range written[name] {
+			if !strings.HasPrefix(line, "=== ") {
+				fmt.Fprint(out, line)
+			}
+		}
+		delete(written, name)
+	}
+	for lines.Scan() {
+		var e event
+		if json.Unmarshal(lines.Bytes(), &e) != nil {
+			fmt.Fprintln(out, lines.Text()) // go itself has something to say
+			continue
+		}
+		name := testName{e.Package, e.Test}
+		switch {
+		case e.Action == "build-output", e.Action == "output" && e.Test == "":
+			if e.Output != "PASS\n" {
+				fmt.Fprint(out, e.Output)
+			}
+		case e.Action == "output":
+			written[name] = append(written[name], e.Output)
+		case e.Action == "pass" && e.Test == "":
+			result.packages++
+		case e.Action == "pass":
+			result.passed++
+			delete(written, name)
+		case e.Action == "skip" && e.Test != "": // without a test: a package that has none
+			result.skipped = append(result.skipped, name)
+			show(name)
+		case e.Action == "fail" && e.Test == "":
+			result.packages++
+			// Tests that never ended: a panic or the time limit took the process.
+			for unended := range written {
+				if unended.pkg == e.Package {
+					result.failed = append(result.failed, unended)
+					show(unended)
+				}
+			}
+		case e.Action == "fail":
+			result.failed = append(result.failed, name)
+			show(name)
+		}
+	}
+	return result, lines.Err()
+}
+
+// judge names what failed or was skipped, prints the counts, and returns an
+// error unless every test ran and passed. runErr is go test's own outcome.
+func (r report) judge(out io.Writer, runErr error) error {
+	for _, name := range r.failed {
+		fmt.Fprintln(out, "failed ", name.pkg, name.test)
+	}
+	for _, name := range r.skipped {
+		fmt.Fprintln(out, "skipped", name.pkg, name.test)
+	}
+	fmt.Fprintf(out, "%d tests passed, %d failed, %d skipped in %d packages\n",
+		r.passed, len(r.failed), len(r.skipped), r.packages)
+	switch {
+	case runErr != nil:
+		return fmt.Errorf("go test: %w", runErr)
+	case len(r.failed) > 0:
+		return errors.New("tests failed")
+	case len(r.skipped) > 0:
+		return errors.New("tests were skipped, which counts as failed")
+	case r.passed == 0:
+		return errors.New("no test ran")
+	}
+	return nil
+}
