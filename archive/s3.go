@@ -1,0 +1,331 @@
+package archive
+
+import (
+	"context"
+	"crypto/sha256"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/base64"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"iter"
+	"mime"
+	"net/http"
+	"net/url"
+	"os"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/minio/minio-go/v7"
+	"github.com/minio/minio-go/v7/pkg/credentials"
+)
+
+// S3Options say where a bucket is and how to get in.
+type S3Options struct {
+	Endpoint  string // http:// or https:// and host:port, nothing after it
+	Bucket    string
+	Region    string // empty: us-east-1, which MinIO takes
+	AccessKey string
+	SecretKey string
+	// PathStyle puts the bucket into the path instead of the host name.
+	PathStyle bool
+	// CAFile is a file of PEM certificates to trust beside the system's.
+	CAFile string
+	// CreateBucket makes the bucket when it is missing at the first use.
+	CreateBucket bool
+}
+
+// S3 is a vault in a bucket of an S3-compatible store.
+type S3 struct {
+	core         minio.Core
+	bucket       string
+	region       string
+	createBucket bool
+
+	mu       sync.Mutex
+	prepared bool // the bucket was seen; guarded by mu
+}
+
+// Time limits of one call to the store, its retries included. A body being
+// read has none of its own; its context ends it.
+const (
+	s3AnswerLimit = 30 * time.Second
+	s3PutLimit    = time.Minute // and a second more per s3PutRate bytes
+	s3PutRate     = 256 << 10
+	// s3Tries bridges a hiccup. Longer outages are the queue's business.
+	s3Tries = 3
+)
+
+// checkObject is there only so that Check can try to put it again.
+const checkObject = ".callvault-check"
+
+// NewS3 returns the vault in a bucket. It asks nothing of the store yet, so
+// that Callvault starts also while the store is down.
+func NewS3(opts S3Options) (*S3, error) {
+	endpoint, err := url.Parse(opts.Endpoint)
+	if err != nil || endpoint.Host == "" || endpoint.User != nil ||
+		(endpoint.Scheme != "http" && endpoint.Scheme != "https") ||
+		strings.Trim(endpoint.Path, "/") != "" || endpoint.RawQuery != "" {
+		// Not repeated: somebody may have put the secret into it.
+		return nil, errors.New("S3 endpoint: want http(s)://host:port and nothing else")
+	}
+	secure := endpoint.Scheme == "https"
+	transport, err := minio.DefaultTransport(secure)
+	if err != nil {
+		return nil, fmt.Errorf("S3 transport: %w", err)
+	}
+	if opts.CAFile != "" {
+		roots, err := rootsWith(opts.CAFile)
+		if err != nil {
+			return nil, err
+		}
+		transport.TLSClientConfig = &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12}
+	}
+	lookup := minio.BucketLookupDNS
+	if opts.PathStyle {
+		lookup = minio.BucketLookupPath
+	}
+	region := opts.Region
+	if region == "" {
+		region = "us-east-1"
+	}
+	client, err := minio.New(endpoint.Host, &minio.Options{
+		Creds:  credentials.NewStaticV4(opts.AccessKey, opts.SecretKey, ""),
+		Secure: secure, Transport: transport, Region: region,
+		BucketLookup: lookup, MaxRetries: s3Tries,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("S3 client: %w", err)
+	}
+	return &S3{
+		core: minio.Core{Client: client}, bucket: opts.Bucket, region: region,
+		createBucket: opts.CreateBucket,
+	}, nil
+}
+
+func rootsWith(caFile string) (*x509.CertPool, error) {
+	pem, err := os.ReadFile(caFile)
+	if err != nil {
+		return nil, fmt.Errorf("S3 CA file: %w", err)
+	}
+	roots, err := x509.SystemCertPool()
+	if err != nil {
+		return nil, fmt.Errorf("system's certificates: %w", err)
+	}
+	if !roots.AppendCertsFromPEM(pem) {
+		return nil, fmt.Errorf("S3 CA file %s: no PEM certificate in it", caFile)
+	}
+	return roots, nil
+}
+
+// prepare makes the bucket if that is asked for. Only until it was seen once:
+// a bucket that vanishes later is a disaster to be told of, not to be papered
+// over with a new one.
+func (s *S3) prepare(ctx context.Context) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.prepared || !s.createBucket {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, s3AnswerLimit)
+	defer cancel()
+	exists, err := s.core.BucketExists(ctx, s.bucket)
+	if err == nil && !exists {
+		err = s.core.MakeBucket(ctx, s.bucket, minio.MakeBucketOptions{Region: s.region})
+		if minio.ToErrorResponse(err).Code == minio.BucketAlreadyOwnedByYou {
+			err = nil // another node was first
+		}
+	}
+	if err != nil {
+		return fmt.Errorf("create bucket %s: %w", s.bucket, err)
+	}
+	s.prepared = true
+	return nil
+}
+
+// Put implements Vault: one request, nothing buffered. The SHA-256 is sent
+// twice and computed not once: as the hash of the signed payload, which every
+// S3 store must check, and as the checksum that the store keeps.
+func (s *S3) Put(ctx context.Context, key string, body io.ReaderAt, opts PutOptions) error {
+	if err := checkPut(key, opts); err != nil {
+		return err
+	}
+	return s.put(ctx, key, body, opts)
+}
+
+func (s *S3) put(ctx context.Context, key string, body io.ReaderAt, opts PutOptions) error {
+	if err := s.prepare(ctx); err != nil {
+		return err
+	}
+	seconds := time.Duration(opts.Size/s3PutRate) * time.Second
+	ctx, cancel := context.WithTimeout(ctx, s3PutLimit+seconds)
+	defer cancel()
+	sum := hex.EncodeToString(opts.SHA256[:])
+	headers := map[string]string{
+		minio.ChecksumSHA256.Key(): base64.StdEncoding.EncodeToString(opts.SHA256[:]),
+		metadataSHA256:             sum,
+	}
+	for name, value := range opts.Metadata {
+		headers[name] = encodeMetadata(value)
+	}
+	put := minio.PutObjectOptions{
+		ContentType: opts.MediaType, UserMetadata: headers,
+		// Else minio-go signs the body in chunks of its own over http, and
+		// hashes it once more to do so.
+		DisableContentSha256: true,
+	}
+	put.SetMatchETagExcept("*")
+	_, err := s.core.PutObject(ctx, s.bucket, key,
+		io.NewSectionReader(body, 0, opts.Size), opts.Size, "", sum, put)
+	return s.describe("put", key, err)
+}
+
+// Open implements Vault.
+func (s *S3) Open(ctx context.Context, key string, offset, length int64) (io.ReadCloser, ObjectInfo, error) {
+	if err := checkKey(key); err != nil {
+		return nil, ObjectInfo{}, err
+	}
+	if offset < 0 || length == 0 {
+		return nil, ObjectInfo{}, fmt.Errorf("open %s: %w", key, ErrRange)
+	}
+	var get minio.GetObjectOptions
+	switch {
+	case length > 0:
+		get.Set("Range", fmt.Sprintf("bytes=%d-%d", offset, offset+length-1))
+	case offset > 0:
+		get.Set("Range", fmt.Sprintf("bytes=%d-", offset))
+	}
+	r, info, header, err := s.core.GetObject(ctx, s.bucket, key, get)
+	if err != nil {
+		return nil, ObjectInfo{}, s.describe("open", key, err)
+	}
+	object := objectFrom(info)
+	if _, total, ok := strings.Cut(header.Get("Content-Range"), "/"); ok {
+		if object.Size, err = strconv.ParseInt(total, 10, 64); err != nil {
+			return nil, ObjectInfo{}, errors.Join(
+				fmt.Errorf("open %s: size in Content-Range: %w", key, err), r.Close())
+		}
+	}
+	return r, object, nil
+}
+
+// Stat implements Vault.
+func (s *S3) Stat(ctx context.Context, key string) (ObjectInfo, error) {
+	if err := checkKey(key); err != nil {
+		return ObjectInfo{}, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, s3AnswerLimit)
+	defer cancel()
+	info, err := s.core.StatObject(ctx, s.bucket, key, minio.StatObjectOptions{})
+	if err != nil {
+		return ObjectInfo{}, s.describe("stat", key, err)
+	}
+	return objectFrom(info), nil
+}
+
+// Delete implements Vault.
+func (s *S3) Delete(ctx context.Context, key string) error {
+	if err := checkKey(key); err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, s3AnswerLimit)
+	defer cancel()
+	err := s.core.RemoveObject(ctx, s.bucket, key, minio.RemoveObjectOptions{})
+	return s.describe("delete", key, err)
+}
+
+// List implements Vault.
+func (s *S3) List(ctx context.Context, prefix string) iter.Seq2[ObjectInfo, error] {
+	return func(yield func(ObjectInfo, error) bool) {
+		if err := checkPrefix(prefix); err != nil {
+			yield(ObjectInfo{}, err)
+			return
+		}
+		options := minio.ListObjectsOptions{Prefix: prefix, Recursive: true}
+		for info := range s.core.ListObjectsIter(ctx, s.bucket, options) {
+			if info.Err != nil {
+				yield(ObjectInfo{}, s.describe("list", prefix, info.Err))
+				return
+			}
+			if hidden(info.Key) {
+				continue
+			}
+			if !yield(ObjectInfo{Key: info.Key, Size: info.Size, Modified: info.LastModified}, nil) {
+				return
+			}
+		}
+		// minio-go ends a cancelled list as if it were complete.
+		if err := ctx.Err(); err != nil {
+			yield(ObjectInfo{}, s.describe("list", prefix, err))
+		}
+	}
+}
+
+// Check implements Vault. It puts one small object under a fixed key. That
+// works once; from then on the store refuses because the object exists, but
+// not before it has looked at the credentials and the right to write.
+func (s *S3) Check(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, s3AnswerLimit)
+	defer cancel()
+	const text = "Callvault tries whether it may write by putting this object again.\n"
+	err := s.put(ctx, checkObject, strings.NewReader(text), PutOptions{
+		Size: int64(len(text)), SHA256: sha256.Sum256([]byte(text)), MediaType: "text/plain",
+	})
+	if err != nil && !errors.Is(err, ErrExists) {
+		return fmt.Errorf("check vault: %w", err)
+	}
+	return nil
+}
+
+// describe names the act and gives the store's answers their sentinels.
+func (s *S3) describe(act, key string, err error) error {
+	if err == nil {
+		return nil
+	}
+	switch answer := minio.ToErrorResponse(err); {
+	case answer.Code == minio.NoSuchKey:
+		err = ErrNotFound
+	case answer.Code == minio.PreconditionFailed:
+		err = ErrExists
+	case answer.Code == minio.InvalidRange:
+		err = ErrRange
+	case answer.StatusCode == http.StatusBadRequest && wrongChecksum(answer.Code):
+		err = fmt.Errorf("%w: %w", ErrChecksum, err)
+	}
+	return fmt.Errorf("%s %s: %w", act, key, err)
+}
+
+func wrongChecksum(code string) bool {
+	switch code {
+	case "BadDigest", "XAmzContentSHA256Mismatch", "XAmzContentChecksumMismatch":
+		return true
+	}
+	return false
+}
+
+func objectFrom(info minio.ObjectInfo) ObjectInfo {
+	object := ObjectInfo{
+		Key: info.Key, Size: info.Size, Modified: info.LastModified,
+		MediaType: info.ContentType,
+	}
+	for name, value := range info.UserMetadata {
+		name = strings.ToLower(name)
+		if name == metadataSHA256 {
+			object.SHA256 = decodeSHA256(value)
+			continue
+		}
+		if object.Metadata == nil {
+			object.Metadata = map[string]string{}
+		}
+		object.Metadata[name] = value // minio-go undoes encodeMetadata
+	}
+	return object
+}
+
+// encodeMetadata brings a value into the ASCII of an HTTP header. What
+// providers send as an identifier may hold anything.
+func encodeMetadata(value string) string { return mime.QEncoding.Encode("utf-8", value) }
