@@ -126,7 +126,7 @@ func StartMinIO(ctx context.Context) (*MinIOServer, error) {
 		dir: dir, program: path,
 		accessKey: uniqueName("access"), secretKey: uniqueName("secret"),
 	}
-	server.port, err = freePort()
+	server.port, err = freePort(ctx)
 	if err == nil {
 		err = server.Start(ctx)
 	}

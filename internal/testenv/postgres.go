@@ -140,7 +140,7 @@ func (s *PostgresServer) initialize(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("make PostgreSQL cluster: %w: %s", err, output)
 	}
-	s.port, err = freePort()
+	s.port, err = freePort(ctx)
 	if err != nil {
 		return fmt.Errorf("start PostgreSQL: %w", err)
 	}

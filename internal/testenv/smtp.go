@@ -100,7 +100,8 @@ func SMTP(t testing.TB, options SMTPOptions) *SMTPServer {
 	}
 	pool := x509.NewCertPool()
 	pool.AppendCertsFromPEM(authority)
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	var config net.ListenConfig
+	listener, err := config.Listen(t.Context(), "tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatalf("start SMTP: %v", err)
 	}
@@ -120,12 +121,12 @@ func SMTP(t testing.TB, options SMTPOptions) *SMTPServer {
 	server.WriteTimeout = time.Minute
 	// Clients that go away in the middle are what the tests are about.
 	server.ErrorLog = log.New(io.Discard, "", 0)
-	config := &tls.Config{Certificates: []tls.Certificate{certificate}, MinVersion: tls.VersionTLS12}
+	encryption := &tls.Config{Certificates: []tls.Certificate{certificate}, MinVersion: tls.VersionTLS12}
 	switch options.TLS {
 	case SMTPStartTLS:
-		server.TLSConfig = config
+		server.TLSConfig = encryption
 	case SMTPImplicitTLS:
-		listener = tls.NewListener(listener, config)
+		listener = tls.NewListener(listener, encryption)
 	case SMTPNoTLS:
 		server.AllowInsecureAuth = true
 	}

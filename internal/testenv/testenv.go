@@ -17,6 +17,7 @@
 package testenv
 
 import (
+	"context"
 	"crypto/rand"
 	"errors"
 	"fmt"
@@ -65,11 +66,12 @@ const (
 )
 
 // freePort returns a loopback TCP port that nobody listens on now.
-func freePort() (int, error) {
+func freePort(ctx context.Context) (int, error) {
+	var config net.ListenConfig
 	for range 100 {
 		//nolint:gosec // Spreading servers over ports needs no secrecy.
 		port := firstPort + mathrand.IntN(lastPort-firstPort)
-		listener, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
+		listener, err := config.Listen(ctx, "tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
 		if err != nil {
 			continue
 		}

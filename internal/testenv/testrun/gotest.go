@@ -50,12 +50,13 @@ func goTest(ctx context.Context, args []string, env ...string) error {
 	return report.judge(os.Stdout, err)
 }
 
-// event is a line of go test -json (go doc test2json).
+// event is a line of go test -json (go doc test2json). Its keys begin with
+// capital letters, which encoding/json does not mind.
 type event struct {
-	Action  string
-	Package string
-	Test    string
-	Output  string
+	Action  string `json:"action"`
+	Package string `json:"package"`
+	Test    string `json:"test"`
+	Output  string `json:"output"`
 }
 
 // testName names a test across packages; test is empty for the package.
