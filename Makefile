@@ -27,7 +27,7 @@ test: ## Run all tests, with all that they need: PostgreSQL, MinIO, a browser
 
 lint: ## Check format, vet and lint
 	@$(testrun) tools lint
-	@unformatted=$$(gofmt -l $$(git ls-files --cached --others --exclude-standard '*.go')); \
+	@unformatted=$$(gofmt -l .); \
 	if [ -n "$$unformatted" ]; then echo "gofmt these files:"; echo "$$unformatted"; exit 1; fi
 	go vet ./...
 	.tools/bin/golangci-lint run
