@@ -1,0 +1,289 @@
+package config
+
+import (
+	"fmt"
+	"net"
+	"net/netip"
+	"net/url"
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/nyaruka/phonenumbers"
+)
+
+// Account is one source of calls: what a provider posts to
+// /webhook/{Name}/{Token}.
+type Account struct {
+	// Name is the account's name in addresses, commands and the vault's keys:
+	// a-z, 0-9, - and _, at most 40. Required, unique. Danger: under a new name
+	// everything that is received again is new.
+	Name string `yaml:"name"`
+
+	// Provider is callerdesk or telecmi. Required. mapped is not supported by
+	// this version.
+	Provider Provider `yaml:"provider"`
+
+	// Token is the secret in the webhook's address, 16 to 200 of A-Z, a-z, 0-9,
+	// - . _ and ~. Required, unique. Danger: whoever knows it can post calls.
+	Token Secret `yaml:"token"`
+
+	// TimeZone is the zone of times that the provider sends without one. Default
+	// Asia/Kolkata. Danger: it decides the start of CallerDesk's calls.
+	TimeZone Zone `yaml:"time_zone"`
+
+	// Region is the country, ISO 3166-1 such as IN, of phone numbers that come
+	// without a country code. Default IN.
+	Region string `yaml:"region"`
+
+	// AllowFrom are the networks that may post. Default none: anywhere, for the
+	// providers publish no list. Danger: a provider that moves is locked out.
+	AllowFrom []netip.Prefix `yaml:"allow_from"`
+
+	// RecordingHosts are the hosts that recordings may be fetched from: a host,
+	// *.domain (names below it), either with :port. Default *.callerdesk.io for
+	// CallerDesk; for TeleCMI the host of APIURL, which is always on the list.
+	// Danger: call reports name the address, so a host on this list can be
+	// asked by whoever knows the token.
+	RecordingHosts []string `yaml:"recording_hosts"`
+
+	// AllowPrivateNetworks permits loopback and private addresses, and http, in
+	// RecordingHosts and APIURL. Default false. Danger: true only for a PBX on
+	// the inside.
+	AllowPrivateNetworks bool `yaml:"allow_private_networks"`
+
+	// OutgoingCustomer is the field that holds the customer's number in
+	// CallerDesk's reports of outgoing calls: dial_whom (default), source or
+	// destination. CallerDesk only.
+	OutgoingCustomer OutgoingCustomer `yaml:"outgoing_customer,omitempty"`
+
+	// AuthCode is CallerDesk's API code, for backfill. Default empty. CallerDesk
+	// only.
+	AuthCode Secret `yaml:"authcode,omitempty"`
+
+	// AppID is TeleCMI's app id, digits. Together with Secret. Default empty: no
+	// recordings can be fetched until it is given. TeleCMI only.
+	AppID string `yaml:"app_id,omitempty"`
+
+	// Secret is TeleCMI's app secret. Together with AppID. TeleCMI only.
+	Secret Secret `yaml:"secret,omitempty"`
+
+	// APIURL is the provider's API, https. Default
+	// https://app.callerdesk.io/api or https://rest.telecmi.com/v2.
+	APIURL string `yaml:"api_url"`
+
+	// Rate bounds how many deliveries are taken.
+	Rate Rate `yaml:"rate"`
+}
+
+// Rate bounds how many deliveries of an account are taken. What is over it
+// waits some seconds, and is then turned away with 429.
+type Rate struct {
+	// PerSecond is how many are taken a second in the long run, 1 to 1000000.
+	// Default 5000: beyond any provider, yet one account cannot starve the rest.
+	// Danger: providers may never try again what was turned away.
+	PerSecond int `yaml:"per_second"`
+
+	// Burst is how many are taken at once, 1 to 1000000. Default 10000.
+	Burst int `yaml:"burst"`
+}
+
+// Provider is the kind of an account.
+type Provider string
+
+// The providers.
+const (
+	CallerDesk Provider = "callerdesk"
+	TeleCMI    Provider = "telecmi"
+	Mapped     Provider = "mapped"
+)
+
+// OutgoingCustomer is a field of CallerDesk's call report.
+type OutgoingCustomer string
+
+// Where the customer's number of an outgoing call is.
+const (
+	CustomerInDialWhom    OutgoingCustomer = "dial_whom"
+	CustomerInSource      OutgoingCustomer = "source"
+	CustomerInDestination OutgoingCustomer = "destination"
+)
+
+var (
+	// token can stand in a path as it is (RFC 3986, unreserved characters).
+	token = regexp.MustCompile(`^[A-Za-z0-9._~-]*$`)
+	// hostLabels is a host name; the wildcard is cut before.
+	hostLabels = regexp.MustCompile(`^([a-zA-Z0-9_]([a-zA-Z0-9_-]*[a-zA-Z0-9_])?\.)*` +
+		`[a-zA-Z]([a-zA-Z0-9_-]*[a-zA-Z0-9_])?$`)
+	appID = regexp.MustCompile(`^[0-9]{1,20}$`)
+)
+
+// exampleToken begins the tokens of the example, which everybody can read.
+const exampleToken = "replace-with-your-own"
+
+func checkAccounts(l *loader, accounts []Account) {
+	names := make(map[string]string)
+	tokens := make(map[string]string)
+	for i := range accounts {
+		at := fmt.Sprintf("accounts[%d]", i)
+		a := &accounts[i]
+		l.checkName(names, at, a.Name)
+		a.checkProvider(l, at)
+		a.checkToken(l, tokens, at)
+		if phonenumbers.GetCountryCodeForRegion(a.Region) == 0 {
+			l.fault(at+".region", "%s is not a country such as IN",
+				quote([]byte(a.Region)))
+		}
+		a.checkHosts(l, at)
+		within(l, at+".rate.per_second", a.Rate.PerSecond, 1, 1e6)
+		within(l, at+".rate.burst", a.Rate.Burst, 1, 1e6)
+	}
+}
+
+// checkProvider completes and checks what depends on the provider. A key of
+// another provider is a fault, for it would do nothing.
+func (a *Account) checkProvider(l *loader, at string) {
+	only := func(provider Provider, keys ...string) {
+		for _, key := range keys {
+			if l.given(at+"."+key) && a.Provider != provider {
+				l.fault(at+"."+key, "is for accounts of %s only", provider)
+			}
+		}
+	}
+	if !l.require(at, "provider", string(a.Provider)) ||
+		!oneOf(l, at+".provider", a.Provider, CallerDesk, TeleCMI, Mapped) {
+		return
+	}
+	only(CallerDesk, "outgoing_customer", "authcode")
+	only(TeleCMI, "app_id", "secret")
+	a.complete()
+	switch a.Provider {
+	case Mapped:
+		l.fault(at+".provider", "mapped is not supported yet by this version; "+
+			"use callerdesk or telecmi")
+	case CallerDesk:
+		oneOf(l, at+".outgoing_customer", a.OutgoingCustomer,
+			CustomerInDialWhom, CustomerInSource, CustomerInDestination)
+		if a.AuthCode != "" {
+			l.notice(at+".authcode", "is for backfill, which this version does "+
+				"not have yet")
+		}
+	case TeleCMI:
+		if a.AppID != "" && !appID.MatchString(a.AppID) {
+			l.fault(at+".app_id", "%s is not a number", quote([]byte(a.AppID)))
+		}
+		switch {
+		case a.AppID == "" && a.Secret != "":
+			l.fault(at+".app_id", "must be given with secret")
+		case a.AppID != "" && a.Secret == "":
+			l.fault(at+".secret", "must be given with app_id")
+		case a.AppID == "":
+			l.notice(at, "without app_id and secret no recording of this "+
+				"account can be fetched")
+		}
+	}
+}
+
+func (a *Account) checkToken(l *loader, tokens map[string]string, at string) {
+	at, parent := at+".token", at
+	text := a.Token.Reveal()
+	if !l.require(parent, "token", text) {
+		return
+	}
+	switch {
+	case len(text) < 16:
+		l.fault(at, "must be at least 16 characters")
+	case len(text) > 200:
+		l.fault(at, "must be at most 200 characters")
+	case !token.MatchString(text):
+		l.fault(at, "may only hold A-Z, a-z, 0-9, - . _ and ~")
+	case strings.HasPrefix(text, exampleToken):
+		l.notice(at, "is the example's, which everybody can read: put a secret "+
+			"of your own there before the first provider is told")
+	}
+	if other, taken := tokens[text]; taken {
+		l.fault(at, "must differ from %s", other)
+	} else {
+		tokens[text] = at
+	}
+}
+
+func (a *Account) checkHosts(l *loader, at string) {
+	for j, pattern := range a.RecordingHosts {
+		if reason := a.hostFault(pattern); reason != "" {
+			l.fault(fmt.Sprintf("%s.recording_hosts[%d]", at, j), "%s %s",
+				quote([]byte(pattern)), reason)
+		}
+	}
+	if a.APIURL == "" {
+		return // no provider, no default
+	}
+	u, reason := parseWebURL(a.APIURL)
+	switch {
+	case reason != "":
+		l.fault(at+".api_url", "%s", reason)
+		return
+	case u.Scheme == "http" && !a.AllowPrivateNetworks:
+		l.fault(at+".api_url", "must be https (http only with "+
+			"allow_private_networks)")
+		return
+	}
+	host := hostPattern(u)
+	if reason := a.hostFault(host); reason != "" {
+		l.fault(at+".api_url", "%s %s", quote([]byte(host)), reason)
+	}
+	a.APIURL = strings.TrimRight(a.APIURL, "/")
+	if a.Provider == TeleCMI && !slices.Contains(a.RecordingHosts, host) {
+		a.RecordingHosts = append(a.RecordingHosts, host)
+	}
+}
+
+// hostPattern is the host of a URL as it is written in recording_hosts.
+func hostPattern(u *url.URL) string {
+	if u.Port() == "" {
+		return u.Hostname()
+	}
+	return net.JoinHostPort(u.Hostname(), u.Port())
+}
+
+// hostFault says what is wrong with an entry of recording_hosts, or nothing.
+func (a *Account) hostFault(pattern string) string {
+	const want = "is not a host, *.domain or either with :port"
+	if strings.Contains(pattern, "://") {
+		return "must be a host alone, without http:// or https://"
+	}
+	host := pattern
+	if name, port, err := net.SplitHostPort(pattern); err == nil {
+		if !isPort(port, 1) {
+			return "has a port that is not between 1 and 65535"
+		}
+		host = name
+	}
+	address, err := netip.ParseAddr(strings.Trim(host, "[]"))
+	if err == nil {
+		if isInside(address) && !a.AllowPrivateNetworks {
+			return "is a private address (allowed only with " +
+				"allow_private_networks)"
+		}
+		return ""
+	}
+	domain, wild := strings.CutPrefix(host, "*.")
+	switch {
+	case len(domain) > 253 || !hostLabels.MatchString(domain):
+		return want
+	case a.AllowPrivateNetworks:
+		return ""
+	case domain == "localhost":
+		return "is this machine (allowed only with allow_private_networks)"
+	case wild && !strings.Contains(domain, "."):
+		return "is too wide: name the domain of one company"
+	}
+	return ""
+}
+
+// isInside tells whether an address is certainly not on the internet. What a
+// name turns out to be is looked at when it is dialled.
+func isInside(a netip.Addr) bool {
+	a = a.Unmap()
+	return a.IsLoopback() || a.IsPrivate() || a.IsUnspecified() ||
+		a.IsLinkLocalUnicast()
+}

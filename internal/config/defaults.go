@@ -1,0 +1,94 @@
+package config
+
+import "time"
+
+// This file is the one place of all defaults. What each key means is said at
+// its field.
+
+// Default is the configuration without a file: SQLite and a directory, no
+// accounts and no reports.
+func Default() Config {
+	return Config{
+		Listen: "127.0.0.1:8080",
+		Data:   "./callvault-data",
+		Archive: Archive{
+			Workers:       8,
+			PerHost:       4,
+			MaxSize:       512 << 20,
+			FirstTryAfter: 10 * time.Second,
+			GiveUpAfter:   72 * time.Hour,
+		},
+		Mail: Mail{
+			From:            "Callvault <callvault@localhost>",
+			OnUncertain:     HoldUncertain,
+			AttachmentLimit: 20e6,
+		},
+	}
+}
+
+// defaultZone and defaultRegion are where the providers are at home.
+const (
+	defaultZone   = "Asia/Kolkata"
+	defaultRegion = "IN"
+)
+
+// setDefaults fills what an S3 vault has when only its required keys are given.
+func (s *S3) setDefaults() {
+	s.Region = "us-east-1"
+	s.PathStyle = true
+	s.CreateBucket = true
+	s.ObjectLock = ObjectLockOff
+	s.Encryption = "off"
+}
+
+// setDefaults fills what every account has; complete adds what depends on its
+// provider.
+func (a *Account) setDefaults() {
+	a.TimeZone = mustZone(defaultZone)
+	a.Region = defaultRegion
+	a.Rate = Rate{PerSecond: 5000, Burst: 10000}
+}
+
+// complete fills what an account's provider decides.
+func (a *Account) complete() {
+	var hosts []string
+	var api string
+	switch a.Provider {
+	case CallerDesk:
+		hosts, api = []string{"*.callerdesk.io"}, "https://app.callerdesk.io/api"
+		if a.OutgoingCustomer == "" {
+			a.OutgoingCustomer = CustomerInDialWhom
+		}
+	case TeleCMI:
+		api = "https://rest.telecmi.com/v2" // its host joins the list in check
+	}
+	if len(a.RecordingHosts) == 0 {
+		a.RecordingHosts = hosts
+	}
+	if a.APIURL == "" {
+		a.APIURL = api
+	}
+}
+
+// setDefaults fills what a report has when only its name is given.
+func (r *Report) setDefaults() {
+	r.Schedule = "0 7 * * *"
+	r.TimeZone = mustZone(defaultZone)
+	r.Period = PeriodDay
+	r.Formats = []Format{FormatXLSX, FormatCSV}
+	r.ServiceLevel = ServiceLevel{
+		Formula:      OfOffered,
+		Within:       20 * time.Second,
+		ShortAbandon: 5 * time.Second,
+	}
+}
+
+// mustZone is for names that are constants of this package; zone data is part
+// of the program.
+func mustZone(name string) Zone {
+	location, err := time.LoadLocation(name)
+	if err != nil {
+		panic("embedded time zone " + name + " is missing: " + err.Error())
+	}
+	return Zone{location}
+}

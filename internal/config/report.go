@@ -1,0 +1,163 @@
+package config
+
+import (
+	"fmt"
+	"net/mail"
+	"strings"
+	"time"
+
+	"github.com/robfig/cron/v3"
+)
+
+// Report is one report that is built and mailed on a schedule.
+type Report struct {
+	// Name is the report's name in commands and file names: a-z, 0-9, - and _.
+	// Required, unique. Danger: a new name is a new report, whose periods have
+	// not been sent yet.
+	Name string `yaml:"name"`
+
+	// Schedule is when to look for periods that are over: five fields of cron
+	// (minute, hour, day of month, month, day of week) or @daily and the like,
+	// in TimeZone. Default "0 7 * * *".
+	Schedule string `yaml:"schedule"`
+
+	// TimeZone says what a day is. Default Asia/Kolkata.
+	TimeZone Zone `yaml:"time_zone"`
+
+	// Period is day, week (from Monday) or month. Default day.
+	Period Period `yaml:"period"`
+
+	// Match selects the calls that are reported. Default empty: all. Danger:
+	// recipients see all that it selects.
+	Match Match `yaml:"match"`
+
+	// Formats are xlsx, csv or both. Default both.
+	Formats []Format `yaml:"formats"`
+
+	// ServiceLevel is how the service level is counted.
+	ServiceLevel ServiceLevel `yaml:"service_level"`
+
+	// MaskNumbers hides all but the last digits of customers' numbers. Default
+	// false.
+	MaskNumbers bool `yaml:"mask_numbers"`
+
+	// Recipients are the mail addresses that get it. Default none: it is built
+	// and kept, and not mailed.
+	Recipients []string `yaml:"recipients"`
+}
+
+// Period is what one report covers.
+type Period string
+
+// The periods.
+const (
+	PeriodDay   Period = "day"
+	PeriodWeek  Period = "week"
+	PeriodMonth Period = "month"
+)
+
+// Format is a kind of report file.
+type Format string
+
+// The formats.
+const (
+	FormatXLSX Format = "xlsx"
+	FormatCSV  Format = "csv"
+)
+
+// ServiceLevel is how the service level is counted. Vendors disagree; every
+// report prints which formula it used.
+type ServiceLevel struct {
+	// Formula is answered_in_time_of_offered (without short abandons, the
+	// default), answered_in_time_of_answered or
+	// answered_in_time_of_answered_and_abandoned.
+	Formula Formula `yaml:"formula"`
+
+	// Within is how soon a call answered in time is answered, 1s to 1h. Default
+	// 20s.
+	Within time.Duration `yaml:"within"`
+
+	// ShortAbandon is the wait up to which a caller who hung up does not count as
+	// abandoned, 0 to 1h. Default 5s.
+	ShortAbandon time.Duration `yaml:"short_abandon"`
+}
+
+// Formula is a formula of the service level.
+type Formula string
+
+// The formulas.
+const (
+	OfOffered              Formula = "answered_in_time_of_offered"
+	OfAnswered             Formula = "answered_in_time_of_answered"
+	OfAnsweredAndAbandoned Formula = "answered_in_time_of_answered_and_abandoned"
+)
+
+func checkReports(l *loader, reports []Report, accounts []Account) {
+	names := make(map[string]string)
+	for i := range reports {
+		at := fmt.Sprintf("reports[%d]", i)
+		r := &reports[i]
+		l.checkName(names, at, r.Name)
+		if reason := scheduleFault(r.Schedule); reason != "" {
+			l.fault(at+".schedule", "%s", reason)
+		}
+		oneOf(l, at+".period", r.Period, PeriodDay, PeriodWeek, PeriodMonth)
+		r.Match.check(l, at+".match", accounts)
+		if len(r.Formats) == 0 {
+			l.fault(at+".formats", "must name xlsx, csv or both")
+		}
+		formats := make(map[string]string)
+		for j, format := range r.Formats {
+			at := fmt.Sprintf("%s.formats[%d]", at, j)
+			if oneOf(l, at, format, FormatXLSX, FormatCSV) {
+				l.unique(formats, at, string(format))
+			}
+		}
+		level := at + ".service_level"
+		oneOf(l, level+".formula", r.ServiceLevel.Formula,
+			OfOffered, OfAnswered, OfAnsweredAndAbandoned)
+		within(l, level+".within", r.ServiceLevel.Within,
+			time.Second, time.Hour)
+		within(l, level+".short_abandon", r.ServiceLevel.ShortAbandon,
+			0, time.Hour)
+		recipients := make(map[string]string)
+		for j, recipient := range r.Recipients {
+			at := fmt.Sprintf("%s.recipients[%d]", at, j)
+			if address, ok := l.checkAddress(at, recipient); ok {
+				l.unique(recipients, at, strings.ToLower(address))
+			}
+		}
+	}
+}
+
+// scheduleFault says what is wrong with a cron expression, or nothing.
+func scheduleFault(text string) string {
+	switch {
+	case strings.Contains(text, "TZ="):
+		// Also because the parser panics on TZ= without a space after it.
+		return "must not name a time zone; use time_zone"
+	case strings.HasPrefix(text, "@every"):
+		return "must be times of day: @every would count from the program's start"
+	}
+	schedule, err := cron.ParseStandard(text)
+	if err != nil {
+		return fmt.Sprintf(`%s is not a cron expression such as "0 7 * * *": %v`,
+			quote([]byte(text)), err)
+	}
+	// Next gives up after five years. Any start does, but for 29 February.
+	if schedule.Next(time.Date(2024, 1, 1, 0, 0, 0, 0, time.UTC)).IsZero() {
+		return fmt.Sprintf("%s never comes", quote([]byte(text)))
+	}
+	return ""
+}
+
+// checkAddress accepts a mail address with or without a name, and returns the
+// bare address.
+func (l *loader) checkAddress(at, text string) (string, bool) {
+	parsed, err := mail.ParseAddress(text)
+	if err != nil {
+		l.fault(at, "%s is not a mail address", quote([]byte(text)))
+		return "", false
+	}
+	return parsed.Address, true
+}
