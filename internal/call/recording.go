@@ -77,6 +77,8 @@ type Claim struct {
 	// LeaseToken is unique for each claim.
 	LeaseToken string
 	LeaseUntil time.Time
+	// WantedAt is since when the recording has been waited for.
+	WantedAt time.Time
 	// Host is the host that the recording is fetched from.
 	Host string
 	// StartedAt is the start of the call, which dates the object key; zero if

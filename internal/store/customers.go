@@ -1,0 +1,63 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"time"
+
+	"callvault/internal/call"
+)
+
+// CustomerStats counts the distinct customers of the inbound calls that the
+// filter selects; calls without a number are left out.
+func (s *Store) CustomerStats(ctx context.Context, f call.Filter) (call.CustomerStats, error) {
+	f.Direction = call.Inbound
+	c := matching(f)
+	c.add("customer_number <> ''")
+	var stats call.CustomerStats
+	err := s.each(ctx, "SELECT count(*), coalesce(sum(CASE WHEN n > 1 THEN 1 ELSE 0 END), 0) FROM (SELECT count(*) AS n FROM calls"+c.where()+" GROUP BY customer_number) AS customers",
+		c.args, func(rows *sql.Rows) error { return rows.Scan(&stats.Unique, &stats.Repeat) })
+	if err != nil {
+		return stats, fmt.Errorf("count customers: %w", err)
+	}
+	return stats, nil
+}
+
+// NotReturned calls f for every customer with an inbound call of the filter
+// that nobody answered, with the first answered call after the last of them,
+// in either direction and on any account, until asOf. First come those not
+// returned, then the others, each by their last attempt.
+func (s *Store) NotReturned(ctx context.Context, filter call.Filter, asOf time.Time, f func(call.Missing) error) error {
+	filter.Direction = call.Inbound
+	c := matching(filter)
+	c.add("customer_number <> ''")
+	c.add("outcome NOT IN ('answered', 'unknown')")
+	// The last attempt of each customer says where they called.
+	query := `WITH attempts AS (
+			SELECT customer_number, started_at, business_number, account, group_name,
+				min(started_at) OVER customer AS first_at, count(*) OVER customer AS n,
+				row_number() OVER (PARTITION BY customer_number ORDER BY started_at DESC, id DESC) AS place
+			FROM calls` + c.where() + ` WINDOW customer AS (PARTITION BY customer_number)
+		), missed AS (
+			SELECT a.customer_number, a.first_at, a.started_at AS last_at, a.n, a.business_number, a.account, a.group_name,
+				(SELECT min(r.started_at) FROM calls r WHERE r.customer_rev = (SELECT x.customer_rev FROM calls x WHERE x.customer_number = a.customer_number AND x.customer_rev <> '' LIMIT 1)
+					AND r.customer_number = a.customer_number AND r.outcome = 'answered'
+					AND r.started_at > a.started_at AND r.started_at < ?) AS returned_at
+			FROM attempts a WHERE a.place = 1
+		)
+		SELECT customer_number, first_at, last_at, n, business_number, account, group_name, returned_at FROM missed
+		ORDER BY CASE WHEN returned_at IS NULL THEN 0 ELSE 1 END, last_at, customer_number`
+	err := s.each(ctx, query, append(c.args, asOf.UnixMilli()), func(rows *sql.Rows) error {
+		var m call.Missing
+		err := rows.Scan(&m.Number, timeInto{&m.FirstAt}, timeInto{&m.LastAt}, &m.Attempts, &m.Called, &m.Account, &m.Group, timeInto{&m.ReturnedAt})
+		if err != nil {
+			return err
+		}
+		return f(m)
+	})
+	if err != nil {
+		return fmt.Errorf("find missed calls: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,63 @@
+package store
+
+import (
+	"strconv"
+	"strings"
+	"sync"
+)
+
+// dialect holds all in which the two databases differ.
+type dialect struct {
+	name      string
+	goose     string
+	folder    string
+	postgres  bool
+	now       string // the database's clock, Unix milliseconds
+	skipLock  string // ends a SELECT that claims rows
+	bindCache *sync.Map
+}
+
+func sqlite() dialect {
+	return dialect{
+		name: "SQLite", goose: "sqlite3", folder: "migrations/sqlite",
+		now:       "CAST(unixepoch('subsec') * 1000 AS INTEGER)",
+		bindCache: new(sync.Map),
+	}
+}
+
+func postgres() dialect {
+	return dialect{
+		name: "PostgreSQL", goose: "postgres", folder: "migrations/postgres",
+		postgres: true,
+		now:      "CAST(extract(epoch FROM clock_timestamp()) * 1000 AS BIGINT)",
+		skipLock: "FOR UPDATE SKIP LOCKED",
+
+		bindCache: new(sync.Map),
+	}
+}
+
+// bind turns the portable question marks into what the database wants, and
+// {now} into its clock. SQL texts here hold no question mark but placeholders.
+func (d dialect) bind(query string) string {
+	if bound, ok := d.bindCache.Load(query); ok {
+		return bound.(string)
+	}
+	bound := strings.ReplaceAll(query, "{now}", d.now)
+	bound = strings.ReplaceAll(bound, "{skip locked}", d.skipLock)
+	if d.postgres {
+		var b strings.Builder
+		n := 0
+		for _, r := range bound {
+			if r == '?' {
+				n++
+				b.WriteByte('$')
+				b.WriteString(strconv.Itoa(n))
+				continue
+			}
+			b.WriteRune(r)
+		}
+		bound = b.String()
+	}
+	d.bindCache.Store(query, bound)
+	return bound
+}

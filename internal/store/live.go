@@ -1,0 +1,262 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"slices"
+	"time"
+
+	"callvault/internal/call"
+)
+
+// recordLive takes in live events, and ends the live calls whose report has
+// come. The true start that an event tells belongs to the call: it is filled
+// into a leg, whichever of the two arrives first.
+func (r *recording) recordLive(ctx context.Context, fresh []int) error {
+	// The keys that the batch is about, and the calls in memory that have them.
+	about := map[callKey]*leg{}
+	for _, l := range r.legs {
+		if l.changed {
+			k := l.callKey()
+			if first := about[k]; first == nil || l.Key < first.Key {
+				about[k] = l
+			}
+		}
+	}
+	events := map[callKey][]*call.Item{}
+	for _, i := range fresh {
+		for n := range r.stored[i].Items {
+			if it := &r.stored[i].Items[n]; it.Live != nil {
+				k := callKey{it.Live.Account, it.Live.Key.Kind, it.Live.Key.Value}
+				events[k] = append(events[k], it)
+			}
+		}
+	}
+	keys := make([]callKey, 0, len(about)+len(events))
+	for k := range about {
+		keys = append(keys, k)
+	}
+	for k := range events {
+		if about[k] == nil {
+			keys = append(keys, k)
+		}
+	}
+	if len(keys) == 0 {
+		return nil
+	}
+	slices.SortFunc(keys, func(a, b callKey) int { return compareLinks(linkRow{callKey: a}, linkRow{callKey: b}) })
+	states, err := r.loadLive(ctx, keys)
+	if err != nil {
+		return err
+	}
+	if err := r.loadReported(ctx, keys, events, about); err != nil {
+		return err
+	}
+	var ended []callKey
+	var current []liveState
+	for _, k := range keys {
+		state, known := states[k]
+		for _, it := range events[k] {
+			it.Outcome = call.Duplicate
+			if state.take(k, it.Live, known) {
+				it.Outcome = call.Recorded
+			}
+			known = true
+		}
+		l := about[k]
+		if l != nil && !state.start.IsZero() {
+			from := l.LiveFrom
+			l.LiveFrom = earlier(l.LiveFrom, state.start)
+			l.changed = l.changed || !l.LiveFrom.Equal(from)
+		}
+		switch {
+		case !known:
+		case l != nil && r.isReported(l):
+			ended = append(ended, k)
+		case len(events[k]) > 0:
+			current = append(current, state)
+		}
+	}
+	return r.writeLive(ctx, current, ended)
+}
+
+// isReported says whether the reports of the call of l speak of its end: an
+// agent who was rung in vain does not end a call.
+func (r *recording) isReported(l *leg) bool {
+	for _, m := range r.state(l.callID).legs {
+		if m.Provider == call.CallerDesk || m.IsGuest() || m.Direction == call.Outbound || m.Outcome == call.Answered {
+			return true
+		}
+	}
+	return false
+}
+
+func earlier(a, b time.Time) time.Time {
+	if a.IsZero() || b.Before(a) {
+		return b
+	}
+	return a
+}
+
+// liveState is a live call and the true start of its ringing, if told.
+type liveState struct {
+	call.LiveCall
+	start time.Time
+}
+
+var liveOrder = []call.LiveState{call.LiveOther, call.Ringing, call.Talking, call.HungUp}
+
+// take joins an event into the state and says whether it told anything new.
+// Events may come out of order: a state never goes back.
+func (s *liveState) take(k callKey, e *call.LiveCall, known bool) bool {
+	before := *s
+	if !known {
+		s.LiveCall = *e
+		s.Account, s.Key = k.account, call.Key{Kind: k.kind, Value: k.value}
+	}
+	if slices.Index(liveOrder, e.State) > slices.Index(liveOrder, s.State) {
+		s.State = e.State
+	}
+	for _, f := range []struct{ to, from *string }{
+		{(*string)(&s.Direction), (*string)(&e.Direction)},
+		{&s.CustomerNumber, &e.CustomerNumber}, {&s.BusinessNumber, &e.BusinessNumber},
+		{&s.Agent.ID, &e.Agent.ID}, {&s.Agent.Name, &e.Agent.Name}, {&s.Agent.Number, &e.Agent.Number},
+		{&s.Group, &e.Group},
+	} {
+		if *f.from != "" && (*f.to == "" || e.At.After(s.At)) {
+			*f.to = *f.from
+		}
+	}
+	if !e.Since.IsZero() {
+		s.Since = earlier(s.Since, e.Since)
+	}
+	if e.At.After(s.At) {
+		s.At = e.At
+	}
+	if e.IsStart && !e.At.IsZero() {
+		s.start = earlier(s.start, e.At)
+	}
+	// What the event was about is not part of the state.
+	s.LegKey, s.IsStart = "", false
+	return !known || before != *s
+}
+
+const liveColumns = `account, kind, value, direction, state, customer_number, business_number,
+	agent_id, agent_name, agent_number, group_name, since, at, start_seen`
+
+func scanLive(rows *sql.Rows, s *liveState) error {
+	return rows.Scan(&s.Account, &s.Key.Kind, &s.Key.Value, &s.Direction, &s.State, &s.CustomerNumber, &s.BusinessNumber,
+		&s.Agent.ID, &s.Agent.Name, &s.Agent.Number, &s.Group, timeInto{&s.Since}, timeInto{&s.At}, timeInto{&s.start})
+}
+
+func (r *recording) loadLive(ctx context.Context, keys []callKey) (map[callKey]liveState, error) {
+	states := map[callKey]liveState{}
+	err := selectMany(ctx, r.tx, "SELECT "+liveColumns+" FROM live_calls WHERE (account, kind, value) IN (VALUES {rows})", 3,
+		keys, func(k callKey, args []any) []any { return append(args, k.account, string(k.kind), k.value) },
+		func(rows *sql.Rows) error {
+			var s liveState
+			if err := scanLive(rows, &s); err != nil {
+				return err
+			}
+			states[callKey{s.Account, s.Key.Kind, s.Key.Value}] = s
+			return nil
+		})
+	if err != nil {
+		return nil, fmt.Errorf("read live calls: %w", err)
+	}
+	return states, nil
+}
+
+// loadReported finds for events that come late the calls that are reported
+// already, and a leg of each for what the event tells.
+func (r *recording) loadReported(ctx context.Context, keys []callKey, events map[callKey][]*call.Item, about map[callKey]*leg) error {
+	var late []callKey
+	for _, k := range keys {
+		if about[k] == nil && len(events[k]) > 0 {
+			late = append(late, k)
+		}
+	}
+	if len(late) == 0 {
+		return nil
+	}
+	if err := r.loadKeys(ctx, late); err != nil {
+		return err
+	}
+	var ids []string
+	for _, k := range late {
+		if id, ok := r.keys[k]; ok {
+			ids = append(ids, id)
+		}
+	}
+	if err := r.loadCalls(ctx, ids); err != nil {
+		return err
+	}
+	for _, k := range late {
+		for _, l := range r.state(r.keys[k]).legs {
+			if first := about[k]; r.keys[k] != "" && (first == nil || l.Key < first.Key) {
+				about[k] = l
+			}
+		}
+	}
+	return nil
+}
+
+func (r *recording) writeLive(ctx context.Context, current []liveState, ended []callKey) error {
+	now := r.now.UnixMilli()
+	err := insertMany(ctx, r.tx, "INSERT INTO live_calls ("+liveColumns+", updated_at)", 15,
+		` ON CONFLICT (account, kind, value) DO UPDATE SET direction = excluded.direction, state = excluded.state,
+		customer_number = excluded.customer_number, business_number = excluded.business_number,
+		agent_id = excluded.agent_id, agent_name = excluded.agent_name, agent_number = excluded.agent_number,
+		group_name = excluded.group_name, since = excluded.since, at = excluded.at,
+		start_seen = excluded.start_seen, updated_at = excluded.updated_at`, current,
+		func(s liveState, args []any) []any {
+			return append(args, s.Account, string(s.Key.Kind), s.Key.Value, string(s.Direction), string(s.State),
+				s.CustomerNumber, s.BusinessNumber, s.Agent.ID, s.Agent.Name, s.Agent.Number, s.Group,
+				millis(s.Since), millis(s.At), millis(s.start), now)
+		})
+	if err != nil {
+		return fmt.Errorf("write live calls: %w", err)
+	}
+	err = inChunks(ended, func(chunk []callKey) error {
+		args := make([]any, 0, 3*len(chunk))
+		for _, k := range chunk {
+			args = append(args, k.account, string(k.kind), k.value)
+		}
+		_, err := r.tx.exec(ctx, "DELETE FROM live_calls WHERE (account, kind, value) IN (VALUES "+tuples(len(chunk), 3)+")", args...)
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("end live calls: %w", err)
+	}
+	return nil
+}
+
+// LiveCalls returns the calls in progress that were heard of within maxAge,
+// oldest first. Calls that hung up are left out.
+func (s *Store) LiveCalls(ctx context.Context, maxAge time.Duration) ([]call.LiveCall, error) {
+	var found []call.LiveCall
+	err := s.each(ctx, "SELECT "+liveColumns+" FROM live_calls WHERE updated_at > {now} - ? AND state <> ? ORDER BY since, account, kind, value",
+		[]any{maxAge.Milliseconds(), string(call.HungUp)}, func(rows *sql.Rows) error {
+			var l liveState
+			if err := scanLive(rows, &l); err != nil {
+				return err
+			}
+			found = append(found, l.LiveCall)
+			return nil
+		})
+	if err != nil {
+		return nil, fmt.Errorf("read live calls: %w", err)
+	}
+	return found, nil
+}
+
+// ForgetLiveCalls deletes live calls that nothing was heard of for maxAge: no
+// report came. It returns how many.
+func (s *Store) ForgetLiveCalls(ctx context.Context, maxAge time.Duration) (n int64, err error) {
+	n, err = s.update(ctx, "DELETE FROM live_calls WHERE updated_at <= {now} - ?", maxAge.Milliseconds())
+	if err != nil {
+		return 0, fmt.Errorf("forget live calls: %w", err)
+	}
+	return n, nil
+}

@@ -1,0 +1,346 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+
+	"callvault/internal/call"
+)
+
+const recordingColumns = `id, call_id, account, provider, kind, source, location, state, reason, object_key, size, sha256,
+	media_type, audio_seconds, created_at, archived_at, retain_until, attempts, next_try_at, last_error`
+
+func recordingFields(r *call.Recording) []any {
+	return []any{&r.ID, &r.CallID, &r.Account, &r.Provider, &r.Kind, &r.Source, &r.Location, &r.State, &r.Reason, &r.ObjectKey, &r.Size, &r.SHA256,
+		&r.MediaType, &r.AudioSeconds, timeInto{&r.CreatedAt}, timeInto{&r.ArchivedAt}, timeInto{&r.RetainUntil}, &r.Attempts, timeInto{&r.NextTryAt}, &r.LastError}
+}
+
+func scanRecording(rows *sql.Rows, r *call.Recording) error {
+	return rows.Scan(recordingFields(r)...)
+}
+
+// wantRecordings queues the recordings that changed legs name. One that was
+// given up wakes; one that is archived or refused stays as it is.
+func (r *recording) wantRecordings(ctx context.Context, changed []*leg) error {
+	type wantedRow struct {
+		call.Wanted
+		leg    *leg
+		paused int
+	}
+	var rows []wantedRow
+	seen := map[[3]string]bool{}
+	for _, l := range changed {
+		for _, w := range l.Recordings {
+			k := [3]string{w.Source, string(w.Kind), l.Account}
+			if !seen[k] {
+				seen[k] = true
+				rows = append(rows, wantedRow{Wanted: w, leg: l})
+			}
+		}
+	}
+	if len(rows) == 0 {
+		return nil
+	}
+	paused := map[string]bool{}
+	err := r.tx.each(ctx, "SELECT account FROM account_pauses", nil, func(rows *sql.Rows) error {
+		var account string
+		err := rows.Scan(&account)
+		paused[account] = true
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("read paused accounts: %w", err)
+	}
+	for i := range rows {
+		if paused[rows[i].leg.Account] {
+			rows[i].paused = 1
+		}
+	}
+	now := r.now.UnixMilli()
+	err = insertMany(ctx, r.tx, `INSERT INTO recordings (id, account, provider, kind, source, location, leg_id, call_id, state,
+		created_at, wanted_at, next_try_at, host, paused)`, 14,
+		` ON CONFLICT (source, kind, account) DO UPDATE SET
+			location = CASE WHEN excluded.location = '' THEN recordings.location ELSE excluded.location END,
+			call_id = CASE WHEN recordings.leg_id = excluded.leg_id THEN excluded.call_id ELSE recordings.call_id END,
+			attempts = CASE WHEN recordings.state = 'absent' THEN 0 ELSE recordings.attempts END,
+			wanted_at = CASE WHEN recordings.state = 'absent' THEN excluded.wanted_at ELSE recordings.wanted_at END,
+			next_try_at = CASE WHEN recordings.state = 'absent' THEN excluded.next_try_at ELSE recordings.next_try_at END,
+			reason = CASE WHEN recordings.state = 'absent' THEN '' ELSE recordings.reason END,
+			state = CASE WHEN recordings.state = 'absent' THEN 'pending' ELSE recordings.state END`, rows,
+		func(w wantedRow, args []any) []any {
+			return append(args, newID(), w.leg.Account, string(w.leg.Provider), string(w.Kind), w.Source, w.Location, w.leg.id, w.leg.callID,
+				string(call.Pending), now, now, now, recordingHost(w.leg.Account, w.Source), w.paused)
+		})
+	if err != nil {
+		return fmt.Errorf("queue recordings: %w", err)
+	}
+	return nil
+}
+
+// recordingHost is whom a fetch burdens: the host of a URL, or the account's
+// own API for a file name.
+func recordingHost(account, source string) string {
+	if strings.Contains(source, "://") {
+		if u, err := url.Parse(source); err == nil && u.Host != "" {
+			return u.Host
+		}
+	}
+	return "account:" + account
+}
+
+// ClaimRecordings claims due recordings for a worker, the longest due first.
+// Each claim counts as an attempt and holds for the lease, by the database's
+// clock. Recordings of paused accounts are not due.
+func (s *Store) ClaimRecordings(ctx context.Context, o call.ClaimOptions) ([]call.Claim, error) {
+	var claims []call.Claim
+	token := newID()
+	skip, skipArgs := "", []any{}
+	for _, h := range o.SkipHosts {
+		skip += ",?"
+		skipArgs = append(skipArgs, h)
+	}
+	if skip != "" {
+		skip = " AND host NOT IN (" + skip[1:] + ")"
+	}
+	args := append([]any{token, o.Lease.Milliseconds()}, append(skipArgs, o.Limit)...)
+	err := s.change(ctx, func(ctx context.Context, t *tx) error {
+		claims = claims[:0]
+		err := t.each(ctx, `UPDATE recordings SET lease_token = ? || id, next_try_at = {now} + ?, attempts = attempts + 1
+			WHERE id IN (SELECT id FROM recordings WHERE state = 'pending' AND paused = 0 AND next_try_at <= {now}`+skip+`
+				ORDER BY next_try_at LIMIT ? {skip locked})
+			RETURNING lease_token, host, wanted_at, `+recordingColumns, slices.Clone(args), func(rows *sql.Rows) error {
+			var c call.Claim
+			err := rows.Scan(append([]any{&c.LeaseToken, &c.Host, timeInto{&c.WantedAt}}, recordingFields(&c.Recording)...)...)
+			c.LeaseUntil = c.NextTryAt
+			claims = append(claims, c)
+			return err
+		})
+		if err != nil || len(claims) == 0 {
+			return err
+		}
+		return addCallFacts(ctx, t, claims)
+	})
+	if err != nil {
+		return nil, fmt.Errorf("claim recordings: %w", err)
+	}
+	return claims, nil
+}
+
+// addCallFacts adds what a claim needs of the calls.
+func addCallFacts(ctx context.Context, t *tx, claims []call.Claim) error {
+	byCall := map[string][]*call.Claim{}
+	var ids []string
+	for i := range claims {
+		id := claims[i].CallID
+		if byCall[id] == nil {
+			ids = append(ids, id)
+		}
+		byCall[id] = append(byCall[id], &claims[i])
+	}
+	return selectMany(ctx, t, "SELECT id, started_at, call_key FROM calls WHERE id IN (VALUES {rows})", 1, ids,
+		func(id string, args []any) []any { return append(args, id) },
+		func(rows *sql.Rows) error {
+			var id, key string
+			var started time.Time
+			if err := rows.Scan(&id, timeInto{&started}, &key); err != nil {
+				return err
+			}
+			for _, c := range byCall[id] {
+				c.StartedAt, c.CallKey = started, key
+			}
+			return nil
+		})
+}
+
+// errLeaseLost is what a worker gets whose lease another one has taken.
+func errLeaseLost() error {
+	return call.Errorf(call.Conflict, "another worker has taken this recording: the lease was lost")
+}
+
+// mark changes the row that the lease token holds; a loser changes nothing and
+// gets a call.Conflict error.
+func (s *Store) mark(ctx context.Context, what, set, leaseToken string, args ...any) error {
+	n, err := s.update(ctx, "UPDATE recordings SET "+set+" WHERE lease_token = ?", append(args, leaseToken)...)
+	if err != nil {
+		return fmt.Errorf("%s: %w", what, err)
+	}
+	if n == 0 {
+		return errLeaseLost()
+	}
+	return nil
+}
+
+// RenewLease lets a claim hold for lease from now on.
+func (s *Store) RenewLease(ctx context.Context, leaseToken string, lease time.Duration) error {
+	return s.mark(ctx, "renew a lease", "next_try_at = {now} + ?", leaseToken, lease.Milliseconds())
+}
+
+// ChooseObjectKey stores the key under which the recording will lie in the
+// vault, unless one is stored already, and returns the one that counts. It is
+// called before the PUT, so that a try after a crash uses the same key.
+func (s *Store) ChooseObjectKey(ctx context.Context, leaseToken, key string) (string, error) {
+	var chosen string
+	var found bool
+	err := s.change(ctx, func(ctx context.Context, t *tx) (err error) {
+		found, err = t.one(ctx, "UPDATE recordings SET object_key = CASE WHEN object_key = '' THEN ? ELSE object_key END WHERE lease_token = ? RETURNING object_key",
+			[]any{key, leaseToken}, &chosen)
+		return err
+	})
+	if err != nil {
+		return "", fmt.Errorf("choose an object key: %w", err)
+	}
+	if !found {
+		return "", errLeaseLost()
+	}
+	return chosen, nil
+}
+
+// MarkArchived says that the recording lies in the vault.
+func (s *Store) MarkArchived(ctx context.Context, leaseToken string, a call.Archiving) error {
+	return s.mark(ctx, "mark a recording archived",
+		`state = 'archived', lease_token = NULL, reason = '', last_error = '', archived_at = {now},
+		object_key = ?, size = ?, sha256 = ?, media_type = ?, audio_seconds = ?`, leaseToken,
+		a.ObjectKey, a.Size, a.SHA256, a.MediaType, number(a.AudioSeconds))
+}
+
+// MarkPending lets the recording be tried again after delay.
+func (s *Store) MarkPending(ctx context.Context, leaseToken string, delay time.Duration, lastError string) error {
+	return s.mark(ctx, "mark a recording pending",
+		"lease_token = NULL, next_try_at = {now} + ?, last_error = ?", leaseToken, delay.Milliseconds(), lastError)
+}
+
+// MarkAbsent gives the recording up, until a later report names it again.
+func (s *Store) MarkAbsent(ctx context.Context, leaseToken, reason string) error {
+	return s.mark(ctx, "mark a recording absent",
+		"state = 'absent', lease_token = NULL, reason = ?, last_error = ?", leaseToken, reason, reason)
+}
+
+// MarkRefused gives the recording up until a person decides otherwise.
+func (s *Store) MarkRefused(ctx context.Context, leaseToken, reason string) error {
+	return s.mark(ctx, "mark a recording refused",
+		"state = 'refused', lease_token = NULL, reason = ?, last_error = ?", leaseToken, reason, reason)
+}
+
+// ReleaseClaim gives the recording back untried.
+func (s *Store) ReleaseClaim(ctx context.Context, leaseToken string) error {
+	return s.mark(ctx, "release a recording",
+		"lease_token = NULL, next_try_at = {now}, attempts = attempts - 1", leaseToken)
+}
+
+// backgroundRows is how many rows a background change touches at most in one
+// transaction, so that ingest never waits long for it.
+const backgroundRows = 500
+
+// changeInSteps runs an UPDATE that touches at most backgroundRows rows (its
+// last argument is that limit) until it touches none.
+func (s *Store) changeInSteps(ctx context.Context, update string, args ...any) error {
+	for {
+		n, err := s.update(ctx, update, append(slices.Clone(args), backgroundRows)...)
+		if err != nil || n == 0 {
+			return err
+		}
+	}
+}
+
+// PauseAccount lets all pending recordings of the account wait, and those that
+// are still to come, until WakeAccount.
+func (s *Store) PauseAccount(ctx context.Context, account, reason string) error {
+	_, err := s.update(ctx, "INSERT INTO account_pauses (account, reason, paused_at) VALUES (?, ?, {now}) ON CONFLICT (account) DO UPDATE SET reason = excluded.reason", account, reason)
+	if err == nil {
+		err = s.changeInSteps(ctx, "UPDATE recordings SET paused = 1 WHERE id IN (SELECT id FROM recordings WHERE state = 'pending' AND account = ? AND paused = 0 LIMIT ?)", account)
+	}
+	if err != nil {
+		return fmt.Errorf("pause account %s: %w", account, err)
+	}
+	return nil
+}
+
+// WakeAccount ends the account's pause: its pending recordings, and those that
+// were refused because of its credentials, are due at once.
+func (s *Store) WakeAccount(ctx context.Context, account string) error {
+	_, err := s.update(ctx, "DELETE FROM account_pauses WHERE account = ?", account)
+	if err == nil {
+		err = s.changeInSteps(ctx, `UPDATE recordings SET state = 'pending', paused = 0, reason = '', attempts = 0, wanted_at = {now}, next_try_at = {now}
+			WHERE id IN (SELECT id FROM recordings WHERE account = ? AND state = 'refused' AND reason = ? LIMIT ?)`, account, call.CredentialsRejected)
+	}
+	if err == nil {
+		err = s.changeInSteps(ctx, `UPDATE recordings SET paused = 0
+			WHERE id IN (SELECT id FROM recordings WHERE account = ? AND state = 'pending' AND paused = 1 LIMIT ?)`, account)
+	}
+	if err != nil {
+		return fmt.Errorf("wake account %s: %w", account, err)
+	}
+	return nil
+}
+
+// PausedAccounts returns the paused accounts with the reasons.
+func (s *Store) PausedAccounts(ctx context.Context) (map[string]string, error) {
+	paused := map[string]string{}
+	err := s.each(ctx, "SELECT account, reason FROM account_pauses", nil, func(rows *sql.Rows) error {
+		var account, reason string
+		err := rows.Scan(&account, &reason)
+		paused[account] = reason
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read paused accounts: %w", err)
+	}
+	return paused, nil
+}
+
+// QueueStats counts the recordings by what they wait for.
+func (s *Store) QueueStats(ctx context.Context) (call.QueueStats, error) {
+	var q call.QueueStats
+	err := s.each(ctx, "SELECT state, count(*) FROM recordings GROUP BY state", nil, func(rows *sql.Rows) error {
+		var state call.RecordingState
+		var n int64
+		if err := rows.Scan(&state, &n); err != nil {
+			return err
+		}
+		switch state {
+		case call.Pending:
+			q.Pending = n
+		case call.Archived:
+			q.Archived = n
+		case call.Absent:
+			q.Absent = n
+		case call.Refused:
+			q.Refused = n
+		case call.Expired, call.Erased:
+		}
+		return nil
+	})
+	if err == nil {
+		err = s.each(ctx, `SELECT coalesce(sum(CASE WHEN next_try_at <= {now} THEN 1 ELSE 0 END), 0),
+			coalesce(sum(CASE WHEN lease_token IS NOT NULL AND next_try_at > {now} THEN 1 ELSE 0 END), 0),
+			min(next_try_at) FROM recordings WHERE state = 'pending' AND paused = 0`, nil, func(rows *sql.Rows) error {
+			return rows.Scan(&q.Due, &q.Leased, timeInto{&q.NextTryAt})
+		})
+	}
+	if err != nil {
+		return q, fmt.Errorf("count the queue: %w", err)
+	}
+	return q, nil
+}
+
+// Recording returns one recording, or a call.NotFound error.
+func (s *Store) Recording(ctx context.Context, id string) (call.Recording, error) {
+	var r call.Recording
+	found := false
+	err := s.each(ctx, "SELECT "+recordingColumns+" FROM recordings WHERE id = ?", []any{id}, func(rows *sql.Rows) error {
+		found = true
+		return scanRecording(rows, &r)
+	})
+	if err != nil {
+		return r, fmt.Errorf("read recording: %w", err)
+	}
+	if !found {
+		return r, call.Errorf(call.NotFound, "there is no recording with this id")
+	}
+	return r, nil
+}

@@ -1,0 +1,164 @@
+package store_test
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"callvault/internal/call"
+	"callvault/internal/store"
+)
+
+func claim(t *testing.T, s *store.Store, o call.ClaimOptions) []call.Claim {
+	t.Helper()
+	if o.Lease == 0 {
+		o.Lease = time.Minute
+	}
+	if o.Limit == 0 {
+		o.Limit = 10
+	}
+	claims, err := s.ClaimRecordings(t.Context(), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return claims
+}
+
+func TestQueue(t *testing.T) {
+	t.Parallel()
+	forEachDatabase(t, func(t *testing.T, o store.Options) {
+		s := open(t, o)
+		for i := range 3 {
+			record(t, s, delivery(report(fmt.Sprintf("1.%d", i))))
+		}
+		first := claim(t, s, call.ClaimOptions{Limit: 2})
+		if len(first) != 2 || first[0].Attempts != 1 || first[0].Host != "rec.callerdesk.io" || first[0].CallKey == "" || !first[0].StartedAt.Equal(nine) {
+			t.Fatalf("claims are %+v", first)
+		}
+		if rest := claim(t, s, call.ClaimOptions{SkipHosts: []string{"rec.callerdesk.io"}}); len(rest) != 0 {
+			t.Fatalf("a host to skip was claimed: %+v", rest)
+		}
+		rest := claim(t, s, call.ClaimOptions{})
+		if len(rest) != 1 || rest[0].ID == first[0].ID || rest[0].ID == first[1].ID {
+			t.Fatalf("claims are %+v", rest)
+		}
+		if more := claim(t, s, call.ClaimOptions{}); len(more) != 0 {
+			t.Fatalf("claimed twice: %+v", more)
+		}
+
+		c := first[0]
+		key := must(s.ChooseObjectKey(t.Context(), c.LeaseToken, "calls/a.wav"))(t)
+		if again := must(s.ChooseObjectKey(t.Context(), c.LeaseToken, "calls/b.wav"))(t); key != "calls/a.wav" || again != key {
+			t.Errorf("keys are %s and %s", key, again)
+		}
+		done := call.Archiving{ObjectKey: key, Size: 12, SHA256: "ab", MediaType: "audio/wav", AudioSeconds: call.Int(40)}
+		if err := s.MarkArchived(t.Context(), c.LeaseToken, done); err != nil {
+			t.Fatal(err)
+		}
+		if err := s.MarkAbsent(t.Context(), c.LeaseToken, "late"); call.CodeOf(err) != call.Conflict {
+			t.Errorf("a mark after the lease gives %v", err)
+		}
+		r := must(s.Recording(t.Context(), c.ID))(t)
+		if r.State != call.Archived || r.Size != 12 || *r.AudioSeconds != 40 || r.ArchivedAt.IsZero() {
+			t.Errorf("recording is %+v", r)
+		}
+
+		if err := s.MarkPending(t.Context(), first[1].LeaseToken, 0, "not yet"); err != nil {
+			t.Fatal(err)
+		}
+		again := claim(t, s, call.ClaimOptions{})
+		if len(again) != 1 || again[0].Attempts != 2 || again[0].LastError != "not yet" {
+			t.Fatalf("claims are %+v", again)
+		}
+		if err := s.ReleaseClaim(t.Context(), again[0].LeaseToken); err != nil {
+			t.Fatal(err)
+		}
+		again = claim(t, s, call.ClaimOptions{})
+		if len(again) != 1 || again[0].Attempts != 2 {
+			t.Fatalf("claims are %+v", again)
+		}
+		if err := s.MarkRefused(t.Context(), again[0].LeaseToken, "too large"); err != nil {
+			t.Fatal(err)
+		}
+		q := must(s.QueueStats(t.Context()))(t)
+		if q.Archived != 1 || q.Refused != 1 || q.Pending != 1 || q.Leased != 1 || q.Due != 0 {
+			t.Errorf("queue is %+v", q)
+		}
+	})
+}
+
+func TestLeaseRunsOut(t *testing.T) {
+	t.Parallel()
+	forEachDatabase(t, func(t *testing.T, o store.Options) {
+		s := open(t, o)
+		record(t, s, delivery(report("1.1")))
+		// A lease that is over at once: its worker died.
+		dead := claim(t, s, call.ClaimOptions{Lease: -time.Second})
+		alive := claim(t, s, call.ClaimOptions{})
+		if len(dead) != 1 || len(alive) != 1 || alive[0].ID != dead[0].ID {
+			t.Fatalf("claims are %+v and %+v", dead, alive)
+		}
+		if err := s.RenewLease(t.Context(), dead[0].LeaseToken, time.Minute); call.CodeOf(err) != call.Conflict {
+			t.Errorf("the dead renews with %v", err)
+		}
+		if err := s.MarkArchived(t.Context(), dead[0].LeaseToken, call.Archiving{ObjectKey: "x"}); call.CodeOf(err) != call.Conflict {
+			t.Errorf("the dead marks with %v", err)
+		}
+		if err := s.RenewLease(t.Context(), alive[0].LeaseToken, time.Minute); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+func TestAbsentWakes(t *testing.T) {
+	t.Parallel()
+	forEachDatabase(t, func(t *testing.T, o store.Options) {
+		s := open(t, o)
+		record(t, s, delivery(report("1.1")))
+		if err := s.MarkAbsent(t.Context(), claim(t, s, call.ClaimOptions{})[0].LeaseToken, "not offered within 72 hours"); err != nil {
+			t.Fatal(err)
+		}
+		// An exact duplicate tells nothing new; a richer report wakes it.
+		record(t, s, delivery(report("1.1")))
+		if woken := claim(t, s, call.ClaimOptions{}); len(woken) != 0 {
+			t.Fatalf("a duplicate woke %+v", woken)
+		}
+		richer := report("1.1")
+		richer.HangupCause = "16"
+		record(t, s, delivery(richer))
+		woken := claim(t, s, call.ClaimOptions{})
+		if len(woken) != 1 || woken[0].Attempts != 1 || woken[0].Reason != "" {
+			t.Fatalf("woken: %+v", woken)
+		}
+	})
+}
+
+func TestPauseAndWake(t *testing.T) {
+	t.Parallel()
+	forEachDatabase(t, func(t *testing.T, o store.Options) {
+		s := open(t, o)
+		for i := range 3 {
+			record(t, s, delivery(report(fmt.Sprintf("1.%d", i))))
+		}
+		c := claim(t, s, call.ClaimOptions{Limit: 1})[0]
+		if err := s.PauseAccount(t.Context(), "sales", call.CredentialsRejected); err != nil {
+			t.Fatal(err)
+		}
+		if err := s.MarkRefused(t.Context(), c.LeaseToken, call.CredentialsRejected); err != nil {
+			t.Fatal(err)
+		}
+		record(t, s, delivery(report("1.9"))) // comes while the account is paused
+		if claims := claim(t, s, call.ClaimOptions{}); len(claims) != 0 {
+			t.Fatalf("claimed of a paused account: %+v", claims)
+		}
+		if paused := must(s.PausedAccounts(t.Context()))(t); paused["sales"] == "" {
+			t.Errorf("paused accounts are %v", paused)
+		}
+		if err := s.WakeAccount(t.Context(), "sales"); err != nil {
+			t.Fatal(err)
+		}
+		if claims := claim(t, s, call.ClaimOptions{}); len(claims) != 4 {
+			t.Errorf("%d are due after the pause", len(claims))
+		}
+	})
+}

@@ -1,0 +1,121 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"database/sql/driver"
+	"encoding/json"
+	"fmt"
+	"strings"
+	"time"
+)
+
+// Statements over many rows come in a few sizes only, so that each text is
+// prepared once and used again.
+var chunkSizes = [...]int{32, 8, 1}
+
+// inChunks calls f with ever the largest chunk of rows that has one of the
+// sizes.
+func inChunks[T any](rows []T, f func([]T) error) error {
+	for len(rows) > 0 {
+		for _, n := range chunkSizes {
+			if len(rows) >= n {
+				if err := f(rows[:n]); err != nil {
+					return err
+				}
+				rows = rows[n:]
+				break
+			}
+		}
+	}
+	return nil
+}
+
+// tuples is "(?,?),(?,?)" for n rows of width columns.
+func tuples(n, width int) string {
+	row := "(?" + strings.Repeat(",?", width-1) + ")"
+	return row + strings.Repeat(","+row, n-1)
+}
+
+// insertMany runs "INSERT … VALUES {rows} …" for all rows; head ends before
+// the word VALUES, tail follows the rows.
+func insertMany[T any](ctx context.Context, t *tx, head string, width int, tail string, rows []T, args func(T, []any) []any) error {
+	return inChunks(rows, func(chunk []T) error {
+		values := make([]any, 0, len(chunk)*width)
+		for _, r := range chunk {
+			values = args(r, values)
+		}
+		_, err := t.exec(ctx, head+" VALUES "+tuples(len(chunk), width)+tail, values...)
+		return err
+	})
+}
+
+// selectMany runs a statement whose text holds {rows} where the tuples of keys
+// belong.
+func selectMany[T any](ctx context.Context, t *tx, query string, width int, keys []T, args func(T, []any) []any, scan func(*sql.Rows) error) error {
+	return inChunks(keys, func(chunk []T) error {
+		values := make([]any, 0, len(chunk)*width)
+		for _, k := range chunk {
+			values = args(k, values)
+		}
+		return t.each(ctx, strings.Replace(query, "{rows}", tuples(len(chunk), width), 1), values, scan)
+	})
+}
+
+// millis keeps a time as Unix milliseconds, the zero time as NULL.
+type millis time.Time
+
+// Value implements driver.Valuer.
+func (m millis) Value() (driver.Value, error) {
+	if time.Time(m).IsZero() {
+		return nil, nil
+	}
+	return time.Time(m).UnixMilli(), nil
+}
+
+// timeInto scans Unix milliseconds into a time; NULL and 0 are the zero time.
+type timeInto struct{ t *time.Time }
+
+// Scan implements sql.Scanner.
+func (m timeInto) Scan(src any) error {
+	var n sql.NullInt64
+	if err := n.Scan(src); err != nil {
+		return err
+	}
+	if !n.Valid || n.Int64 == 0 {
+		*m.t = time.Time{}
+		return nil
+	}
+	*m.t = time.UnixMilli(n.Int64).UTC()
+	return nil
+}
+
+// jsonInto scans JSON text; empty text leaves the value as it is.
+type jsonInto struct{ v any }
+
+// Scan implements sql.Scanner.
+func (j jsonInto) Scan(src any) error {
+	var text []byte
+	switch s := src.(type) {
+	case string:
+		text = []byte(s)
+	case []byte:
+		text = s
+	default:
+		return fmt.Errorf("scan %T as JSON", src)
+	}
+	if len(text) == 0 {
+		return nil
+	}
+	return json.Unmarshal(text, j.v)
+}
+
+func reverseDigits(s string) string {
+	b := make([]byte, 0, len(s))
+	for i := len(s) - 1; i >= 0; i-- {
+		if s[i] >= '0' && s[i] <= '9' {
+			b = append(b, s[i])
+		}
+	}
+	return string(b)
+}

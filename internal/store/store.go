@@ -1,0 +1,191 @@
+// Package store keeps on disk what Callvault knows: one Store over
+// database/sql, on SQLite or PostgreSQL. It is the only package that imports
+// SQL drivers.
+//
+// Every change goes through one writer, which lets changes that wait together
+// share a transaction, and so a commit (group commit). Reads have connections
+// of their own.
+package store
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	_ "github.com/jackc/pgx/v5/stdlib" // the driver "pgx"
+	_ "modernc.org/sqlite"             // the driver "sqlite"
+)
+
+// Options say which database to open.
+type Options struct {
+	// DSN is a postgres:// URL. Empty: SQLite at Path.
+	DSN string
+	// Path is the file of the SQLite database; its folder must exist.
+	Path string
+	// Logger gets what the store copes with by itself.
+	Logger *slog.Logger
+	// NoMigrate leaves the schema as it is; Open then fails unless it is
+	// exactly the one that this program knows.
+	NoMigrate bool
+}
+
+// Store is what Callvault knows. Its methods are safe for concurrent use, and
+// each exported one is one transaction.
+type Store struct {
+	dialect dialect
+	read    *sql.DB
+	write   *sql.DB
+	writer  *writer
+	logger  *slog.Logger
+}
+
+// Open opens the database and brings its schema up to date; a schema newer
+// than this program is an error. Close the store after use.
+func Open(ctx context.Context, o Options) (*Store, error) {
+	s := &Store{logger: o.Logger}
+	if s.logger == nil {
+		s.logger = slog.New(slog.DiscardHandler)
+	}
+	var err error
+	if o.DSN != "" {
+		err = s.openPostgres(o.DSN)
+	} else {
+		err = s.openSQLite(o.Path)
+	}
+	if err != nil {
+		return nil, err
+	}
+	if err := s.prepareSchema(ctx, !o.NoMigrate); err != nil {
+		return nil, errors.Join(err, s.closePools())
+	}
+	s.writer = newWriter(s.write, s.dialect)
+	return s, nil
+}
+
+func (s *Store) openPostgres(dsn string) error {
+	db, err := sql.Open("pgx", dsn)
+	if err != nil {
+		return errors.New("open the database: database is not a valid postgres:// URL")
+	}
+	db.SetMaxOpenConns(16)
+	db.SetMaxIdleConns(16)
+	db.SetConnMaxIdleTime(5 * time.Minute)
+	s.dialect, s.read, s.write = postgres(), db, db
+	return nil
+}
+
+func (s *Store) openSQLite(path string) error {
+	// A folder that cannot be written gives SQLite's "unable to open database
+	// file (14)", which tells an operator nothing.
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600) //nolint:gosec // the operator's own path
+	if err != nil {
+		return fmt.Errorf("open the database: %w", err)
+	}
+	if err := f.Close(); err != nil {
+		return fmt.Errorf("open the database: %w", err)
+	}
+	abs, err := filepath.Abs(path)
+	if err != nil {
+		return fmt.Errorf("open the database: %w", err)
+	}
+	dsn := func(pragmas ...string) string {
+		q := url.Values{"_txlock": {"immediate"}}
+		for _, p := range append(pragmas,
+			"busy_timeout(10000)", "journal_mode(WAL)", "synchronous(FULL)",
+			"foreign_keys(ON)",
+			// Sorting must not need a temporary folder: a container may have
+			// none.
+			"temp_store(MEMORY)") {
+			q.Add("_pragma", p)
+		}
+		return (&url.URL{Scheme: "file", Opaque: (&url.URL{Path: abs}).EscapedPath(), RawQuery: q.Encode()}).String()
+	}
+	write, err := sql.Open("sqlite", dsn("cache_size(-16000)"))
+	if err != nil {
+		return fmt.Errorf("open the database: %w", err)
+	}
+	write.SetMaxOpenConns(1)
+	read, err := sql.Open("sqlite", dsn("query_only(ON)", "cache_size(-4000)"))
+	if err != nil {
+		return fmt.Errorf("open the database: %w", errors.Join(err, write.Close()))
+	}
+	read.SetMaxOpenConns(4)
+	read.SetMaxIdleConns(4)
+	s.dialect, s.read, s.write = sqlite(), read, write
+	return nil
+}
+
+// Close waits for the change under way and closes the database. Changes that
+// still wait fail.
+func (s *Store) Close() error {
+	return errors.Join(s.writer.close(), s.closePools())
+}
+
+func (s *Store) closePools() error {
+	if s.read == s.write {
+		return s.read.Close()
+	}
+	return errors.Join(s.read.Close(), s.write.Close())
+}
+
+// Ping reports whether the database answers.
+func (s *Store) Ping(ctx context.Context) error {
+	var one int
+	if err := s.read.QueryRowContext(ctx, "SELECT 1").Scan(&one); err != nil {
+		return fmt.Errorf("ask the database: %w", err)
+	}
+	return nil
+}
+
+// Kind names the database: "SQLite" or "PostgreSQL".
+func (s *Store) Kind() string { return s.dialect.name }
+
+// query runs a reading statement on the reading pool.
+func (s *Store) query(ctx context.Context, query string, args ...any) (*sql.Rows, error) {
+	return s.read.QueryContext(ctx, s.dialect.bind(query), cleanArgs(args)...)
+}
+
+// each runs a reading statement and calls scan for every row.
+func (s *Store) each(ctx context.Context, query string, args []any, scan func(*sql.Rows) error) error {
+	rows, err := s.query(ctx, query, args...)
+	if err != nil {
+		return err
+	}
+	return eachRow(rows, scan)
+}
+
+func eachRow(rows *sql.Rows, scan func(*sql.Rows) error) (err error) {
+	defer func() { err = errors.Join(err, rows.Close()) }()
+	for rows.Next() {
+		if err := scan(rows); err != nil {
+			return err
+		}
+	}
+	return rows.Err()
+}
+
+// cleanArgs makes texts fit for both databases: PostgreSQL takes neither NUL
+// nor invalid UTF-8. What a provider sent stays as it was in the delivery's
+// body, which is bytes.
+func cleanArgs(args []any) []any {
+	for i, a := range args {
+		if s, ok := a.(string); ok {
+			args[i] = cleanText(s)
+		}
+	}
+	return args
+}
+
+func cleanText(s string) string {
+	if strings.IndexByte(s, 0) >= 0 {
+		s = strings.ReplaceAll(s, "\x00", "")
+	}
+	return strings.ToValidUTF8(s, "\uFFFD")
+}

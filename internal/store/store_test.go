@@ -1,0 +1,440 @@
+package store_test
+
+import (
+	"context"
+	"database/sql"
+	"encoding/json"
+	"fmt"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"callvault/internal/call"
+	"callvault/internal/store"
+	"callvault/internal/testenv"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// forEachDatabase runs a test on both databases.
+func forEachDatabase(t *testing.T, test func(t *testing.T, options store.Options)) {
+	t.Helper()
+	t.Run("SQLite", func(t *testing.T) {
+		t.Parallel()
+		test(t, store.Options{Path: filepath.Join(t.TempDir(), "callvault.db")})
+	})
+	t.Run("PostgreSQL", func(t *testing.T) {
+		t.Parallel()
+		test(t, store.Options{DSN: testenv.Postgres(t)})
+	})
+}
+
+func open(t *testing.T, o store.Options) *store.Store {
+	t.Helper()
+	s, err := store.Open(t.Context(), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return s
+}
+
+func must[T any](v T, err error) func(t *testing.T) T {
+	return func(t *testing.T) T {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return v
+	}
+}
+
+var nine = time.Date(2026, 11, 20, 9, 0, 0, 0, time.UTC)
+
+// report is a CallerDesk report of an answered call.
+func report(sid string) *call.Leg {
+	l := &call.Leg{
+		Account: "sales", Provider: call.CallerDesk, Key: sid, Direction: call.Inbound,
+		Status: "ANSWER", Outcome: call.Answered,
+		CustomerNumber: "+919812345678", BusinessNumber: "+911204567890",
+		Agent: call.Agent{Name: "Ashish", Number: "+919281234567"}, Group: "TestGroup",
+		StartedAt: nine, RangAt: nine.Add(15 * time.Second), AnsweredAt: nine.Add(24 * time.Second), EndedAt: nine.Add(64 * time.Second),
+		TalkSeconds: call.Int(40), TotalSeconds: call.Int(64), Cost: "1",
+		Recordings: []call.Wanted{{Kind: call.Conversation, Source: "https://rec.callerdesk.io/" + sid + ".wav"}},
+		Attributes: call.Attributes{"CallSid": json.RawMessage(`"` + sid + `"`), "coins": json.RawMessage(`"1"`)},
+	}
+	l.AddKey(call.KeyCall, sid)
+	l.AddKey(call.KeyCampaign, "camp-"+sid)
+	return l
+}
+
+func delivery(legs ...*call.Leg) *call.Delivery {
+	d := &call.Delivery{Account: "sales", ReceivedAt: nine.Add(70 * time.Second), Method: "POST", ContentType: "application/json", Source: call.SourceWebhook, RemoteAddress: "203.0.113.9"}
+	for _, l := range legs {
+		d.Account = l.Account
+		d.Body = append(d.Body, l.Key...)
+		d.Items = append(d.Items, call.Item{Leg: l})
+	}
+	return d
+}
+
+func record(t *testing.T, s *store.Store, deliveries ...*call.Delivery) {
+	t.Helper()
+	if err := s.Record(t.Context(), deliveries); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func allCalls(t *testing.T, s *store.Store) []call.CallWithRecordings {
+	t.Helper()
+	calls, _, err := s.FindCalls(t.Context(), call.Filter{Sort: call.OldestFirst, Limit: call.MaxLimit})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return calls
+}
+
+func TestRecordOneCall(t *testing.T) {
+	t.Parallel()
+	forEachDatabase(t, func(t *testing.T, o store.Options) {
+		s := open(t, o)
+		d := delivery(report("1672649960.9601"))
+		record(t, s, d)
+		if d.Outcome != call.Recorded || len(d.CallIDs) != 1 || d.ID == 0 {
+			t.Fatalf("delivery is %s with calls %v and id %d", d.Outcome, d.CallIDs, d.ID)
+		}
+		got := must(s.Call(t.Context(), d.CallIDs[0]))(t)
+		want := call.Merge([]call.Leg{*report("1672649960.9601")})
+		want.ID = d.CallIDs[0]
+		if diff := cmp.Diff(want, got.Call); diff != "" {
+			t.Error(diff)
+		}
+		if len(got.Legs) != 1 || len(got.Deliveries) != 1 || len(got.Recordings) != 1 {
+			t.Fatalf("got %d legs, %d deliveries, %d recordings", len(got.Legs), len(got.Deliveries), len(got.Recordings))
+		}
+		if diff := cmp.Diff(*report("1672649960.9601"), got.Legs[0]); diff != "" {
+			t.Error(diff)
+		}
+		if r := got.Recordings[0]; r.State != call.Pending || r.CallID != got.ID {
+			t.Errorf("recording is %+v", r)
+		}
+		whole := must(s.Delivery(t.Context(), d.ID))(t)
+		if string(whole.Body) != string(d.Body) || len(whole.Items) != 1 || whole.Items[0].Outcome != call.Recorded {
+			t.Errorf("delivery reads back as %+v", whole)
+		}
+	})
+}
+
+func TestDuplicateChangesNothing(t *testing.T) {
+	t.Parallel()
+	forEachDatabase(t, func(t *testing.T, o store.Options) {
+		s := open(t, o)
+		record(t, s, delivery(report("1.1")))
+		before := allCalls(t, s)
+		again, within := delivery(report("1.1")), delivery(report("1.1"))
+		record(t, s, again, within)
+		if again.Outcome != call.Duplicate || within.Outcome != call.Duplicate {
+			t.Errorf("outcomes are %s and %s", again.Outcome, within.Outcome)
+		}
+		if diff := cmp.Diff(before, allCalls(t, s)); diff != "" {
+			t.Error(diff)
+		}
+		// Both are kept all the same, and both in one batch make one call.
+		record(t, s, delivery(report("2.2")), delivery(report("2.2")))
+		if n := len(allCalls(t, s)); n != 2 {
+			t.Errorf("there are %d calls", n)
+		}
+		found, _, err := s.FindDeliveries(t.Context(), store.DeliveryFilter{})
+		if err != nil || len(found) != 5 {
+			t.Errorf("%d deliveries, %v", len(found), err)
+		}
+	})
+}
+
+func TestSameUIDIsStoredOnce(t *testing.T) {
+	t.Parallel()
+	forEachDatabase(t, func(t *testing.T, o store.Options) {
+		s := open(t, o)
+		for range 2 {
+			d := delivery(report("1.1"))
+			d.UID = "0198c5a0-0000-7000-8000-000000000001"
+			record(t, s, d)
+		}
+		found, _, err := s.FindDeliveries(t.Context(), store.DeliveryFilter{})
+		if err != nil || len(found) != 1 {
+			t.Errorf("%d deliveries, %v", len(found), err)
+		}
+	})
+}
+
+// guest and agentLeg are the legs of an inbound TeleCMI call.
+func guest(uuid string) *call.Leg {
+	l := &call.Leg{Account: "support", Provider: call.TeleCMI, Key: uuid, Direction: call.Inbound, Status: "answered", Outcome: call.Answered,
+		CustomerNumber: "+919811111111", AnsweredAt: nine, TalkSeconds: call.Int(30), Agent: call.Agent{ID: "204", Number: "+919000000204"}, Group: "Sales"}
+	return l
+}
+
+func agentLeg(uuid, conversation string) *call.Leg {
+	l := &call.Leg{Account: "support", Provider: call.TeleCMI, Key: uuid, Side: call.SideB, Direction: call.Inbound, Status: "missed", Outcome: call.Missed,
+		StartedAt: nine.Add(-20 * time.Second), Agent: call.Agent{ID: "203"}}
+	l.AddKey(call.KeyConversation, conversation)
+	return l
+}
+
+func TestLegsJoinInEveryOrder(t *testing.T) {
+	t.Parallel()
+	// The second agent leg names its conversation only in a later report.
+	late := agentLeg("c-1", "")
+	reports := []*call.Leg{guest("g-1"), agentLeg("b-1", "g-1"), late, agentLeg("c-1", "g-1")}
+	forEachDatabase(t, func(t *testing.T, o store.Options) {
+		s := open(t, o)
+		var want *call.Call
+		for n, order := range permutations(len(reports)) {
+			account := fmt.Sprintf("support%d", n)
+			var first string
+			for _, i := range order {
+				l := *reports[i]
+				l.Account = account
+				d := delivery(&l)
+				record(t, s, d)
+				if first == "" {
+					first = d.CallIDs[0]
+				}
+			}
+			calls, _, err := s.FindCalls(t.Context(), call.Filter{Account: account})
+			if err != nil || len(calls) != 1 {
+				t.Fatalf("order %v makes %d calls (%v)", order, len(calls), err)
+			}
+			got := calls[0].Call
+			if redirected := must(s.Call(t.Context(), first))(t); redirected.ID != got.ID || redirected.LegsCount != 3 || len(redirected.Legs) != 3 {
+				t.Fatalf("order %v: id %s leads to %s with %d legs", order, first, redirected.ID, redirected.LegsCount)
+			}
+			got.ID, got.Account = "", ""
+			if want == nil {
+				want = &got
+				if want.Outcome != call.Answered || len(want.Offers) != 2 || want.Agent.ID != "204" {
+					t.Fatalf("call is %+v", want)
+				}
+			}
+			if diff := cmp.Diff(*want, got); diff != "" {
+				t.Fatalf("order %v: %s", order, diff)
+			}
+		}
+	})
+}
+
+func permutations(n int) [][]int {
+	if n == 0 {
+		return [][]int{nil}
+	}
+	var all [][]int
+	for _, p := range permutations(n - 1) {
+		for i := range n {
+			q := append(append(append([]int{}, p[:i]...), n-1), p[i:]...)
+			all = append(all, q)
+		}
+	}
+	return all
+}
+
+// TestTwoCallsBecomeOne: both ids exist before a later report shows that they
+// are one; the older survives and the other leads to it.
+func TestTwoCallsBecomeOne(t *testing.T) {
+	t.Parallel()
+	forEachDatabase(t, func(t *testing.T, o store.Options) {
+		s := open(t, o)
+		alone, g := delivery(agentLeg("b-1", "")), delivery(guest("g-1"))
+		alone.Items[0].Leg.Recordings = []call.Wanted{{Kind: call.Conversation, Source: "x.mp3"}}
+		record(t, s, alone)
+		record(t, s, g)
+		if n := len(allCalls(t, s)); n != 2 {
+			t.Fatalf("%d calls", n)
+		}
+		record(t, s, delivery(agentLeg("b-1", "g-1")))
+		calls := allCalls(t, s)
+		if len(calls) != 1 || calls[0].ID != alone.CallIDs[0] || calls[0].LegsCount != 2 || len(calls[0].Recordings) != 1 {
+			t.Fatalf("calls are %+v", calls)
+		}
+		if got := must(s.Call(t.Context(), g.CallIDs[0]))(t); got.ID != alone.CallIDs[0] {
+			t.Errorf("the younger id leads to %s", got.ID)
+		}
+		// The survivor is found by the key of either.
+		found, _, err := s.FindCalls(t.Context(), call.Filter{Text: "g-1"})
+		if err != nil || len(found) != 1 {
+			t.Errorf("found %d, %v", len(found), err)
+		}
+	})
+}
+
+// TestLegLeavesOthersBehind: the leg that learns a better key goes, the leg
+// that shares the old one stays.
+func TestLegLeavesOthersBehind(t *testing.T) {
+	t.Parallel()
+	out := func(uuid, callID, conversation string) *call.Leg {
+		l := &call.Leg{Account: "support", Provider: call.TeleCMI, Key: uuid, Direction: call.Outbound, Side: call.SideA, Outcome: call.Missed, StartedAt: nine}
+		l.AddKey(call.KeyCall, callID)
+		l.AddKey(call.KeyConversation, conversation)
+		return l
+	}
+	forEachDatabase(t, func(t *testing.T, o store.Options) {
+		s := open(t, o)
+		record(t, s, delivery(out("a", "", "conv"), out("b", "", "conv")))
+		record(t, s, delivery(out("b", "call", "conv")))
+		calls := allCalls(t, s)
+		if len(calls) != 2 || calls[0].LegsCount != 1 || calls[1].LegsCount != 1 {
+			t.Fatalf("calls are %+v", calls)
+		}
+	})
+}
+
+func TestLiveCalls(t *testing.T) {
+	t.Parallel()
+	waiting := func() *call.Delivery {
+		return &call.Delivery{Account: "support", ReceivedAt: nine, Items: []call.Item{{Live: &call.LiveCall{
+			Account: "support", Key: call.Key{Kind: call.KeyConversation, Value: "g-1"}, LegKey: "g-1", Direction: call.Inbound,
+			State: call.Ringing, CustomerNumber: "+919811111111", Since: nine.Add(-25 * time.Second), At: nine.Add(-25 * time.Second), IsStart: true}}}}
+	}
+	forEachDatabase(t, func(t *testing.T, o store.Options) {
+		s := open(t, o)
+		record(t, s, waiting())
+		live := must(s.LiveCalls(t.Context(), time.Hour))(t)
+		if len(live) != 1 || live[0].State != call.Ringing || !live[0].Since.Equal(nine.Add(-25*time.Second)) {
+			t.Fatalf("live calls are %+v", live)
+		}
+		// An agent who was rung in vain does not end it, the guest's report does.
+		record(t, s, delivery(agentLeg("b-1", "g-1")))
+		if live := must(s.LiveCalls(t.Context(), time.Hour))(t); len(live) != 1 {
+			t.Fatalf("live calls are %+v", live)
+		}
+		record(t, s, delivery(guest("g-1")))
+		if live := must(s.LiveCalls(t.Context(), time.Hour))(t); len(live) != 0 {
+			t.Fatalf("live calls are %+v", live)
+		}
+		first := allCalls(t, s)[0].Call
+		if first.WaitSeconds == nil || *first.WaitSeconds != 25 || !first.StartedAt.Equal(nine.Add(-25*time.Second)) {
+			t.Errorf("the live start did not reach the call: %+v", first)
+		}
+		// The other way round the same, and no live call comes back to life.
+		other := open(t, store.Options{Path: filepath.Join(t.TempDir(), "other.db")})
+		record(t, other, delivery(guest("g-1")))
+		record(t, other, delivery(agentLeg("b-1", "g-1")))
+		record(t, other, waiting())
+		if live := must(other.LiveCalls(t.Context(), time.Hour))(t); len(live) != 0 {
+			t.Fatalf("live calls are %+v", live)
+		}
+		second := allCalls(t, other)[0].Call
+		first.ID, second.ID = "", ""
+		if diff := cmp.Diff(first, second); diff != "" {
+			t.Error(diff)
+		}
+	})
+}
+
+// TestHostileTexts: what PostgreSQL takes in no text is stored all the same.
+func TestHostileTexts(t *testing.T) {
+	t.Parallel()
+	forEachDatabase(t, func(t *testing.T, o store.Options) {
+		s := open(t, o)
+		l := report("9.9")
+		l.Agent.Name = "nul\x00 and \xff\xfe"
+		d := delivery(l)
+		d.Query, d.Body, d.ContentType = "a=\x00\xff", []byte{0, 0xff, 0xfe}, "text/\xff"
+		record(t, s, d)
+		back := must(s.Delivery(t.Context(), d.ID))(t)
+		if back.Query != d.Query || string(back.Body) != string(d.Body) {
+			t.Errorf("query %q and body %q", back.Query, back.Body)
+		}
+	})
+}
+
+// TestTwoNodesAtOnce: legs of the same calls arrive on two nodes at once.
+func TestTwoNodesAtOnce(t *testing.T) {
+	t.Parallel()
+	forEachDatabase(t, func(t *testing.T, o store.Options) {
+		nodes := []*store.Store{open(t, o), open(t, o)}
+		const calls = 60
+		var wg sync.WaitGroup
+		for n, s := range nodes {
+			wg.Go(func() {
+				for i := range calls {
+					uuid := fmt.Sprintf("g-%d", i)
+					legs := []*call.Leg{guest(uuid), agentLeg("b-"+uuid, uuid)}
+					if err := s.Record(context.WithoutCancel(t.Context()), []*call.Delivery{delivery(legs[n]), delivery(legs[n])}); err != nil {
+						t.Error(err)
+					}
+				}
+			})
+		}
+		wg.Wait()
+		found := allCalls(t, nodes[0])
+		if len(found) != calls {
+			t.Errorf("%d calls of %d", len(found), calls)
+		}
+		for _, c := range found {
+			if c.LegsCount != 2 || c.Outcome != call.Answered || len(c.Offers) != 1 {
+				t.Errorf("call is %+v", c)
+			}
+		}
+	})
+}
+
+func TestOpenTogether(t *testing.T) {
+	t.Parallel()
+	forEachDatabase(t, func(t *testing.T, o store.Options) {
+		var wg sync.WaitGroup
+		for range 3 { // nodes that start together
+			wg.Go(func() {
+				s, err := store.Open(context.WithoutCancel(t.Context()), o)
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				if err := s.Close(); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		wg.Wait()
+		s := open(t, o)
+		v := must(s.Version(t.Context()))(t)
+		if v.Database != v.Program || v.Program < 1 {
+			t.Errorf("versions are %+v", v)
+		}
+	})
+}
+
+func TestRefuseNewerSchema(t *testing.T) {
+	t.Parallel()
+	forEachDatabase(t, func(t *testing.T, o store.Options) {
+		s, err := store.Open(t.Context(), o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := s.Close(); err != nil {
+			t.Fatal(err)
+		}
+		driver, dsn := "pgx", o.DSN
+		if dsn == "" {
+			driver, dsn = "sqlite", o.Path
+		}
+		db, err := sql.Open(driver, dsn)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := db.ExecContext(t.Context(), "INSERT INTO goose_db_version (version_id, is_applied) VALUES (9999, true)"); err != nil {
+			t.Fatal(err)
+		}
+		if err := db.Close(); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := store.Open(t.Context(), o); err == nil || !strings.Contains(err.Error(), "newer Callvault") {
+			t.Errorf("opening a newer schema gives %v", err)
+		}
+	})
+}

@@ -1,0 +1,170 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"callvault/internal/call"
+)
+
+const userColumns = "name, role, user_groups, password_hash, created_at, disabled"
+
+func scanUser(rows *sql.Rows, u *call.User) error {
+	var disabled int
+	err := rows.Scan(&u.Name, &u.Role, jsonInto{&u.Groups}, &u.PasswordHash, timeInto{&u.CreatedAt}, &disabled)
+	u.Disabled = disabled != 0
+	return err
+}
+
+// AddUser adds a user; a name that is taken is a call.Conflict error.
+func (s *Store) AddUser(ctx context.Context, u call.User) error {
+	groups, err := groupsText(u.Groups)
+	if err != nil {
+		return err
+	}
+	n, err := s.update(ctx, "INSERT INTO users (name, role, user_groups, password_hash, created_at) VALUES (?, ?, ?, ?, {now}) ON CONFLICT (name) DO NOTHING",
+		u.Name, string(u.Role), groups, u.PasswordHash)
+	if err != nil {
+		return fmt.Errorf("add user %s: %w", u.Name, err)
+	}
+	if n == 0 {
+		return call.Errorf(call.Conflict, "there is a user named %s already", u.Name)
+	}
+	return nil
+}
+
+func groupsText(groups []string) (string, error) {
+	if groups == nil {
+		groups = []string{}
+	}
+	text, err := json.Marshal(groups)
+	return string(text), err
+}
+
+// Users returns all users, by name.
+func (s *Store) Users(ctx context.Context) ([]call.User, error) {
+	return s.users(ctx, "ORDER BY name")
+}
+
+// User returns one user, or a call.NotFound error.
+func (s *Store) User(ctx context.Context, name string) (call.User, error) {
+	users, err := s.users(ctx, "WHERE name = ?", name)
+	if err != nil {
+		return call.User{}, err
+	}
+	if len(users) == 0 {
+		return call.User{}, call.Errorf(call.NotFound, "there is no user named %s", name)
+	}
+	return users[0], nil
+}
+
+func (s *Store) users(ctx context.Context, where string, args ...any) ([]call.User, error) {
+	var users []call.User
+	err := s.each(ctx, "SELECT "+userColumns+" FROM users "+where, args, func(rows *sql.Rows) error {
+		users = append(users, call.User{})
+		return scanUser(rows, &users[len(users)-1])
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read users: %w", err)
+	}
+	return users, nil
+}
+
+// SetPassword gives a user a new password, as its hash.
+func (s *Store) SetPassword(ctx context.Context, name, hash string) error {
+	return s.changeNamed(ctx, "user", name, "UPDATE users SET password_hash = ? WHERE name = ?", hash, name)
+}
+
+// DisableUser shuts a user out; the row stays, for what it stands in.
+func (s *Store) DisableUser(ctx context.Context, name string) error {
+	return s.changeNamed(ctx, "user", name, "UPDATE users SET disabled = 1 WHERE name = ?", name)
+}
+
+func (s *Store) changeNamed(ctx context.Context, what, name, query string, args ...any) error {
+	n, err := s.update(ctx, query, args...)
+	if err != nil {
+		return fmt.Errorf("change %s %s: %w", what, name, err)
+	}
+	if n == 0 {
+		return call.Errorf(call.NotFound, "there is no %s named %s", what, name)
+	}
+	return nil
+}
+
+const tokenColumns = "name, role, user_groups, hash, created_at, last_used_at, disabled"
+
+func scanToken(rows *sql.Rows, t *call.Token) error {
+	var hash []byte
+	var disabled int
+	err := rows.Scan(&t.Name, &t.Role, jsonInto{&t.Groups}, &hash, timeInto{&t.CreatedAt}, timeInto{&t.LastUsedAt}, &disabled)
+	copy(t.Hash[:], hash)
+	t.Disabled = disabled != 0
+	return err
+}
+
+// AddToken adds a bearer token by its hash; a name that is taken is a
+// call.Conflict error.
+func (s *Store) AddToken(ctx context.Context, t call.Token) error {
+	groups, err := groupsText(t.Groups)
+	if err != nil {
+		return err
+	}
+	n, err := s.update(ctx, "INSERT INTO tokens (name, role, user_groups, hash, created_at) VALUES (?, ?, ?, ?, {now}) ON CONFLICT (name) DO NOTHING",
+		t.Name, string(t.Role), groups, t.Hash[:])
+	if err != nil {
+		return fmt.Errorf("add token %s: %w", t.Name, err)
+	}
+	if n == 0 {
+		return call.Errorf(call.Conflict, "there is a token named %s already", t.Name)
+	}
+	return nil
+}
+
+// Tokens returns all tokens, by name.
+func (s *Store) Tokens(ctx context.Context) ([]call.Token, error) {
+	return s.tokens(ctx, "ORDER BY name")
+}
+
+// tokenUseNoted is how exactly the last use of a token is noted: a busy
+// program must not cause a write with every request.
+const tokenUseNoted = 5 * time.Minute
+
+// TokenByHash returns the token with this SHA-256 unless it is disabled, or a
+// call.NotFound error, and notes its use.
+func (s *Store) TokenByHash(ctx context.Context, hash [32]byte) (call.Token, error) {
+	tokens, err := s.tokens(ctx, "WHERE hash = ? AND disabled = 0", hash[:])
+	if err != nil {
+		return call.Token{}, err
+	}
+	if len(tokens) == 0 {
+		return call.Token{}, call.Errorf(call.NotFound, "there is no such token")
+	}
+	t := tokens[0]
+	if time.Since(t.LastUsedAt) > tokenUseNoted {
+		if _, err := s.update(ctx, "UPDATE tokens SET last_used_at = {now} WHERE name = ?", t.Name); err != nil {
+			// Reading must go on while the database cannot be written.
+			s.logger.WarnContext(ctx, "the use of a token could not be noted", "token", t.Name, "error", err)
+		}
+	}
+	return t, nil
+}
+
+// DisableToken shuts a token out.
+func (s *Store) DisableToken(ctx context.Context, name string) error {
+	return s.changeNamed(ctx, "token", name, "UPDATE tokens SET disabled = 1 WHERE name = ?", name)
+}
+
+func (s *Store) tokens(ctx context.Context, where string, args ...any) ([]call.Token, error) {
+	var tokens []call.Token
+	err := s.each(ctx, "SELECT "+tokenColumns+" FROM tokens "+where, args, func(rows *sql.Rows) error {
+		tokens = append(tokens, call.Token{})
+		return scanToken(rows, &tokens[len(tokens)-1])
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read tokens: %w", err)
+	}
+	return tokens, nil
+}

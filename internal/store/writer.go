@@ -1,0 +1,273 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"time"
+)
+
+// The bounds of a shared transaction.
+const (
+	// maxShared is how many changes share a transaction at most.
+	maxShared = 64
+	// writeTimeout bounds one transaction, so that a database that hangs is
+	// noticed; whoever waits longer than that spools.
+	writeTimeout = 10 * time.Second
+)
+
+var errClosed = errors.New("the store is closed")
+
+// change is what a transaction does. It may be run more than once, on
+// different transactions, of which at most one is committed; so it changes
+// nothing but the database and variables that it sets anew each time.
+type change func(context.Context, *tx) error
+
+// writer runs changes one after the other. Those that wait together share one
+// transaction; if one of them fails, each is tried singly, so that a bad one
+// never fails its neighbours.
+type writer struct {
+	db      *sql.DB
+	dialect dialect
+	jobs    chan *job
+	quit    chan struct{}
+	done    chan struct{}
+	once    sync.Once
+
+	// On SQLite one connection is held for good, and statements stay prepared
+	// on it.
+	conn  *sql.Conn
+	stmts map[string]*sql.Stmt
+}
+
+type job struct {
+	ctx    context.Context //nolint:containedctx // of the caller who waits
+	change change
+	result chan error
+}
+
+func newWriter(db *sql.DB, d dialect) *writer {
+	w := &writer{
+		db: db, dialect: d,
+		jobs: make(chan *job, maxShared), quit: make(chan struct{}), done: make(chan struct{}),
+		stmts: map[string]*sql.Stmt{},
+	}
+	go w.run()
+	return w
+}
+
+// change runs c in a transaction and returns after its commit. When ctx ends
+// first, whether the change was committed is not known.
+func (s *Store) change(ctx context.Context, c change) error {
+	return s.writer.do(ctx, c)
+}
+
+func (w *writer) do(ctx context.Context, c change) error {
+	j := &job{ctx, c, make(chan error, 1)}
+	select {
+	case w.jobs <- j:
+	case <-w.quit:
+		return errClosed
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	select {
+	case err := <-j.result:
+		return err
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-w.done:
+		// The job may have been answered just before the end.
+		select {
+		case err := <-j.result:
+			return err
+		default:
+			return errClosed
+		}
+	}
+}
+
+func (w *writer) close() error {
+	w.once.Do(func() { close(w.quit) })
+	<-w.done
+	if w.conn == nil {
+		return nil
+	}
+	var errs []error
+	for _, stmt := range w.stmts {
+		errs = append(errs, stmt.Close())
+	}
+	return errors.Join(append(errs, w.conn.Close())...)
+}
+
+func (w *writer) run() {
+	defer close(w.done)
+	shared := make([]*job, 0, maxShared)
+	for {
+		shared = shared[:0]
+		select {
+		case j := <-w.jobs:
+			shared = append(shared, j)
+		case <-w.quit:
+			return
+		}
+	collect:
+		for len(shared) < maxShared {
+			select {
+			case j := <-w.jobs:
+				shared = append(shared, j)
+			default:
+				break collect
+			}
+		}
+		w.commit(shared)
+	}
+}
+
+func (w *writer) commit(jobs []*job) {
+	waiting := jobs[:0]
+	for _, j := range jobs {
+		if err := j.ctx.Err(); err != nil {
+			j.result <- err // nobody waits for it any more
+			continue
+		}
+		waiting = append(waiting, j)
+	}
+	if len(waiting) == 0 {
+		return
+	}
+	err := w.transact(waiting)
+	if err == nil || len(waiting) == 1 {
+		for _, j := range waiting {
+			j.result <- err
+		}
+		return
+	}
+	for _, j := range waiting {
+		j.result <- w.transact([]*job{j})
+	}
+}
+
+func (w *writer) transact(jobs []*job) error {
+	ctx, cancel := context.WithTimeout(context.Background(), writeTimeout)
+	defer cancel()
+	t, err := w.begin(ctx)
+	if err != nil {
+		return fmt.Errorf("begin a transaction: %w", err)
+	}
+	for _, j := range jobs {
+		if err := j.change(ctx, t); err != nil {
+			return errors.Join(err, t.rollback())
+		}
+	}
+	if err := t.commit(ctx); err != nil {
+		return fmt.Errorf("commit: %w", errors.Join(err, t.rollback()))
+	}
+	return nil
+}
+
+// tx is the transaction that a change works in.
+type tx struct {
+	w   *writer
+	sql *sql.Tx // on PostgreSQL; on SQLite the writer's connection is used
+}
+
+func (w *writer) begin(ctx context.Context) (*tx, error) {
+	if w.dialect.postgres {
+		t, err := w.db.BeginTx(ctx, nil)
+		return &tx{w, t}, err
+	}
+	if w.conn == nil {
+		conn, err := w.db.Conn(ctx)
+		if err != nil {
+			return nil, err
+		}
+		w.conn = conn
+	}
+	t := &tx{w: w}
+	_, err := t.exec(ctx, "BEGIN IMMEDIATE")
+	return t, err
+}
+
+func (t *tx) commit(ctx context.Context) error {
+	if t.sql != nil {
+		return t.sql.Commit()
+	}
+	_, err := t.exec(ctx, "COMMIT")
+	return err
+}
+
+// rollback undoes the transaction; that nothing is left to undo is no error.
+func (t *tx) rollback() error {
+	if t.sql != nil {
+		if err := t.sql.Rollback(); err != nil && !errors.Is(err, sql.ErrTxDone) {
+			return err
+		}
+		return nil
+	}
+	// The transaction's own time may be over: undoing must not depend on it.
+	ctx, cancel := context.WithTimeout(context.Background(), writeTimeout)
+	defer cancel()
+	if _, err := t.exec(ctx, "ROLLBACK"); err != nil && !strings.Contains(err.Error(), "no transaction is active") {
+		return fmt.Errorf("roll back: %w", err)
+	}
+	return nil
+}
+
+func (t *tx) exec(ctx context.Context, query string, args ...any) (sql.Result, error) {
+	query = t.w.dialect.bind(query)
+	if t.sql != nil {
+		return t.sql.ExecContext(ctx, query, cleanArgs(args)...)
+	}
+	stmt, err := t.w.prepared(ctx, query)
+	if err != nil {
+		return nil, err
+	}
+	return stmt.ExecContext(ctx, cleanArgs(args)...)
+}
+
+func (t *tx) query(ctx context.Context, query string, args ...any) (*sql.Rows, error) {
+	query = t.w.dialect.bind(query)
+	if t.sql != nil {
+		return t.sql.QueryContext(ctx, query, cleanArgs(args)...)
+	}
+	stmt, err := t.w.prepared(ctx, query)
+	if err != nil {
+		return nil, err
+	}
+	return stmt.QueryContext(ctx, cleanArgs(args)...)
+}
+
+// each runs a reading statement and calls scan for every row.
+func (t *tx) each(ctx context.Context, query string, args []any, scan func(*sql.Rows) error) error {
+	rows, err := t.query(ctx, query, args...)
+	if err != nil {
+		return err
+	}
+	return eachRow(rows, scan)
+}
+
+// one runs a reading statement that gives at most one row, and says whether
+// it did.
+func (t *tx) one(ctx context.Context, query string, args []any, dest ...any) (found bool, err error) {
+	err = t.each(ctx, query, args, func(rows *sql.Rows) error {
+		found = true
+		return rows.Scan(dest...)
+	})
+	return found, err
+}
+
+func (w *writer) prepared(ctx context.Context, query string) (*sql.Stmt, error) {
+	if stmt, ok := w.stmts[query]; ok {
+		return stmt, nil
+	}
+	stmt, err := w.conn.PrepareContext(ctx, query)
+	if err != nil {
+		return nil, err
+	}
+	w.stmts[query] = stmt
+	return stmt, nil
+}
