@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"maps"
 	"reflect"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -36,6 +37,7 @@ func (l *loader) setAll(root *yaml.Node, environ map[string]string) {
 	for _, name := range slices.Sorted(maps.Keys(environ)) {
 		found := targets[name]
 		switch {
+		case len(found) == 0 && isServiceLink(name, environ[name]):
 		case len(found) == 0:
 			l.faults = append(l.faults, Fault{Source: name,
 				Message: "unknown variable" + didYouMean(name, known)})
@@ -47,6 +49,19 @@ func (l *loader) setAll(root *yaml.Node, environ map[string]string) {
 			l.setVariable(root, found[0], name, environ[name])
 		}
 	}
+}
+
+// serviceLink is the end of a variable that Kubernetes puts into every
+// container for every service, also for one that is named callvault
+// (Kubernetes, "Discovering services").
+var serviceLink = regexp.MustCompile(`_(SERVICE_HOST|SERVICE_PORT(_[A-Z0-9_]+)?|` +
+	`PORT_[0-9]+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)$`)
+
+// isServiceLink tells whether a variable is Kubernetes' and not misspelt:
+// CALLVAULT_PORT=tcp://10.0.0.1:8080 is, CALLVAULT_PORT=8080 is not.
+func isServiceLink(name, value string) bool {
+	return serviceLink.MatchString(name) ||
+		strings.HasSuffix(name, "_PORT") && strings.Contains(value, "://")
 }
 
 func (l *loader) setVariable(root *yaml.Node, t target, name, value string) {

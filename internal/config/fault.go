@@ -66,7 +66,7 @@ func sortFaults(faults []Fault) {
 
 // didYouMean is a hint at the name most like text, or nothing if none is.
 func didYouMean(text string, names []string) string {
-	best, least := "", len(text)/3+2
+	best, least := "", min(len(text)/3+2, 4)
 	for _, name := range names {
 		if d := distance(text, name); d < least {
 			best, least = name, d

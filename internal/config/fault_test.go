@@ -185,6 +185,8 @@ func TestLoadMalformed(t *testing.T) {
 			"callvault.yaml:2: accounts[0]: must not be empty"},
 		{"secret in two ways", "database: postgres://h/d\ndatabase_file: x\n",
 			"callvault.yaml:2: database_file: cannot be given together with database"},
+		{"no sender", "mail: {smtp: 'smtp://mail.example.org'}\n",
+			"callvault.yaml:1: mail.from: must be given with mail.smtp"},
 		{"password that cannot be parsed", "database: 'postgres://u:%hunter2@h/d'\n",
 			"callvault.yaml:1: database: is not a URL (special characters in user " +
 				"name and password must be percent-encoded)"},
@@ -228,6 +230,12 @@ reports:
 		"CALLVAULT_REPORTS_DAILY_SERVICE_LEVEL_WITHIN=30s",
 		"CALLVAULT_REPORTS_DAILY_RECIPIENTS=a@example.org,b@example.org",
 		"PATH=/bin",
+		// What Kubernetes adds for a service named callvault.
+		"CALLVAULT_SERVICE_HOST=10.0.0.1",
+		"CALLVAULT_SERVICE_PORT=8080",
+		"CALLVAULT_SERVICE_PORT_HTTP=8080",
+		"CALLVAULT_PORT=tcp://10.0.0.1:8080",
+		"CALLVAULT_PORT_8080_TCP_ADDR=10.0.0.1",
 	)
 	s3 := c.Vault.S3
 	if s3.Endpoint != "http://minio:9000" || s3.Bucket != "calls" || s3.PathStyle ||
@@ -261,6 +269,8 @@ func TestEnvironmentFaults(t *testing.T) {
 		{"gap", accounts, "CALLVAULT_ACCOUNTS_7_REGION=IN",
 			"CALLVAULT_ACCOUNTS_7_REGION: unknown variable; " +
 				"did you mean CALLVAULT_ACCOUNTS_0_REGION?"},
+		{"not Kubernetes'", "", "CALLVAULT_PORT=8080",
+			"CALLVAULT_PORT: unknown variable"},
 		{"wrong value", accounts, "CALLVAULT_ACCOUNTS_1_TOKEN=short",
 			"CALLVAULT_ACCOUNTS_1_TOKEN: accounts[1].token: " +
 				"must be at least 16 characters"},

@@ -20,8 +20,8 @@ type Mail struct {
 	// instead of the system's. Default empty: the system's.
 	CAFile string `yaml:"ca_file"`
 
-	// From is the sender. Required with SMTP. Default
-	// Callvault <callvault@localhost>.
+	// From is the sender. Required with an SMTP server on another machine.
+	// Default Callvault <callvault@localhost>.
 	From string `yaml:"from"`
 
 	// OnUncertain says what becomes of a mail when the connection was lost after
@@ -138,10 +138,11 @@ func (m *Mail) check(l *loader) {
 	if m.SMTP != "" {
 		withoutCA := *m // whose fault is told above
 		withoutCA.CAFile = ""
-		if _, err := withoutCA.Server(); err != nil {
+		server, err := withoutCA.Server()
+		if err != nil {
 			l.fault("mail.smtp", "%v", err)
-		}
-		if !l.given("mail.from") {
+		} else if !l.given("mail.from") && !isLoopback(server.Host) {
+			// Another machine would refuse the default sender, at night.
 			l.fault("mail.from", "must be given with mail.smtp")
 		}
 	}
