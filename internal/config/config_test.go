@@ -51,8 +51,7 @@ func faultsOf(t *testing.T, text string, environ ...string) []string {
 	t.Helper()
 	file := writeFile(t, FileName, text)
 	_, err := Load(Options{File: file, Environ: environment(environ...)})
-	var faults Faults
-	if !errors.As(err, &faults) {
+	if _, ok := errors.AsType[Faults](err); !ok {
 		t.Fatalf("Load: %v, want faults", err)
 	}
 	return strings.Split(strings.ReplaceAll(err.Error(), file, FileName), "\n")
@@ -153,19 +152,19 @@ func TestLoadContract(t *testing.T) {
 	rate := Rate{PerSecond: 5000, Burst: 10000}
 	want.Accounts = []Account{{
 		Name: "sales", Provider: CallerDesk, Token: "0123456789abcdef",
-		TimeZone: mustZone("Asia/Kolkata"), Region: "IN",
+		TimeZone: defaultZone(), Region: "IN",
 		AllowFrom: []netip.Prefix{netip.MustParsePrefix("203.0.113.0/24"),
 			netip.MustParsePrefix("2001:db8::1/128")},
 		RecordingHosts: []string{"*.callerdesk.io"}, OutgoingCustomer: "dial_whom",
 		AuthCode: "the-authcode", APIURL: "https://app.callerdesk.io/api", Rate: rate,
 	}, {
 		Name: "support", Provider: TeleCMI, Token: "fedcba9876543210",
-		TimeZone: mustZone("Asia/Kolkata"), Region: "IN",
+		TimeZone: defaultZone(), Region: "IN",
 		RecordingHosts: []string{"rest.telecmi.com"}, AppID: "2222223",
 		Secret: "the-secret", APIURL: "https://rest.telecmi.com/v2", Rate: rate,
 	}}
 	want.Reports = []Report{{
-		Name: "daily", Schedule: "0 7 * * *", TimeZone: mustZone("Asia/Kolkata"),
+		Name: "daily", Schedule: "0 7 * * *", TimeZone: defaultZone(),
 		Period: PeriodDay, Formats: []Format{FormatXLSX, FormatCSV},
 		ServiceLevel: ServiceLevel{Formula: OfOffered, Within: 20 * time.Second,
 			ShortAbandon: 5 * time.Second},

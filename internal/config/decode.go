@@ -27,8 +27,7 @@ const fileSuffix = "_file"
 // keysOf are the keys of a struct.
 func keysOf(t reflect.Type) []key {
 	var keys []key
-	for i := range t.NumField() {
-		field := t.Field(i)
+	for field := range t.Fields() {
 		name, _, _ := strings.Cut(field.Tag.Get("yaml"), ",")
 		if name == "-" {
 			continue
@@ -63,7 +62,7 @@ func isScalar(t reflect.Type) bool {
 type defaulter interface{ setDefaults() }
 
 func setDefaults(v reflect.Value) {
-	if d, ok := v.Addr().Interface().(defaulter); ok {
+	if d, ok := reflect.TypeAssert[defaulter](v.Addr()); ok {
 		d.setDefaults()
 	}
 }

@@ -26,10 +26,10 @@ func Default() Config {
 	}
 }
 
-// defaultZone and defaultRegion are where the providers are at home.
+// defaultZoneName and defaultRegion are where the providers are at home.
 const (
-	defaultZone   = "Asia/Kolkata"
-	defaultRegion = "IN"
+	defaultZoneName = "Asia/Kolkata"
+	defaultRegion   = "IN"
 )
 
 // setDefaults fills what an S3 vault has when only its required keys are given.
@@ -44,7 +44,7 @@ func (s *S3) setDefaults() {
 // setDefaults fills what every account has; complete adds what depends on its
 // provider.
 func (a *Account) setDefaults() {
-	a.TimeZone = mustZone(defaultZone)
+	a.TimeZone = defaultZone()
 	a.Region = defaultRegion
 	a.Rate = Rate{PerSecond: 5000, Burst: 10000}
 }
@@ -73,7 +73,7 @@ func (a *Account) complete() {
 // setDefaults fills what a report has when only its name is given.
 func (r *Report) setDefaults() {
 	r.Schedule = "0 7 * * *"
-	r.TimeZone = mustZone(defaultZone)
+	r.TimeZone = defaultZone()
 	r.Period = PeriodDay
 	r.Formats = []Format{FormatXLSX, FormatCSV}
 	r.ServiceLevel = ServiceLevel{
@@ -83,12 +83,11 @@ func (r *Report) setDefaults() {
 	}
 }
 
-// mustZone is for names that are constants of this package; zone data is part
-// of the program.
-func mustZone(name string) Zone {
-	location, err := time.LoadLocation(name)
+// defaultZone cannot fail: zone data is part of the program.
+func defaultZone() Zone {
+	location, err := time.LoadLocation(defaultZoneName)
 	if err != nil {
-		panic("embedded time zone " + name + " is missing: " + err.Error())
+		panic("embedded time zone is missing: " + err.Error())
 	}
 	return Zone{location}
 }

@@ -81,7 +81,7 @@ mail:
   smtp: http://user:hunter2@mail.example.org
   on_uncertain: again
   attachment_limit: 1GB
-`, "CALLVAULT_ARCHIVE_PER_HOST=none", "CALLVAULT_ACCOUNTS_SUPORT_TOKEN=x",
+`, "CALLVAULT_ARCHIVE_PER_HOST=none", "CALLVAULT_ACCOUNTS_SUPPORTED_TOKEN=x",
 		"CALLVAULT_MAIL_FROM=nobody", "CALLVAULT_DATA_BASE=x")
 	want := strings.Split(strings.TrimSpace(`
 callvault.yaml:1: lissten: unknown key; did you mean listen?
@@ -148,7 +148,7 @@ callvault.yaml:65: reports[3].schedule: must be times of day: @every would count
 callvault.yaml:67: mail.smtp: must start with smtp:// or smtps://
 callvault.yaml:68: mail.on_uncertain: "again" must be one of hold, resend
 callvault.yaml:69: mail.attachment_limit: must be between 0 and 100MB
-CALLVAULT_ACCOUNTS_SUPORT_TOKEN: unknown variable; did you mean CALLVAULT_ACCOUNTS_SUPPORT_TOKEN?
+CALLVAULT_ACCOUNTS_SUPPORTED_TOKEN: unknown variable; did you mean CALLVAULT_ACCOUNTS_SUPPORT_TOKEN?
 CALLVAULT_ARCHIVE_PER_HOST: archive.per_host: "none" is not a whole number
 CALLVAULT_DATA_BASE: unknown variable; did you mean CALLVAULT_DATABASE?
 CALLVAULT_MAIL_FROM: mail.from: "nobody" is not a mail address

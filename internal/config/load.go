@@ -163,8 +163,7 @@ func (l *loader) parse(data []byte) *yaml.Node {
 // syntax tells a fault of the parser's.
 func (l *loader) syntax(err error) {
 	fault := Fault{File: l.file, Message: "is not YAML"}
-	var at *yaml.LoadError
-	if errors.As(err, &at) {
+	if at, ok := errors.AsType[*yaml.LoadError](err); ok {
 		fault.Line = at.Mark.Line
 		fault.Message = "is not YAML: " + at.Message
 		if strings.Contains(at.Message, "anchor") {

@@ -16,9 +16,8 @@ type Report struct {
 	// not been sent yet.
 	Name string `yaml:"name"`
 
-	// Schedule is when to look for periods that are over: five fields of cron
-	// (minute, hour, day of month, month, day of week) or @daily and the like,
-	// in TimeZone. Default "0 7 * * *".
+	// Schedule is when to look for periods that are over, in TimeZone: the five
+	// fields of cron or @daily and the like. Default "0 7 * * *".
 	Schedule string `yaml:"schedule"`
 
 	// TimeZone says what a day is. Default Asia/Kolkata.

@@ -167,7 +167,12 @@ func TestMailServer(t *testing.T) {
 			t.Errorf("%s = %s %s %s", test.smtp, got, s.User, s.Security)
 		}
 	}
-	if s, err := (Mail{}).Server(); s != nil || err != nil {
-		t.Errorf("no server = %v, %v", s, err)
+	for _, smtp := range []SecretURL{"", "mail.example.org:587", "smtp://",
+		"smtp://user@mail.example.org", "smtp://mail.example.org:0",
+		"smtp://mail.example.org/x", "smtp://u:%hunter2@h"} {
+		_, err := Mail{SMTP: smtp}.Server()
+		if err == nil || strings.Contains(err.Error(), "hunter2") {
+			t.Errorf("%s: error %v", smtp, err)
+		}
 	}
 }
