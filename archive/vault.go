@@ -1,3 +1,6 @@
+// Package archive keeps recordings: it fetches them from where a provider
+// offers them, tells them from what hosts send in their place, and puts them
+// into a vault under keys that are never written twice.
 package archive
 
 import (
