@@ -28,7 +28,7 @@ func (s *Store) Record(ctx context.Context, deliveries []*call.Delivery) error {
 	err := s.change(ctx, func(ctx context.Context, t *tx) error {
 		// Made anew each time: a change may be run twice.
 		r = &recording{
-			tx: t, now: time.Now(),
+			tx: t, now: time.Now(), firstTryAfter: s.firstTryAfter,
 			legs: map[legKey]*leg{}, keys: map[callKey]string{},
 			calls: map[string]*callState{},
 		}
@@ -85,6 +85,9 @@ type recording struct {
 	tx     *tx
 	now    time.Time
 	stored []*call.Delivery
+
+	firstTryAfter time.Duration
+
 	// itemLegs are the legs of the items, by delivery and item.
 	itemLegs [][]*leg
 	legs     map[legKey]*leg

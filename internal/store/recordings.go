@@ -74,7 +74,7 @@ func (r *recording) wantRecordings(ctx context.Context, changed []*leg) error {
 			state = CASE WHEN recordings.state = 'absent' THEN 'pending' ELSE recordings.state END`, rows,
 		func(w wantedRow, args []any) []any {
 			return append(args, newID(), w.leg.Account, string(w.leg.Provider), string(w.Kind), w.Source, w.Location, w.leg.id, w.leg.callID,
-				string(call.Pending), now, now, now, recordingHost(w.leg.Account, w.Source), w.paused)
+				string(call.Pending), now, now, now+r.firstTryAfter.Milliseconds(), recordingHost(w.leg.Account, w.Source), w.paused)
 		})
 	if err != nil {
 		return fmt.Errorf("queue recordings: %w", err)

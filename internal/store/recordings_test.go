@@ -162,3 +162,18 @@ func TestPauseAndWake(t *testing.T) {
 		}
 	})
 }
+
+func TestFirstTryAfter(t *testing.T) {
+	t.Parallel()
+	forEachDatabase(t, func(t *testing.T, o store.Options) {
+		o.FirstTryAfter = time.Hour
+		s := open(t, o)
+		record(t, s, delivery(report("1.1")))
+		if claims := claim(t, s, call.ClaimOptions{}); len(claims) != 0 {
+			t.Errorf("claimed at once: %+v", claims)
+		}
+		if q := must(s.QueueStats(t.Context()))(t); q.Pending != 1 || time.Until(q.NextTryAt) < 55*time.Minute {
+			t.Errorf("queue is %+v", q)
+		}
+	})
+}

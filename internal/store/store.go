@@ -34,6 +34,9 @@ type Options struct {
 	// NoMigrate leaves the schema as it is; Open then fails unless it is
 	// exactly the one that this program knows.
 	NoMigrate bool
+	// FirstTryAfter is how long after its report a recording is first due:
+	// providers seldom have it at once. 0 or more.
+	FirstTryAfter time.Duration
 }
 
 // Store is what Callvault knows. Its methods are safe for concurrent use, and
@@ -44,12 +47,14 @@ type Store struct {
 	write   *sql.DB
 	writer  *writer
 	logger  *slog.Logger
+
+	firstTryAfter time.Duration
 }
 
 // Open opens the database and brings its schema up to date; a schema newer
 // than this program is an error. Close the store after use.
 func Open(ctx context.Context, o Options) (*Store, error) {
-	s := &Store{logger: o.Logger}
+	s := &Store{logger: o.Logger, firstTryAfter: o.FirstTryAfter}
 	if s.logger == nil {
 		s.logger = slog.New(slog.DiscardHandler)
 	}
