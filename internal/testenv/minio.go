@@ -17,7 +17,7 @@ import (
 
 // MinIOVariable names the environment variable with the address of a running
 // server: http://ACCESSKEY:SECRETKEY@HOST:PORT.
-const MinIOVariable = "CALLVAULT_TEST_MINIO"
+const MinIOVariable = "TESTENV_MINIO"
 
 // MinIORegion is the region that the servers answer for.
 const MinIORegion = "us-east-1"

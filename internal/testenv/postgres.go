@@ -19,8 +19,10 @@ import (
 )
 
 // PostgresVariable names the environment variable with the address of a
-// running server: a postgres:// URL of a role that may create databases.
-const PostgresVariable = "CALLVAULT_TEST_POSTGRES"
+// running server: a postgres:// URL of a role that may create databases. It
+// does not begin with CALLVAULT_: Callvault refuses such variables when it does
+// not know them, and tests start it with their own environment.
+const PostgresVariable = "TESTENV_POSTGRES"
 
 // PostgresOptions says how a server runs. The zero value is the fastest.
 type PostgresOptions struct {

@@ -14,7 +14,7 @@ import (
 
 // victimVariable makes the test program start a PostgreSQL, say where, and
 // wait to be killed.
-const victimVariable = "CALLVAULT_TESTENV_VICTIM"
+const victimVariable = "TESTENV_VICTIM"
 
 func TestMain(m *testing.M) {
 	if os.Getenv(victimVariable) == "" {
