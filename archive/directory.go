@@ -130,7 +130,7 @@ func (d *Directory) write(ctx context.Context, name string, body io.ReaderAt, op
 	}
 	defer func() { err = errors.Join(err, f.Close()) }()
 	hash := sha256.New()
-	from := readerWithin{ctx, io.NewSectionReader(body, 0, opts.Size)}
+	from := within(ctx, io.NewSectionReader(body, 0, opts.Size))
 	n, err := io.Copy(io.MultiWriter(f, hash), from)
 	if err != nil {
 		return err
@@ -200,7 +200,7 @@ func (d *Directory) Open(ctx context.Context, key string, offset, length int64) 
 	if err != nil {
 		return nil, ObjectInfo{}, errors.Join(fmt.Errorf("open %s: %w", key, err), f.Close())
 	}
-	r := readerWithin{ctx, io.NewSectionReader(f, offset, length)}
+	r := within(ctx, io.NewSectionReader(f, offset, length))
 	return struct {
 		io.Reader
 		io.Closer
@@ -361,15 +361,16 @@ func (d *Directory) Check(context.Context) (err error) {
 	return d.root.Link(temp, linked)
 }
 
-// readerWithin stops reading when its context ends.
-type readerWithin struct {
-	ctx context.Context // of the one call that reads
-	r   io.Reader
+// within returns a reader that stops when ctx ends.
+func within(ctx context.Context, r io.Reader) io.Reader {
+	return readerFunc(func(p []byte) (int, error) {
+		if err := ctx.Err(); err != nil {
+			return 0, err
+		}
+		return r.Read(p)
+	})
 }
 
-func (r readerWithin) Read(p []byte) (int, error) {
-	if err := r.ctx.Err(); err != nil {
-		return 0, err
-	}
-	return r.r.Read(p)
-}
+type readerFunc func(p []byte) (int, error)
+
+func (f readerFunc) Read(p []byte) (int, error) { return f(p) }

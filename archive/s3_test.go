@@ -190,7 +190,7 @@ func TestS3ServerChecksTheBody(t *testing.T) {
 
 func TestS3TrustsItsCAFile(t *testing.T) {
 	t.Parallel()
-	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		w.WriteHeader(http.StatusPreconditionFailed) // what Check expects
 	}))
 	server.Config.ErrorLog = log.New(io.Discard, "", 0) // of refused handshakes

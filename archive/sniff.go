@@ -3,6 +3,7 @@ package archive
 import (
 	"bytes"
 	"mime"
+	"slices"
 	"strings"
 
 	"github.com/gabriel-vasile/mimetype"
@@ -157,12 +158,7 @@ func isRefused(m *mimetype.MIME, name string) bool {
 			return true
 		}
 	}
-	for _, refused := range refusedTypes {
-		if m.Is(refused) {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(refusedTypes, m.Is)
 }
 
 // isGSM looks for the mark in the first four bits of each frame of 33 bytes

@@ -48,9 +48,7 @@ func NewSpooler(folder string) (*Spooler, error) {
 			return nil, fmt.Errorf("open spool: %w", err)
 		}
 	}
-	s := &Spooler{folder: folder}
-	s.pieces.New = func() any { return new([pieceBytes]byte) }
-	return s, nil
+	return &Spooler{folder: folder}, nil
 }
 
 // Spool holds one recording between its host and the vault: up to 1 MiB in
@@ -113,7 +111,11 @@ func (s *Spool) space() ([]byte, error) {
 		return s.pieces[0][:], nil
 	}
 	if int(s.size/pieceBytes) == len(s.pieces) {
-		s.pieces = append(s.pieces, s.spooler.pieces.Get().(*[pieceBytes]byte))
+		piece, ok := s.spooler.pieces.Get().(*[pieceBytes]byte)
+		if !ok { // the pool is empty
+			piece = new([pieceBytes]byte)
+		}
+		s.pieces = append(s.pieces, piece)
 	}
 	return s.pieces[s.size/pieceBytes][s.size%pieceBytes:], nil
 }

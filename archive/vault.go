@@ -180,20 +180,20 @@ func decodeSHA256(text string) (sum [sha256.Size]byte) {
 // Reader reads and seeks in one object, opening the vault only when bytes
 // are asked for: what http.ServeContent needs to answer ranges.
 type Reader struct {
-	// An io.Reader cannot be given a context at each call, and this one
-	// lives no longer than the request it was made for.
-	ctx    context.Context
-	vault  Vault
 	key    string
 	size   int64
 	offset int64
-	open   io.ReadCloser
+	open   func(offset int64) (io.ReadCloser, error)
+	body   io.ReadCloser // from offset on; nil until bytes are asked for
 }
 
 // NewReader returns a reader of the object of size bytes under key. Nothing
-// is opened yet. The caller closes it.
+// is opened yet. The caller closes it before ctx ends.
 func NewReader(ctx context.Context, v Vault, key string, size int64) *Reader {
-	return &Reader{ctx: ctx, vault: v, key: key, size: size}
+	return &Reader{key: key, size: size, open: func(offset int64) (io.ReadCloser, error) {
+		body, _, err := v.Open(ctx, key, offset, -1)
+		return body, err
+	}}
 }
 
 // Read implements io.Reader.
@@ -201,14 +201,14 @@ func (r *Reader) Read(p []byte) (int, error) {
 	if r.offset >= r.size {
 		return 0, io.EOF
 	}
-	if r.open == nil {
-		open, _, err := r.vault.Open(r.ctx, r.key, r.offset, -1)
+	if r.body == nil {
+		body, err := r.open(r.offset)
 		if err != nil {
 			return 0, err
 		}
-		r.open = open
+		r.body = body
 	}
-	n, err := r.open.Read(p)
+	n, err := r.body.Read(p)
 	r.offset += int64(n)
 	return n, err
 }
@@ -236,10 +236,10 @@ func (r *Reader) Seek(offset int64, whence int) (int64, error) {
 
 // Close implements io.Closer.
 func (r *Reader) Close() error {
-	if r.open == nil {
+	if r.body == nil {
 		return nil
 	}
-	open := r.open
-	r.open = nil
-	return open.Close()
+	body := r.body
+	r.body = nil
+	return body.Close()
 }

@@ -217,7 +217,8 @@ func (c *Client) Do(req *http.Request) (*http.Response, error) {
 		return nil, err
 	}
 	resp.Body = &body{
-		ReadCloser: resp.Body, ctx: ctx, cancel: cancel, stop: stop,
+		ReadCloser: resp.Body, cancel: cancel, stop: stop,
+		cause:     func() error { return context.Cause(ctx) },
 		slowBytes: c.opts.SlowBytes, slowTime: c.opts.SlowTime,
 		left: c.opts.SlowTime,
 	}
@@ -283,7 +284,7 @@ func (g gate) RoundTrip(req *http.Request) (*http.Response, error) {
 // taken for a slow host.
 type body struct {
 	io.ReadCloser
-	ctx       context.Context // of this one request; bodies outlive calls
+	cause     func() error // why the request was cancelled, if it was
 	cancel    context.CancelCauseFunc
 	stop      func()
 	slowBytes int
@@ -306,8 +307,8 @@ func (b *body) Read(p []byte) (int, error) {
 	if b.got += n; b.got >= b.slowBytes {
 		b.got, b.left = 0, b.slowTime
 	}
-	if err != nil && err != io.EOF {
-		if cause := context.Cause(b.ctx); cause != nil {
+	if err != nil && !errors.Is(err, io.EOF) {
+		if cause := b.cause(); cause != nil {
 			err = cause
 		}
 	}
