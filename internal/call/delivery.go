@@ -86,3 +86,14 @@ func (d *Delivery) Summarize() {
 		}
 	}
 }
+
+// DeliveryFilter selects deliveries, newest first. Empty fields select all.
+type DeliveryFilter struct {
+	Outcome DeliveryOutcome
+	Account string
+	// From and To bound ReceivedAt: From <= ReceivedAt < To.
+	From, To time.Time
+	// Limit is the page size, 1 to MaxLimit; 0 means DefaultLimit.
+	Limit  int
+	Cursor string
+}

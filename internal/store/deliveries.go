@@ -9,16 +9,6 @@ import (
 	"callvault/internal/call"
 )
 
-// DeliveryFilter selects deliveries, newest first. Empty fields select all.
-type DeliveryFilter struct {
-	Outcome  call.DeliveryOutcome
-	Account  string
-	From, To time.Time
-	// Limit is the page size, 1 to call.MaxLimit; 0: call.DefaultLimit.
-	Limit  int
-	Cursor string
-}
-
 const deliveryColumns = "id, uid, account, received_at, method, content_type, query, remote_address, source, outcome, error"
 
 func scanDelivery(rows *sql.Rows, d *call.Delivery) error {
@@ -30,7 +20,7 @@ func scanDelivery(rows *sql.Rows, d *call.Delivery) error {
 
 // FindDeliveries finds deliveries, newest first, without bodies and items, and
 // the cursor of the next page, empty after the last.
-func (s *Store) FindDeliveries(ctx context.Context, f DeliveryFilter) ([]call.Delivery, string, error) {
+func (s *Store) FindDeliveries(ctx context.Context, f call.DeliveryFilter) ([]call.Delivery, string, error) {
 	limit, err := pageSize(f.Limit)
 	if err != nil {
 		return nil, "", err

@@ -17,7 +17,7 @@ type dialect struct {
 	bindCache *sync.Map
 }
 
-func sqlite() dialect {
+func sqliteDialect() dialect {
 	return dialect{
 		name: "SQLite", goose: "sqlite3", folder: "migrations/sqlite",
 		now:       "CAST(unixepoch('subsec') * 1000 AS INTEGER)",
@@ -25,7 +25,7 @@ func sqlite() dialect {
 	}
 }
 
-func postgres() dialect {
+func postgresDialect() dialect {
 	return dialect{
 		name: "PostgreSQL", goose: "postgres", folder: "migrations/postgres",
 		postgres: true,

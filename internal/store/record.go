@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"database/sql"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"hash/fnv"
 	"maps"
@@ -22,7 +23,9 @@ import (
 // live calls. It sets ID, CallIDs, Outcome and the outcomes of the items: what
 // holds a leg or a live call becomes recorded or duplicate, the rest keeps
 // what the decoder said. A delivery whose UID is stored already is left as it
-// is. On error nothing of the batch is stored and nothing is set.
+// is. On error nothing of the batch is stored and nothing is set; the error is
+// a call.Unavailable one if the database cannot be written just now, which is
+// not the batch's fault.
 func (s *Store) Record(ctx context.Context, deliveries []*call.Delivery) error {
 	var r *recording
 	err := s.change(ctx, func(ctx context.Context, t *tx) error {
@@ -34,6 +37,9 @@ func (s *Store) Record(ctx context.Context, deliveries []*call.Delivery) error {
 		}
 		return r.record(ctx, deliveries)
 	})
+	if err != nil && !isInputFault(err) {
+		err = errors.Join(call.Errorf(call.Unavailable, "the database cannot be written just now"), err)
+	}
 	if err != nil {
 		return fmt.Errorf("record %d deliveries: %w", len(deliveries), err)
 	}
@@ -504,7 +510,7 @@ func (r *recording) writeCalls(ctx context.Context) error {
 	for _, l := range changed {
 		text, err := json.Marshal(l.Leg)
 		if err != nil {
-			return fmt.Errorf("write leg %s: %w", l.Key, err)
+			return fmt.Errorf("write leg %s: %w", l.Key, inputFault{err})
 		}
 		facts[l] = string(text)
 	}

@@ -82,7 +82,7 @@ func (s *Store) openPostgres(dsn string) error {
 	db.SetMaxOpenConns(16)
 	db.SetMaxIdleConns(16)
 	db.SetConnMaxIdleTime(5 * time.Minute)
-	s.dialect, s.read, s.write = postgres(), db, db
+	s.dialect, s.read, s.write = postgresDialect(), db, db
 	return nil
 }
 
@@ -123,7 +123,7 @@ func (s *Store) openSQLite(path string) error {
 	}
 	read.SetMaxOpenConns(4)
 	read.SetMaxIdleConns(4)
-	s.dialect, s.read, s.write = sqlite(), read, write
+	s.dialect, s.read, s.write = sqliteDialect(), read, write
 	return nil
 }
 

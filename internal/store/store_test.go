@@ -150,7 +150,7 @@ func TestDuplicateChangesNothing(t *testing.T) {
 		if n := len(allCalls(t, s)); n != 2 {
 			t.Errorf("there are %d calls", n)
 		}
-		found, _, err := s.FindDeliveries(t.Context(), store.DeliveryFilter{})
+		found, _, err := s.FindDeliveries(t.Context(), call.DeliveryFilter{})
 		if err != nil || len(found) != 5 {
 			t.Errorf("%d deliveries, %v", len(found), err)
 		}
@@ -166,7 +166,7 @@ func TestSameUIDIsStoredOnce(t *testing.T) {
 			d.UID = "0198c5a0-0000-7000-8000-000000000001"
 			record(t, s, d)
 		}
-		found, _, err := s.FindDeliveries(t.Context(), store.DeliveryFilter{})
+		found, _, err := s.FindDeliveries(t.Context(), call.DeliveryFilter{})
 		if err != nil || len(found) != 1 {
 			t.Errorf("%d deliveries, %v", len(found), err)
 		}
@@ -435,6 +435,30 @@ func TestRefuseNewerSchema(t *testing.T) {
 		}
 		if _, err := store.Open(t.Context(), o); err == nil || !strings.Contains(err.Error(), "newer Callvault") {
 			t.Errorf("opening a newer schema gives %v", err)
+		}
+	})
+}
+
+// TestFaultsAreTold: what the database refuses for good differs from what may
+// pass, for one is to be set aside and the other to be spooled.
+func TestFaultsAreTold(t *testing.T) {
+	t.Parallel()
+	forEachDatabase(t, func(t *testing.T, o store.Options) {
+		s := open(t, o)
+		broken := delivery(report("1.1"))
+		broken.Items[0].Leg.Attributes = call.Attributes{"x": json.RawMessage("{")}
+		good := delivery(report("1.2"))
+		if err := s.Record(t.Context(), []*call.Delivery{broken, good}); err == nil || call.CodeOf(err) == call.Unavailable {
+			t.Errorf("a broken delivery gives %v", err)
+		}
+		if broken.ID != 0 || good.ID != 0 || len(allCalls(t, s)) != 0 {
+			t.Error("something of the batch was stored")
+		}
+		record(t, s, good)
+		over, cancel := context.WithCancel(t.Context())
+		cancel()
+		if err := s.Record(over, []*call.Delivery{delivery(report("1.3"))}); call.CodeOf(err) != call.Unavailable {
+			t.Errorf("no time left gives %v", err)
 		}
 	})
 }

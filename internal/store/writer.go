@@ -17,6 +17,9 @@ const (
 	// writeTimeout bounds one transaction, so that a database that hangs is
 	// noticed; whoever waits longer than that spools.
 	writeTimeout = 10 * time.Second
+	// collisionTries is how often a change is tried that gets into the way of
+	// another node's.
+	collisionTries = 4
 )
 
 var errClosed = errors.New("the store is closed")
@@ -140,14 +143,18 @@ func (w *writer) commit(jobs []*job) {
 		return
 	}
 	err := w.transact(waiting)
-	if err == nil || len(waiting) == 1 {
+	if err == nil || len(waiting) == 1 && !isCollision(err) {
 		for _, j := range waiting {
 			j.result <- err
 		}
 		return
 	}
 	for _, j := range waiting {
-		j.result <- w.transact([]*job{j})
+		err := w.transact([]*job{j})
+		for n := 1; n < collisionTries && isCollision(err); n++ {
+			err = w.transact([]*job{j})
+		}
+		j.result <- err
 	}
 }
 

@@ -1,0 +1,48 @@
+package store
+
+import (
+	"errors"
+	"strings"
+
+	"github.com/jackc/pgx/v5/pgconn"
+	"modernc.org/sqlite"
+	sqlite3 "modernc.org/sqlite/lib"
+)
+
+// inputFault marks an error that the input causes, whatever the database.
+type inputFault struct{ error }
+
+// Unwrap gives the cause.
+func (f inputFault) Unwrap() error { return f.error }
+
+// isInputFault reports whether the database refuses what it was given, so that
+// another try would end alike. All else (no connection, no space, no time) may
+// pass.
+func isInputFault(err error) bool {
+	var fault inputFault
+	if errors.As(err, &fault) {
+		return true
+	}
+	var pg *pgconn.PgError
+	if errors.As(err, &pg) {
+		// Classes of SQLSTATE: data exception, integrity constraint
+		// violation, program limit exceeded (PostgreSQL, appendix A).
+		class := pg.Code[:min(2, len(pg.Code))]
+		return class == "22" || class == "23" || class == "54"
+	}
+	var lite *sqlite.Error
+	if errors.As(err, &lite) {
+		switch lite.Code() & 0xff { // the primary code
+		case sqlite3.SQLITE_TOOBIG, sqlite3.SQLITE_CONSTRAINT, sqlite3.SQLITE_MISMATCH, sqlite3.SQLITE_RANGE:
+			return true
+		}
+	}
+	return false
+}
+
+// isCollision reports whether two transactions got into each other's way and
+// the database ended this one, which may simply be tried again.
+func isCollision(err error) bool {
+	var pg *pgconn.PgError
+	return errors.As(err, &pg) && strings.HasPrefix(pg.Code, "40")
+}
