@@ -30,11 +30,13 @@ COPY --from=build-minio /out/minio /usr/local/bin/minio
 COPY --from=build-minio /out/certs /etc/minio/certs
 COPY --from=build-minio --chown=65532:65532 /out/data /data
 USER 65532:65532
+# The user has no entry in /etc/passwd; MinIO insists on a home.
+ENV HOME=/
 VOLUME /data
 EXPOSE 9000
 # The image has no curl; bash can ask by itself.
 HEALTHCHECK --interval=5s --timeout=5s --start-period=60s \
-    CMD ["bash", "-c", "exec 3<>/dev/tcp/127.0.0.1/9000 && printf 'GET /minio/health/ready HTTP/1.0\\r\\n\\r\\n' >&3 && read -r _ code _ <&3 && [ \"$code\" = 200 ]"]
+    CMD ["bash", "-c", "exec 3<>/dev/tcp/127.0.0.1/9000 && printf 'GET /minio/health/ready HTTP/1.1\\r\\nHost: localhost\\r\\nConnection: close\\r\\n\\r\\n' >&3 && read -r _ code _ <&3 && [ \"$code\" = 200 ]"]
 ENTRYPOINT ["minio"]
 CMD ["server", "--certs-dir", "/etc/minio/certs", "/data"]
 
