@@ -1,0 +1,169 @@
+package console
+
+import (
+	"context"
+	"math"
+	"net/http"
+
+	"callvault/internal/call"
+
+	"github.com/gorilla/mux"
+)
+
+type agentJSON struct {
+	ID     *string `json:"id"`
+	Name   *string `json:"name"`
+	Number *string `json:"number"`
+}
+
+func agentOf(a call.Agent) agentJSON {
+	return agentJSON{optional(a.ID), optional(a.Name), optional(a.Number)}
+}
+
+type callJSON struct {
+	ID             string          `json:"id"`
+	Account        string          `json:"account"`
+	Provider       call.Provider   `json:"provider"`
+	CallKey        string          `json:"call_key"`
+	Direction      *call.Direction `json:"direction"`
+	Outcome        *call.Outcome   `json:"outcome"`
+	ProviderStatus *string         `json:"provider_status"`
+	CustomerNumber *string         `json:"customer_number"`
+	BusinessNumber *string         `json:"business_number"`
+	Agent          agentJSON       `json:"agent"`
+	Group          *string         `json:"group"`
+	Campaign       *string         `json:"campaign"`
+	StartedAt      *string         `json:"started_at"`
+	AnsweredAt     *string         `json:"answered_at"`
+	EndedAt        *string         `json:"ended_at"`
+	WaitSeconds    *int            `json:"wait_seconds"`
+	TalkSeconds    *int            `json:"talk_seconds"`
+	TotalSeconds   *int            `json:"total_seconds"`
+	HangupCause    *string         `json:"hangup_cause"`
+	HangupBy       *string         `json:"hangup_by"`
+	Cost           *string         `json:"cost"`
+	LegsCount      int             `json:"legs_count"`
+	Recordings     []recordingJSON `json:"recordings"`
+}
+
+func callOf(c call.CallWithRecordings, who call.Token) callJSON {
+	return callJSON{
+		ID:             c.ID,
+		Account:        c.Account,
+		Provider:       c.Provider,
+		CallKey:        c.Key,
+		Direction:      optional(c.Direction),
+		Outcome:        optional(c.Outcome),
+		ProviderStatus: optional(c.Status),
+		CustomerNumber: optional(c.CustomerNumber),
+		BusinessNumber: optional(c.BusinessNumber),
+		Agent:          agentOf(c.Agent),
+		Group:          optional(c.Group),
+		Campaign:       optional(c.Campaign),
+		StartedAt:      moment(c.StartedAt),
+		AnsweredAt:     moment(c.AnsweredAt),
+		EndedAt:        moment(c.EndedAt),
+		WaitSeconds:    c.WaitSeconds,
+		TalkSeconds:    c.TalkSeconds,
+		TotalSeconds:   c.TotalSeconds,
+		HangupCause:    optional(c.HangupCause),
+		HangupBy:       optional(c.HangupBy),
+		Cost:           optional(c.Cost),
+		LegsCount:      c.LegsCount,
+		Recordings:     recordingsOf(c.Recordings, who),
+	}
+}
+
+type callDetailJSON struct {
+	callJSON
+	Legs       []legJSON      `json:"legs"`
+	Deliveries []deliveryJSON `json:"deliveries"`
+	// Holds are the legal cases that keep the call from being deleted. No
+	// command places any yet, so there are none.
+	Holds []struct{} `json:"holds"`
+}
+
+func (c *Console) findCalls(w http.ResponseWriter, r *http.Request, who call.Token) error {
+	f, err := c.callFilter(r)
+	if err != nil {
+		return err
+	}
+	f.Groups = who.Groups
+	ctx, cancel := context.WithTimeout(r.Context(), questionLimit)
+	defer cancel()
+	found, next, err := c.store.FindCalls(ctx, f)
+	if err != nil {
+		return err
+	}
+	calls := make([]callJSON, len(found))
+	for i, f := range found {
+		calls[i] = callOf(f, who)
+	}
+	return writeJSON(w, struct {
+		Calls      []callJSON `json:"calls"`
+		NextCursor *string    `json:"next_cursor"`
+	}{calls, optional(next)})
+}
+
+// callFilter reads the parameters of a search for calls.
+func (c *Console) callFilter(r *http.Request) (call.Filter, error) {
+	q := c.query(r)
+	var f call.Filter
+	f.From, f.To = q.period()
+	f.Text = q.text("q")
+	f.Number = q.text("number")
+	f.Agent = q.text("agent")
+	f.Group = q.text("group")
+	f.Account = q.text("account")
+	f.Direction = oneOf(q, "direction", call.Inbound, call.Outbound)
+	f.Outcome = oneOf(q, "outcome", call.Outcomes()...)
+	f.Campaign = q.text("campaign")
+	f.Recording = oneOf(q, "recording", append(call.RecordingStates(), call.RecordingNone)...)
+	f.MinTalk = q.number("min_talk", 0, math.MaxInt32)
+	f.MaxTalk = q.number("max_talk", 0, math.MaxInt32)
+	f.Sort = oneOf(q, "sort", call.NewestFirst, call.OldestFirst)
+	f.Limit, f.Cursor = q.page()
+	if f.MinTalk != nil && f.MaxTalk != nil && *f.MinTalk > *f.MaxTalk {
+		q.fault("min_talk is greater than max_talk")
+	}
+	return f, q.err()
+}
+
+func (c *Console) call(w http.ResponseWriter, r *http.Request, who call.Token) error {
+	if err := c.query(r).err(); err != nil {
+		return err
+	}
+	detail, err := c.visibleCall(r.Context(), mux.Vars(r)["id"], who)
+	if err != nil {
+		return err
+	}
+	answer := callDetailJSON{
+		callJSON:   callOf(detail.CallWithRecordings, who),
+		Legs:       legsOf(detail, who),
+		Deliveries: make([]deliveryJSON, len(detail.Deliveries)),
+		Holds:      []struct{}{},
+	}
+	for i, d := range detail.Deliveries {
+		answer.Deliveries[i] = deliveryOf(d)
+		if len(who.Groups) > 0 { // a batch may tell of other groups' calls, too
+			answer.Deliveries[i].CallIDs = []string{detail.ID}
+		}
+	}
+	return writeJSON(w, answer)
+}
+
+// visibleCall finds a call that the token may see. One that it may not see is
+// not found: its existence is already a fact about another group.
+func (c *Console) visibleCall(ctx context.Context, id string, who call.Token) (call.CallDetail, error) {
+	none := call.Errorf(call.NotFound, "there is no such call")
+	if !printable(id) {
+		return call.CallDetail{}, none
+	}
+	ctx, cancel := context.WithTimeout(ctx, questionLimit)
+	defer cancel()
+	detail, err := c.store.Call(ctx, id)
+	if err == nil && !maySee(who, detail.Group) || call.CodeOf(err) == call.NotFound {
+		return call.CallDetail{}, none
+	}
+	return detail, err
+}

@@ -1,0 +1,159 @@
+// Package console is how programs look and listen: the JSON API under /api/v1,
+// with bearer tokens and roles, and what operators and their tools ask for:
+// /metrics, /healthz and /readyz.
+package console
+
+import (
+	"cmp"
+	"context"
+	"io"
+	"log/slog"
+	"net/http"
+	"time"
+
+	"callvault/internal/call"
+
+	"github.com/gorilla/mux"
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// Store is what the API asks of the database. Errors that a caller may see are
+// *call.Error; all others are answered as internal.
+type Store interface {
+	FindCalls(ctx context.Context, f call.Filter) ([]call.CallWithRecordings, string, error)
+	Call(ctx context.Context, id string) (call.CallDetail, error)
+	LiveCalls(ctx context.Context, maxAge time.Duration) ([]call.LiveCall, error)
+	Recording(ctx context.Context, id string) (call.Recording, error)
+	FindDeliveries(ctx context.Context, f DeliveryFilter) ([]call.Delivery, string, error)
+	Delivery(ctx context.Context, id int64) (call.Delivery, error)
+	FindRuns(ctx context.Context, f call.RunFilter) ([]call.Run, string, error)
+	Run(ctx context.Context, id string) (call.Run, error)
+	TokenByHash(ctx context.Context, hash [32]byte) (call.Token, error)
+}
+
+// DeliveryFilter selects deliveries by ReceivedAt, From <= t < To, and by what
+// became of them. Empty fields select everything.
+type DeliveryFilter struct {
+	Outcome  call.DeliveryOutcome
+	Account  string
+	From, To time.Time
+	// Limit is the page size, 1 to call.MaxLimit.
+	Limit  int
+	Cursor string
+}
+
+// Vault gives what lies in the vault.
+type Vault interface {
+	// Open reads the object from offset on: length bytes, or to its end if
+	// length is -1. It fails when there is no such object, not only the first
+	// Read of what it returns.
+	Open(ctx context.Context, key string, offset, length int64) (io.ReadCloser, error)
+}
+
+// Options are what a Console is made of. All but Zone and Version are required.
+type Options struct {
+	Store    Store
+	Vault    Vault
+	Registry prometheus.Gatherer
+	// Ready asks each part that must answer before requests can be served
+	// (database, vault, queue) and returns by its name why it does not; nil for
+	// one that does.
+	Ready  func(ctx context.Context) map[string]error
+	Logger *slog.Logger
+	Now    func() time.Time
+	// Zone is where the day of a date without a time lies. Default UTC.
+	Zone    *time.Location
+	Version string
+}
+
+// Console answers the JSON API and the operators' questions.
+type Console struct {
+	store    Store
+	vault    Vault
+	registry prometheus.Gatherer
+	ready    func(ctx context.Context) map[string]error
+	logger   *slog.Logger
+	now      func() time.Time
+	zone     *time.Location
+	version  string
+	strikes  *strikes
+}
+
+// New makes a Console.
+func New(o Options) *Console {
+	return &Console{
+		store:    o.Store,
+		vault:    o.Vault,
+		registry: o.Registry,
+		ready:    o.Ready,
+		logger:   o.Logger,
+		now:      o.Now,
+		zone:     cmp.Or(o.Zone, time.UTC),
+		version:  o.Version,
+		strikes:  newStrikes(),
+	}
+}
+
+// apiRoot is where the API begins; its version changes only if names that
+// programs hold on to do.
+const apiRoot = "/api/v1"
+
+// Routes adds what the Console answers to r. Everything below /api that is
+// nothing answers with the API's own 404.
+func (c *Console) Routes(r *mux.Router) {
+	api := r.PathPrefix(apiRoot).Subrouter()
+	api.Handle("/openapi.json", c.open(serveOpenAPI))
+	for path, h := range c.endpoints() {
+		api.Handle(path, c.withToken(h))
+	}
+	r.PathPrefix("/api/").Handler(c.open(notFound))
+
+	r.Handle("/", c.open(c.home))
+	r.Handle("/metrics", c.open(c.metrics))
+	r.Handle("/healthz", c.open(healthz))
+	r.Handle("/readyz", c.open(c.readyz))
+}
+
+// endpoint answers one question of the API for one who has shown a token.
+type endpoint func(w http.ResponseWriter, r *http.Request, who call.Token) error
+
+func (c *Console) endpoints() map[string]endpoint {
+	return map[string]endpoint{
+		"/calls":                      c.findCalls,
+		"/calls/{id}":                 c.call,
+		"/recordings/{id}/audio":      c.audio,
+		"/deliveries":                 c.findDeliveries,
+		"/deliveries/{id}":            c.delivery,
+		"/live":                       c.live,
+		"/reports":                    c.findRuns,
+		"/reports/{run}/files/{name}": c.runFile,
+	}
+}
+
+// open wraps what everybody may ask. As all of the Console, it only reads.
+func (c *Console) open(h func(http.ResponseWriter, *http.Request) error) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if err := readOnly(w, r); err != nil {
+			c.fail(w, r, err)
+			return
+		}
+		if err := h(w, r); err != nil {
+			c.fail(w, r, err)
+		}
+	})
+}
+
+// withToken wraps what only the owner of a token may ask.
+func (c *Console) withToken(h endpoint) http.Handler {
+	return c.open(func(w http.ResponseWriter, r *http.Request) error {
+		who, err := c.authenticate(w, r)
+		if err != nil {
+			return err
+		}
+		return h(w, r, who)
+	})
+}
+
+func notFound(http.ResponseWriter, *http.Request) error {
+	return call.Errorf(call.NotFound, "there is nothing at this address; %s/openapi.json lists what there is", apiRoot)
+}

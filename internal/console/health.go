@@ -1,0 +1,75 @@
+package console
+
+import (
+	"context"
+	"fmt"
+	"html/template"
+	"log/slog"
+	"net/http"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+)
+
+// readyLimit bounds how long the parts may take to say that they are there. A
+// load balancer does not wait longer.
+const readyLimit = 5 * time.Second
+
+// healthz says that the process lives, and asks nothing of anybody: a restart
+// would not bring a database back.
+func healthz(w http.ResponseWriter, _ *http.Request) error {
+	return writeJSON(w, struct {
+		Status string `json:"status"`
+	}{"ok"})
+}
+
+// readyz says which part does not answer; why stands in the log.
+func (c *Console) readyz(w http.ResponseWriter, r *http.Request) error {
+	ctx, cancel := context.WithTimeout(r.Context(), readyLimit)
+	defer cancel()
+	status, parts := http.StatusOK, make(map[string]string)
+	for name, err := range c.ready(ctx) {
+		parts[name] = "ok"
+		if err != nil {
+			status, parts[name] = http.StatusServiceUnavailable, "does not answer"
+			c.logger.LogAttrs(r.Context(), slog.LevelWarn, "not ready",
+				slog.String("part", name), slog.String("error", err.Error()))
+		}
+	}
+	body, err := encode(struct {
+		Ready bool              `json:"ready"`
+		Parts map[string]string `json:"parts"`
+	}{status == http.StatusOK, parts})
+	if err != nil {
+		return err
+	}
+	writeBody(w, status, body)
+	return nil
+}
+
+func (c *Console) metrics(w http.ResponseWriter, r *http.Request) error {
+	promhttp.HandlerFor(c.registry, promhttp.HandlerOpts{
+		ErrorLog: slog.NewLogLogger(c.logger.Handler(), slog.LevelWarn),
+	}).ServeHTTP(w, r)
+	return nil
+}
+
+var homePage = template.Must(template.New("home").Parse(`<!doctype html>
+<html lang="en">
+<meta charset="utf-8">
+<title>Callvault</title>
+<h1>Callvault {{.Version}}</h1>
+<p>The JSON API is at <code>{{.API}}</code> and wants a token: <code>callvault token add NAME --role ROLE</code> makes one.
+<p><a href="{{.API}}/openapi.json">{{.API}}/openapi.json</a> describes it,
+<a href="/readyz">/readyz</a> says whether all parts answer.
+</html>
+`))
+
+// home says where the API is.
+func (c *Console) home(w http.ResponseWriter, _ *http.Request) error {
+	w.Header().Set("Content-Type", "text/html; charset=utf-8")
+	if err := homePage.Execute(w, struct{ Version, API string }{c.version, apiRoot}); err != nil {
+		return fmt.Errorf("write home page: %w", err)
+	}
+	return nil
+}

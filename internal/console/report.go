@@ -1,0 +1,132 @@
+package console
+
+import (
+	"context"
+	"net/http"
+	"path"
+	"slices"
+
+	"callvault/internal/call"
+
+	"github.com/gorilla/mux"
+)
+
+type runJSON struct {
+	ID         string        `json:"id"`
+	Report     string        `json:"report"`
+	PeriodFrom *string       `json:"period_from"`
+	PeriodTo   *string       `json:"period_to"`
+	TimeZone   *string       `json:"time_zone"`
+	State      call.RunState `json:"state"`
+	Revision   int           `json:"revision"`
+	AsOf       *string       `json:"as_of"`
+	InputHash  *string       `json:"input_hash"`
+	Error      *string       `json:"error"`
+	CreatedAt  *string       `json:"created_at"`
+	BuiltAt    *string       `json:"built_at"`
+	Files      []runFileJSON `json:"files"`
+}
+
+type runFileJSON struct {
+	Name      string  `json:"name"`
+	Size      int64   `json:"size"`
+	SHA256    string  `json:"sha256"`
+	MediaType string  `json:"media_type"`
+	ObjectKey *string `json:"object_key"`
+}
+
+func runOf(run call.Run, who call.Token) runJSON {
+	answer := runJSON{
+		ID:         run.ID,
+		Report:     run.Report,
+		PeriodFrom: moment(run.PeriodFrom),
+		PeriodTo:   moment(run.PeriodTo),
+		TimeZone:   optional(run.Zone),
+		State:      run.State,
+		Revision:   run.Revision,
+		AsOf:       moment(run.AsOf),
+		InputHash:  optional(run.InputHash),
+		Error:      optional(run.Error),
+		CreatedAt:  moment(run.CreatedAt),
+		BuiltAt:    moment(run.BuiltAt),
+		Files:      make([]runFileJSON, len(run.Files)),
+	}
+	for i, f := range run.Files {
+		answer.Files[i] = runFileJSON{Name: f.Name, Size: f.Size, SHA256: f.SHA256, MediaType: f.MediaType}
+		if who.Role.MayHear() {
+			answer.Files[i].ObjectKey = optional(f.ObjectKey)
+		}
+	}
+	return answer
+}
+
+const aboutReports = "a report"
+
+func (c *Console) findRuns(w http.ResponseWriter, r *http.Request, who call.Token) error {
+	if err := needAllGroups(who, aboutReports); err != nil {
+		return err
+	}
+	q := c.query(r)
+	var f call.RunFilter
+	f.Report = q.text("report")
+	f.State = oneOf(q, "state", call.RunBuilding, call.RunBuilt, call.RunFailed)
+	f.Limit, f.Cursor = q.page()
+	if err := q.err(); err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(r.Context(), questionLimit)
+	defer cancel()
+	found, next, err := c.store.FindRuns(ctx, f)
+	if err != nil {
+		return err
+	}
+	runs := make([]runJSON, len(found))
+	for i, run := range found {
+		runs[i] = runOf(run, who)
+	}
+	return writeJSON(w, struct {
+		Runs       []runJSON `json:"runs"`
+		NextCursor *string   `json:"next_cursor"`
+	}{runs, optional(next)})
+}
+
+func (c *Console) runFile(w http.ResponseWriter, r *http.Request, who call.Token) error {
+	if err := needAllGroups(who, aboutReports); err != nil {
+		return err
+	}
+	if err := c.query(r).err(); err != nil {
+		return err
+	}
+	vars := mux.Vars(r)
+	run, err := c.run(r.Context(), vars["run"])
+	if err != nil {
+		return err
+	}
+	i := slices.IndexFunc(run.Files, func(f call.RunFile) bool { return f.Name == vars["name"] })
+	if i < 0 {
+		return call.Errorf(call.NotFound, "this run has no such file")
+	}
+	f := run.Files[i]
+	return c.serveObject(w, r, object{
+		key:       f.ObjectKey,
+		size:      f.Size,
+		sha256:    f.SHA256,
+		mediaType: f.MediaType,
+		modified:  run.BuiltAt,
+		saveAs:    path.Base(f.Name),
+	})
+}
+
+func (c *Console) run(ctx context.Context, id string) (call.Run, error) {
+	none := call.Errorf(call.NotFound, "there is no such run")
+	if !printable(id) {
+		return call.Run{}, none
+	}
+	ctx, cancel := context.WithTimeout(ctx, questionLimit)
+	defer cancel()
+	run, err := c.store.Run(ctx, id)
+	if call.CodeOf(err) == call.NotFound {
+		return call.Run{}, none
+	}
+	return run, err
+}
