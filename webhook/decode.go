@@ -1,0 +1,102 @@
+package webhook
+
+import (
+	"fmt"
+
+	"callvault/internal/call"
+)
+
+// Hooks are told what an operator wants to count. Each may be nil; they are
+// called from many goroutines and must be quick.
+type Hooks struct {
+	// Answered is told of every request: the account, empty for a stranger's,
+	// and the HTTP status.
+	Answered func(account string, status int)
+	// Drift is told of a status word that is not in the provider's vocabulary
+	// or that the times of its own report contradict.
+	Drift func(account, word string)
+}
+
+// Decoder makes of deliveries what they say. It is safe for concurrent use.
+type Decoder struct {
+	accounts map[string]*account
+	hooks    Hooks
+}
+
+// account is an Account with what is worth keeping between its deliveries.
+type account struct {
+	Account
+	phones *phones
+}
+
+// reader makes an item of one flat set of fields. It states facts; what
+// follows from them for the call is call.Merge's to say.
+type reader func(*Decoder, *account, *call.Delivery, fields) call.Item
+
+// NewDecoder makes a decoder for the accounts. Names must be unique.
+func NewDecoder(accounts []Account, hooks Hooks) (*Decoder, error) {
+	d := &Decoder{accounts: make(map[string]*account, len(accounts)), hooks: hooks}
+	for _, a := range accounts {
+		if err := a.check(); err != nil {
+			return nil, err
+		}
+		if d.accounts[a.Name] != nil {
+			return nil, fmt.Errorf("account %s: two of the same name", a.Name)
+		}
+		d.accounts[a.Name] = &account{a, newPhones(a.Region, a.Provider == call.TeleCMI)}
+	}
+	return d, nil
+}
+
+// Decode sets the delivery's Items by its account, content type, query and
+// body. Whatever they are, there is at least one item, and nothing of the
+// delivery itself is changed. The store completes the outcomes of items that
+// have a leg or a live call.
+func (d *Decoder) Decode(del *call.Delivery) {
+	del.Items = nil
+	defer func() {
+		// What the decoder trips over must be kept like anything else, for the
+		// provider may never send it again.
+		if trouble := recover(); trouble != nil {
+			del.Items = append(del.Items, unreadable("the decoder broke down: %v", trouble))
+		}
+		del.Summarize()
+	}()
+	a := d.accounts[del.Account]
+	if a == nil {
+		del.Items = []call.Item{unreadable("account %s is not configured", del.Account)}
+		return
+	}
+	read := readTeleCMI
+	if a.Provider == call.CallerDesk {
+		read = readCallerDesk
+	}
+	d.readInto(del, a, read)
+}
+
+func (d *Decoder) readInto(del *call.Delivery, a *account, read reader) {
+	for _, p := range split(del.ContentType, del.Query, del.Body) {
+		if p.err != "" {
+			del.Items = append(del.Items, unreadable("%s", p.err))
+		} else {
+			del.Items = append(del.Items, read(d, a, del, p.fields))
+		}
+	}
+	if len(del.Items) == 0 {
+		del.Items = []call.Item{ignored("empty")}
+	}
+}
+
+func (d *Decoder) drift(a *account, word string) {
+	if d.hooks.Drift != nil {
+		d.hooks.Drift(a.Name, word)
+	}
+}
+
+func ignored(reason string) call.Item {
+	return call.Item{Outcome: call.Ignored, Error: reason}
+}
+
+func unreadable(format string, args ...any) call.Item {
+	return call.Item{Outcome: call.Unreadable, Error: fmt.Sprintf(format, args...)}
+}
