@@ -3,6 +3,7 @@ package console_test
 import (
 	"bytes"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
@@ -55,8 +56,7 @@ func TestAudio(t *testing.T) {
 					}
 				}
 			}
-			h.vault.mu.Lock()
-			defer h.vault.mu.Unlock()
+			h.settle()
 			if diff := cmp.Diff(tt.opened, h.vault.opened); diff != "" || h.vault.closed != len(tt.opened) {
 				t.Errorf("closed %d, opened: %s", h.vault.closed, diff)
 			}
@@ -132,6 +132,37 @@ func TestVaultWithoutTheObject(t *testing.T) {
 	}
 	if e := h.log.entries(t, "request failed"); len(e) != 2 || !strings.Contains(in[string](t, e[0], "error"), "rec-lost.wav") {
 		t.Errorf("the log has %v", e)
+	}
+}
+
+// deadlines is a connection that notes until when it may stall.
+type deadlines struct {
+	*httptest.ResponseRecorder
+	until []time.Time
+}
+
+func (d *deadlines) SetWriteDeadline(t time.Time) error {
+	d.until = append(d.until, t)
+	return nil
+}
+
+// However long the audio, the connection may stall only so long: whatever
+// time limit the server has is put off as the listener goes on.
+func TestStalledListenersAreCutOff(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	w := &deadlines{ResponseRecorder: httptest.NewRecorder()}
+	r := httptest.NewRequest(http.MethodGet, audioPath, nil)
+	r.Header.Set("Authorization", "Bearer "+admin)
+	begin := time.Now()
+	h.handler.ServeHTTP(w, r)
+	if w.Body.Len() != audioBytes || len(w.until) < 2 {
+		t.Fatalf("%d bytes, deadlines %v", w.Body.Len(), w.until)
+	}
+	for _, until := range w.until {
+		if until.Before(begin.Add(time.Minute)) || until.After(time.Now().Add(time.Minute)) {
+			t.Errorf("it may stall until %s", until)
+		}
 	}
 }
 

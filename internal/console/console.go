@@ -109,9 +109,9 @@ func (c *Console) Routes(r *mux.Router) {
 	r.PathPrefix("/api/").Handler(c.open(notFound))
 
 	r.Handle("/", c.open(c.home))
-	r.Handle("/metrics", c.open(c.metrics))
-	r.Handle("/healthz", c.open(healthz))
-	r.Handle("/readyz", c.open(c.readyz))
+	r.Handle(metricsPath, c.open(c.metrics))
+	r.Handle(healthzPath, c.open(healthz))
+	r.Handle(readyzPath, c.open(c.readyz))
 }
 
 // endpoint answers one question of the API for one who has shown a token.

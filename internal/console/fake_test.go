@@ -232,6 +232,9 @@ type house struct {
 	url   string
 	// handler is what is served at url.
 	handler http.Handler
+	// settle ends the server when all its requests are done, also what they
+	// do after their answer.
+	settle func()
 	clock   time.Time
 }
 
@@ -302,7 +305,7 @@ func newHouseIn(t *testing.T, zone *time.Location) *house {
 	h.handler = console.AccessLog(console.Recover(console.SecurityHeaders(router), logger), logger)
 	server := httptest.NewServer(h.handler)
 	t.Cleanup(server.Close)
-	h.url = server.URL
+	h.url, h.settle = server.URL, server.Close
 	return h
 }
 

@@ -11,6 +11,15 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 )
 
+// Where operators' tools ask.
+const (
+	metricsPath = "/metrics"
+	healthzPath = "/healthz"
+	readyzPath  = "/readyz"
+)
+
+var probes = []string{metricsPath, healthzPath, readyzPath}
+
 // readyLimit bounds how long the parts may take to say that they are there. A
 // load balancer does not wait longer.
 const readyLimit = 5 * time.Second

@@ -31,6 +31,21 @@ func TestHealth(t *testing.T) {
 	}
 }
 
+// Probes come every few seconds: only those that fail are worth a line.
+func TestProbesThatGoWellAreNotLogged(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	for _, path := range []string{"/healthz", "/readyz", "/metrics"} {
+		h.get(t, path, "")
+	}
+	h.ready = map[string]error{"queue": errors.New("it stands still")}
+	h.get(t, "/readyz", "")
+	h.settle()
+	if e := h.log.entries(t, "request"); len(e) != 1 || e[0]["status"] != float64(503) {
+		t.Errorf("the log has %v", e)
+	}
+}
+
 func TestMetrics(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"regexp"
 	"runtime/debug"
+	"slices"
 	"strings"
 	"time"
 
@@ -24,6 +25,7 @@ const requestIDHeader = "X-Request-ID"
 // webhook's path is the account's secret, and masked whether or not the route
 // exists; the query, which may hold a whole call report, is left out. The
 // remote address is r.RemoteAddr: whoever believes a proxy sets that first.
+// Probes that go well, several a minute for ever, are logged as debug.
 func AccessLog(next http.Handler, logger *slog.Logger) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		ctx, begin := r.Context(), time.Now()
@@ -32,7 +34,11 @@ func AccessLog(next http.Handler, logger *slog.Logger) http.Handler {
 		counted := &countingWriter{ResponseWriter: w}
 		method, path := r.Method, maskPath(r.URL.Path)
 		defer func() { // also when a handler aborts the connection
-			logger.LogAttrs(ctx, slog.LevelInfo, "request",
+			level := slog.LevelInfo
+			if counted.status == http.StatusOK && slices.Contains(probes, path) {
+				level = slog.LevelDebug
+			}
+			logger.LogAttrs(ctx, level, "request",
 				slog.String("request_id", id),
 				slog.String("method", method),
 				slog.String("path", path),
