@@ -235,7 +235,7 @@ type house struct {
 	// settle ends the server when all its requests are done, also what they
 	// do after their answer.
 	settle func()
-	clock   time.Time
+	clock  time.Time
 }
 
 const audioBytes = 100_000
