@@ -15,7 +15,6 @@ import (
 	"unicode/utf8"
 
 	"callvault/internal/call"
-	"callvault/internal/console"
 
 	"github.com/google/go-cmp/cmp"
 )
@@ -389,7 +388,7 @@ func TestDeliveries(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)
 	h.get(t, "/api/v1/deliveries?outcome=unreadable&account=sales&from=2026-11-20&to=2026-11-21&limit=9", viewer)
-	if diff := cmp.Diff(console.DeliveryFilter{
+	if diff := cmp.Diff(call.DeliveryFilter{
 		Outcome: call.Unreadable, Account: "sales", Limit: 9,
 		From: time.Date(2026, 11, 20, 0, 0, 0, 0, time.UTC), To: time.Date(2026, 11, 22, 0, 0, 0, 0, time.UTC),
 	}, h.store.deliveryFilter); diff != "" {

@@ -24,22 +24,11 @@ type Store interface {
 	Call(ctx context.Context, id string) (call.CallDetail, error)
 	LiveCalls(ctx context.Context, maxAge time.Duration) ([]call.LiveCall, error)
 	Recording(ctx context.Context, id string) (call.Recording, error)
-	FindDeliveries(ctx context.Context, f DeliveryFilter) ([]call.Delivery, string, error)
+	FindDeliveries(ctx context.Context, f call.DeliveryFilter) ([]call.Delivery, string, error)
 	Delivery(ctx context.Context, id int64) (call.Delivery, error)
 	FindRuns(ctx context.Context, f call.RunFilter) ([]call.Run, string, error)
 	Run(ctx context.Context, id string) (call.Run, error)
 	TokenByHash(ctx context.Context, hash [32]byte) (call.Token, error)
-}
-
-// DeliveryFilter selects deliveries by ReceivedAt, From <= t < To, and by what
-// became of them. Empty fields select everything.
-type DeliveryFilter struct {
-	Outcome  call.DeliveryOutcome
-	Account  string
-	From, To time.Time
-	// Limit is the page size, 1 to call.MaxLimit.
-	Limit  int
-	Cursor string
 }
 
 // Vault gives what lies in the vault.

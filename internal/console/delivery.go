@@ -55,7 +55,7 @@ func (c *Console) findDeliveries(w http.ResponseWriter, r *http.Request, who cal
 		return err
 	}
 	q := c.query(r)
-	var f DeliveryFilter
+	var f call.DeliveryFilter
 	f.Outcome = oneOf(q, "outcome", call.DeliveryOutcomes()...)
 	f.Account = q.text("account")
 	f.From, f.To = q.period()

@@ -37,7 +37,7 @@ type fakeStore struct {
 	panics     bool
 	// What was asked last.
 	filter         call.Filter
-	deliveryFilter console.DeliveryFilter
+	deliveryFilter call.DeliveryFilter
 	runFilter      call.RunFilter
 	tokenLookups   int
 }
@@ -107,7 +107,7 @@ func (s *fakeStore) Recording(_ context.Context, id string) (call.Recording, err
 	return call.Recording{}, call.Errorf(call.NotFound, "no recording %s", id)
 }
 
-func (s *fakeStore) FindDeliveries(_ context.Context, f console.DeliveryFilter) ([]call.Delivery, string, error) {
+func (s *fakeStore) FindDeliveries(_ context.Context, f call.DeliveryFilter) ([]call.Delivery, string, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.deliveryFilter = f

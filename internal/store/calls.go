@@ -369,3 +369,13 @@ func legStart(l call.Leg) time.Time {
 	}
 	return l.StartedAt
 }
+
+// CountCalls counts the calls that the filter selects.
+func (s *Store) CountCalls(ctx context.Context, f call.Filter) (n int64, err error) {
+	c := matching(f)
+	err = s.each(ctx, "SELECT count(*) FROM calls"+c.where(), c.args, func(rows *sql.Rows) error { return rows.Scan(&n) })
+	if err != nil {
+		return 0, fmt.Errorf("count calls: %w", err)
+	}
+	return n, nil
+}

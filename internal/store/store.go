@@ -19,6 +19,9 @@ import (
 	"strings"
 	"time"
 
+	"callvault/internal/call"
+
+	"github.com/jackc/pgx/v5/pgconn"
 	_ "github.com/jackc/pgx/v5/stdlib" // the driver "pgx"
 	_ "modernc.org/sqlite"             // the driver "sqlite"
 )
@@ -52,7 +55,8 @@ type Store struct {
 }
 
 // Open opens the database and brings its schema up to date; a schema newer
-// than this program is an error. Close the store after use.
+// than this program is an error. A PostgreSQL that does not answer is a
+// call.Unavailable error. Close the store after use.
 func Open(ctx context.Context, o Options) (*Store, error) {
 	s := &Store{logger: o.Logger, firstTryAfter: o.FirstTryAfter}
 	if s.logger == nil {
@@ -60,7 +64,7 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 	}
 	var err error
 	if o.DSN != "" {
-		err = s.openPostgres(o.DSN)
+		err = s.openPostgres(ctx, o.DSN)
 	} else {
 		err = s.openSQLite(o.Path)
 	}
@@ -74,10 +78,20 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 	return s, nil
 }
 
-func (s *Store) openPostgres(dsn string) error {
+func (s *Store) openPostgres(ctx context.Context, dsn string) error {
 	db, err := sql.Open("pgx", dsn)
 	if err != nil {
-		return errors.New("open the database: database is not a valid postgres:// URL")
+		// The driver's error may hold the password.
+		return errors.New("open the database: its address is not a valid postgres:// URL")
+	}
+	if err := db.PingContext(ctx); err != nil {
+		err = errors.Join(err, db.Close())
+		var refused *pgconn.PgError
+		if errors.As(err, &refused) && (strings.HasPrefix(refused.Code, "28") || refused.Code == "3D000") {
+			// Wrong password, no such database: it will not pass by itself.
+			return fmt.Errorf("open the database: %s", refused.Message)
+		}
+		return fmt.Errorf("open the database: %w", errors.Join(call.Errorf(call.Unavailable, "PostgreSQL does not answer"), err))
 	}
 	db.SetMaxOpenConns(16)
 	db.SetMaxIdleConns(16)
