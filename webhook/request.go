@@ -38,7 +38,7 @@ func (r *Receiver) readBody(w http.ResponseWriter, req *http.Request, src *sourc
 			r.logger.Debug("no read deadline", "error", err) // the connection is gone
 		}
 	}
-	setDeadline(time.Now().Add(bodyTime))
+	setDeadline(time.Now().Add(r.bodyTime))
 	defer setDeadline(time.Time{}) // or the wait for the database would be cut off
 
 	var body []byte

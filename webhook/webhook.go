@@ -64,6 +64,8 @@ type Receiver struct {
 	now     func() time.Time
 	logger  *slog.Logger
 	hooks   Hooks
+	// bodyTime is the constant, but for tests.
+	bodyTime time.Duration
 }
 
 // source guards one account.
@@ -88,6 +90,8 @@ func New(o Options) (*Receiver, error) {
 		now:     o.Now,
 		logger:  o.Logger,
 		hooks:   o.Hooks,
+
+		bodyTime: bodyTime,
 	}
 	for name, a := range decoder.accounts {
 		s := &source{account: a, limiter: rate.NewLimiter(rate.Inf, 0),
