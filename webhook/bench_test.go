@@ -34,6 +34,7 @@ func BenchmarkDecodeTeleCMI(b *testing.B) {
 // benchmarkDecode decodes reports that all come from another customer, which is
 // the worst case for the memory of phone numbers.
 func benchmarkDecode(b *testing.B, account string, body func(int) string) {
+	b.Helper()
 	d := newTestDecoder(b)
 	bodies := make([][]byte, 20_000)
 	for i := range bodies {

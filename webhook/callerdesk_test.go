@@ -38,7 +38,7 @@ func TestCallerDeskReport(t *testing.T) {
 		CustomerNumber: "+919812345678", BusinessNumber: "+911204567890",
 		Agent: call.Agent{Name: "Ashish", Number: "+919281234567"}, Group: "TestGroup",
 		StartedAt: ist("2023-01-02 14:32:30"), AnsweredAt: ist("2023-01-02 14:32:54"), EndedAt: ist("2023-01-02 14:33:34"),
-		WaitSeconds: call.Int(9), TalkSeconds: call.Int(40), TotalSeconds: call.Int(64),
+		WaitSeconds: new(9), TalkSeconds: new(40), TotalSeconds: new(64),
 		HangupCause: "16", HangupBy: "customer", Cost: "1", LegsCount: 1,
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
@@ -142,7 +142,7 @@ func TestCallerDeskUnanswered(t *testing.T) {
 		Direction: call.Inbound, Outcome: call.Missed, Status: "NOANSWER",
 		Agent: call.Agent{Number: "+919281234567"}, Offers: []call.Agent{{Number: "+919281234567"}},
 		StartedAt: ist("2023-01-02 14:32:30"), EndedAt: ist("2023-01-02 14:33:30"), LegsCount: 1,
-		WaitSeconds: call.Int(30), TalkSeconds: call.Int(0), TotalSeconds: call.Int(60),
+		WaitSeconds: new(30), TalkSeconds: new(0), TotalSeconds: new(60),
 	}
 	if diff := cmp.Diff(want, c); diff != "" {
 		t.Error(diff)

@@ -174,7 +174,7 @@ func (f fields) yes(name string) bool {
 func (f fields) seconds(names ...string) *int {
 	for _, name := range names {
 		if n, ok := parseSeconds(f.text(name)); ok {
-			return call.Int(n)
+			return new(n)
 		}
 	}
 	return nil
@@ -266,7 +266,7 @@ func parseLocal(s string, zone *time.Location) (time.Time, bool) {
 	hour, s, ok4 := digits(s, 2, ":")
 	minute, s, ok5 := digits(s, 2, ":")
 	second, s, ok6 := digits(s, 2, "")
-	if !(ok1 && ok2 && ok3 && ok4 && ok5 && ok6) || month < 1 || month > 12 || day < 1 ||
+	if !ok1 || !ok2 || !ok3 || !ok4 || !ok5 || !ok6 || month < 1 || month > 12 || day < 1 ||
 		day > 31 || hour > 23 || minute > 59 || second > 60 {
 		return time.Time{}, false
 	}
@@ -346,7 +346,7 @@ func quote(s string) json.RawMessage {
 	var b bytes.Buffer
 	enc := json.NewEncoder(&b)
 	enc.SetEscapeHTML(false)
-	if enc.Encode(s) != nil {
+	if err := enc.Encode(s); err != nil {
 		return json.RawMessage(`""`) // cannot happen: strings encode
 	}
 	return bytes.TrimSuffix(b.Bytes(), []byte("\n"))

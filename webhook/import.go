@@ -86,7 +86,7 @@ func contentType(text []byte) string {
 // byDocument reports whether a file that begins like JSON has no complete JSON
 // in its first line.
 func byDocument(r *bufio.Reader) bool {
-	head, _ := r.Peek(maxDocument) //nolint:errcheck // comes again when it is read
+	head, _ := r.Peek(maxDocument) // an error comes again when it is read
 	line, _, _ := bytes.Cut(head, []byte("\n"))
 	line = bytes.TrimSpace(line)
 	return len(line) > 0 && (line[0] == '{' || line[0] == '[') && !json.Valid(line)

@@ -50,20 +50,20 @@ type receipt struct {
 
 // take returns when the delivery is stored, in the database or on disk. It does
 // not give up when the sender does: what was received is kept.
-func (in *ingest) take(d *call.Delivery) error {
+func (in *ingest) take(ctx context.Context, d *call.Delivery) error {
 	r := &receipt{d, make(chan error, 1)}
 	in.mu.Lock()
 	in.waiting = append(in.waiting, r)
 	if !in.busy {
 		in.busy = true
-		go in.work()
+		go in.work(context.WithoutCancel(ctx))
 	}
 	in.mu.Unlock()
 	return <-r.stored
 }
 
 // work stores batch after batch until nobody waits.
-func (in *ingest) work() {
+func (in *ingest) work(ctx context.Context) {
 	for {
 		in.mu.Lock()
 		receipts := in.next()
@@ -76,7 +76,7 @@ func (in *ingest) work() {
 		for i, r := range receipts {
 			batch[i] = r.delivery
 		}
-		err := in.keep(context.Background(), batch)
+		err := in.keep(ctx, batch)
 		for _, r := range receipts {
 			r.stored <- err
 		}

@@ -39,7 +39,7 @@ func takeAll(r *Receiver, bodies ...string) []error {
 	errs := make([]error, len(bodies))
 	var wg sync.WaitGroup
 	for i, body := range bodies {
-		wg.Go(func() { errs[i] = r.ingest.take(delivery(r, body)) })
+		wg.Go(func() { errs[i] = r.ingest.take(context.Background(), delivery(r, body)) })
 	}
 	wg.Wait()
 	return errs
@@ -59,7 +59,7 @@ func TestGroupCommit(t *testing.T) {
 		r := newTestReceiver(t, m, nil)
 		var wg sync.WaitGroup
 		wg.Go(func() {
-			if err := r.ingest.take(delivery(r, report(0))); err != nil {
+			if err := r.ingest.take(context.Background(), delivery(r, report(0))); err != nil {
 				t.Error(err)
 			}
 		})
@@ -117,7 +117,7 @@ func TestBadDelivery(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			var poison func(context.Context, []*call.Delivery) error = func(_ context.Context, batch []*call.Delivery) error {
+			poison := func(_ context.Context, batch []*call.Delivery) error {
 				for _, d := range batch {
 					if strings.Contains(string(d.Body), "poison") && d.Items[0].Leg != nil {
 						return trouble()
@@ -131,7 +131,7 @@ func TestBadDelivery(t *testing.T) {
 			if err := Record(t.Context(), m, quiet, batch); err != nil {
 				t.Fatal(err)
 			}
-			if err := r.ingest.take(delivery(r, `{"CallSid":"poison 2","EndTime":""}`)); err != nil {
+			if err := r.ingest.take(context.Background(), delivery(r, `{"CallSid":"poison 2","EndTime":""}`)); err != nil {
 				t.Fatal(err)
 			}
 			var got []string
@@ -211,7 +211,7 @@ func TestSpoolAndDrain(t *testing.T) {
 				if n, err := r.Spooled(); err != nil || n != 0 {
 					t.Errorf("%d bytes still spooled, %v", n, err)
 				}
-				if err := r.ingest.take(delivery(r, report(99))); err != nil || len(m.stored()) != 21 {
+				if err := r.ingest.take(context.Background(), delivery(r, report(99))); err != nil || len(m.stored()) != 21 {
 					t.Errorf("not straight to the database again: %v", err)
 				}
 				cancel()

@@ -51,9 +51,9 @@ func (r *Receiver) readBody(w http.ResponseWriter, req *http.Request, src *sourc
 	if err == nil && strings.EqualFold(req.Header.Get("Content-Encoding"), "gzip") {
 		body, err = unzip(body)
 	}
-	var tooLarge *http.MaxBytesError
+	_, tooLarge := errors.AsType[*http.MaxBytesError](err)
 	switch {
-	case errors.As(err, &tooLarge):
+	case tooLarge:
 		r.logger.Warn("delivery too large", "account", src.Name, "content_length", req.ContentLength)
 		setDeadline(time.Now().Add(drainTime))
 		r.refuseLarge(w, req, control)
@@ -105,16 +105,16 @@ func readAll(r io.Reader, size int64) ([]byte, error) {
 // unzip unpacks a body. One that is not gzip stays as it is: it is kept, and
 // the decoder says that it cannot be read.
 func unzip(packed []byte) ([]byte, error) {
+	var plain []byte
 	z, err := gzip.NewReader(bytes.NewReader(packed))
-	if err != nil {
-		return packed, nil
+	if err == nil {
+		plain, err = readAll(io.LimitReader(z, maxBody+1), int64(len(packed)))
 	}
-	plain, err := readAll(io.LimitReader(z, maxBody+1), int64(len(packed)))
-	switch {
-	case len(plain) > maxBody:
+	if len(plain) > maxBody {
 		return nil, &http.MaxBytesError{Limit: maxBody}
-	case err != nil:
-		return packed, nil
+	}
+	if err != nil {
+		plain = packed
 	}
 	return plain, nil
 }

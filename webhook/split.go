@@ -135,8 +135,7 @@ func firstValue(b []byte) (n int, problem string) {
 	var raw json.RawMessage
 	dec := json.NewDecoder(bytes.NewReader(b))
 	if err := dec.Decode(&raw); err != nil {
-		var syntax *json.SyntaxError
-		if errors.As(err, &syntax) {
+		if syntax, ok := errors.AsType[*json.SyntaxError](err); ok {
 			return int(syntax.Offset), err.Error()
 		}
 		return len(b), "the JSON ends in the middle"
@@ -365,9 +364,10 @@ func depth(b []byte) int {
 	for i := 0; i < len(b); i++ {
 		switch c := b[i]; {
 		case inString:
-			if c == '\\' {
+			switch c {
+			case '\\':
 				i++
-			} else if c == '"' {
+			case '"':
 				inString = false
 			}
 		case c == '"':

@@ -117,7 +117,7 @@ func piopiyTalk(l *call.Leg, f fields) *int {
 	if l.EndedAt.IsZero() || l.AnsweredAt.IsZero() || l.EndedAt.Before(l.AnsweredAt) {
 		return f.seconds("duration")
 	}
-	return call.Int(int(l.EndedAt.Sub(l.AnsweredAt) / time.Second))
+	return new(int(l.EndedAt.Sub(l.AnsweredAt) / time.Second))
 }
 
 func teleCMISide(f fields) call.Side {

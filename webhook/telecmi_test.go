@@ -40,7 +40,7 @@ func TestTeleCMIInboundAnswered(t *testing.T) {
 		Agent: call.Agent{ID: "204", Number: "+442071838751"}, Group: "Sales",
 		// The recording began before the call was answered.
 		StartedAt: milli(1634720915260), AnsweredAt: milli(1634720920615), EndedAt: milli(1634720931615),
-		TalkSeconds: call.Int(11), TotalSeconds: call.Int(16), HangupCause: "recv_bye", HangupBy: "customer", LegsCount: 1,
+		TalkSeconds: new(11), TotalSeconds: new(16), HangupCause: "recv_bye", HangupBy: "customer", LegsCount: 1,
 	}
 	if diff := cmp.Diff(want, oneCall(t, "support", inAnswered)); diff != "" {
 		t.Error(diff)
@@ -56,7 +56,7 @@ func TestTeleCMIInboundAnswered(t *testing.T) {
 	// With the offers to two other agents it is still one call.
 	got := oneCall(t, "support", fmt.Sprintf(inUserMissed, "b1", "g1", "201", 1634720895000), inAnswered,
 		fmt.Sprintf(inUserMissed, "b2", "g1", "202", 1634720905000), inAnswered)
-	want.LegsCount, want.StartedAt, want.TotalSeconds = 3, milli(1634720895000), call.Int(36)
+	want.LegsCount, want.StartedAt, want.TotalSeconds = 3, milli(1634720895000), new(36)
 	want.Offers = []call.Agent{{ID: "201", Number: "+442071838751"}, {ID: "202", Number: "+442071838751"}}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)

@@ -232,7 +232,7 @@ func (r *Receiver) receive(w http.ResponseWriter, req *http.Request, src *source
 		d.RemoteAddress = from.String()
 	}
 	r.decoder.Decode(d)
-	if err := r.ingest.take(d); err != nil {
+	if err := r.ingest.take(req.Context(), d); err != nil {
 		// The causes are logged where they were found.
 		return answer{status: http.StatusServiceUnavailable, text: "unavailable", after: retryAfter}
 	}

@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"compress/gzip"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -295,6 +296,20 @@ func dial(t *testing.T, r *Receiver) net.Conn {
 	return conn
 }
 
+// answerOn reads an answer from a connection.
+func answerOn(t *testing.T, conn net.Conn) (status int, text string) {
+	t.Helper()
+	resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	body, err := io.ReadAll(resp.Body)
+	if err = errors.Join(err, resp.Body.Close()); err != nil {
+		t.Fatal(err)
+	}
+	return resp.StatusCode, string(body)
+}
+
 // TestTooLargeWhileSending: a client that sends everything before it reads gets
 // the answer all the same.
 func TestTooLargeWhileSending(t *testing.T) {
@@ -321,14 +336,8 @@ func TestTooLargeWhileSending(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer resp.Body.Close()
-			text, err := io.ReadAll(resp.Body)
-			if err != nil || resp.StatusCode != 413 || string(text) != "larger than 1 MiB\n" {
-				t.Errorf("%d %q %v", resp.StatusCode, text, err)
+			if status, text := answerOn(t, conn); status != http.StatusRequestEntityTooLarge || text != "larger than 1 MiB\n" {
+				t.Errorf("%d %q", status, text)
 			}
 			if len(m.stored()) != 0 {
 				t.Error("kept")
@@ -344,13 +353,8 @@ func TestTooLargeExpected(t *testing.T) {
 	if _, err := fmt.Fprintf(conn, "POST %s HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: %d\r\n\r\n", salesPath, 8*maxBody); err != nil {
 		t.Fatal(err)
 	}
-	resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer resp.Body.Close()
-	if resp.StatusCode != 413 {
-		t.Errorf("%d", resp.StatusCode)
+	if status, _ := answerOn(t, conn); status != http.StatusRequestEntityTooLarge {
+		t.Errorf("%d", status)
 	}
 }
 
@@ -366,13 +370,8 @@ func TestSlowBody(t *testing.T) {
 	if _, err := fmt.Fprintf(conn, "POST %s HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{", salesPath); err != nil {
 		t.Fatal(err)
 	}
-	resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer resp.Body.Close()
-	if resp.StatusCode != 408 || len(m.stored()) != 0 {
-		t.Errorf("slow: %d, %d stored", resp.StatusCode, len(m.stored()))
+	if status, _ := answerOn(t, conn); status != http.StatusRequestTimeout || len(m.stored()) != 0 {
+		t.Errorf("slow: %d, %d stored", status, len(m.stored()))
 	}
 
 	conn = dial(t, r)
@@ -381,13 +380,8 @@ func TestSlowBody(t *testing.T) {
 	}
 	timer := time.AfterFunc(3*r.bodyTime, func() { close(release) })
 	defer timer.Stop()
-	patient, err := http.ReadResponse(bufio.NewReader(conn), nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer patient.Body.Close()
-	if patient.StatusCode != 200 {
-		t.Errorf("patient: %d", patient.StatusCode)
+	if status, _ := answerOn(t, conn); status != http.StatusOK {
+		t.Errorf("patient: %d", status)
 	}
 }
 
