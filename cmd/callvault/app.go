@@ -1,0 +1,299 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"sync/atomic"
+	"time"
+
+	"callvault/archive"
+	"callvault/internal/call"
+	"callvault/internal/config"
+	"callvault/internal/console"
+	"callvault/internal/store"
+	"callvault/reports"
+	"callvault/webhook"
+
+	"github.com/gorilla/mux"
+	"github.com/prometheus/client_golang/prometheus"
+	"golang.org/x/sync/errgroup"
+)
+
+// app is the running program: it wires the rooms together and is the only
+// place that knows them all.
+type app struct {
+	config   *config.Config
+	logger   *slog.Logger
+	registry *prometheus.Registry
+	listener net.Listener
+	vault    archive.Vault
+	receiver *webhook.Receiver
+	gate     *gate
+	// rest answers what is not a webhook, once the database is open.
+	rest atomic.Pointer[mux.Router]
+
+	// Set once the database is open.
+	store    *store.Store
+	archiver *archive.Archiver
+	reporter *reports.Reporter
+	// opened is closed when they are.
+	opened chan struct{}
+}
+
+// How long the parts of a start and an end may take.
+const (
+	openTimeout     = 10 * time.Second
+	reopenEvery     = 5 * time.Second
+	shutdownTimeout = 20 * time.Second
+	liveMaxAge      = 4 * time.Hour
+)
+
+// newApp opens everything but the database: a database that does not answer
+// must not keep webhooks from being taken.
+func newApp(c *config.Config, logger *slog.Logger) (*app, error) {
+	for _, folder := range []string{c.Data, filepath.Join(c.Data, "spool")} {
+		if err := os.MkdirAll(folder, 0o700); err != nil {
+			return nil, fmt.Errorf("make the data folder: %w", err)
+		}
+	}
+	a := &app{config: c, logger: logger, registry: newRegistry(), opened: make(chan struct{})}
+	a.gate = &gate{app: a}
+	var err error
+	if a.vault, err = openVault(c); err != nil {
+		return nil, err
+	}
+	a.receiver, err = webhook.New(webhook.Options{
+		Accounts:       webhookAccounts(c),
+		Store:          a.gate,
+		Spool:          filepath.Join(c.Data, "spool", "deliveries"),
+		TrustedProxies: c.TrustedProxies,
+		Now:            time.Now,
+		Logger:         logger,
+		Hooks:          webhookHooks(a.registry),
+	})
+	if err != nil {
+		return nil, fmt.Errorf("set up the webhook: %w", err)
+	}
+	a.listener, err = new(net.ListenConfig).Listen(context.Background(), "tcp", c.Listen)
+	if err != nil {
+		return nil, fmt.Errorf("listen on %s (give another address with --listen): %w", c.Listen, errors.Join(err, a.receiver.Close()))
+	}
+	return a, nil
+}
+
+// url is where the program answers on this machine.
+func (a *app) url() string {
+	c := *a.config
+	c.Listen = a.listener.Addr().String()
+	return serverURL(&c)
+}
+
+// run serves until ctx ends, then lets what is under way come to an end.
+func (a *app) run(ctx context.Context) (err error) {
+	defer func() { err = errors.Join(err, a.close()) }()
+	openErr := a.open(ctx)
+	if openErr != nil && call.CodeOf(openErr) != call.Unavailable {
+		return errors.Join(openErr, a.listener.Close())
+	}
+	server := &http.Server{
+		Handler:           a.handler(),
+		ReadHeaderTimeout: 10 * time.Second,
+		IdleTimeout:       2 * time.Minute,
+		ErrorLog:          slog.NewLogLogger(a.logger.Handler(), slog.LevelDebug),
+	}
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error { return a.serve(server) })
+	group.Go(func() error {
+		<-ctx.Done()
+		limit, cancel := context.WithTimeout(context.WithoutCancel(ctx), shutdownTimeout)
+		defer cancel()
+		if err := server.Shutdown(limit); err != nil {
+			return errors.Join(fmt.Errorf("let requests come to an end: %w", err), server.Close())
+		}
+		return nil
+	})
+	group.Go(func() error { a.receiver.Run(ctx); return nil })
+	group.Go(func() error {
+		if openErr != nil {
+			a.logger.ErrorContext(ctx, "the database does not answer; deliveries go to the spool until it does", "error", openErr)
+			if err := a.openLater(ctx); err != nil {
+				return err
+			}
+		}
+		if a.store == nil {
+			return nil // ended before the database came
+		}
+		group.Go(func() error { a.archiver.Run(ctx); return nil })
+		group.Go(func() error { return ended(a.reporter.Run(ctx)) })
+		group.Go(func() error { a.forgetLiveCalls(ctx); return nil })
+		return nil
+	})
+	return group.Wait()
+}
+
+// ended makes of the end of ctx no error.
+func ended(err error) error {
+	if errors.Is(err, context.Canceled) {
+		return nil
+	}
+	return err
+}
+
+func (a *app) serve(server *http.Server) error {
+	var err error
+	if tls := a.config.TLS; tls.CertFile != "" {
+		err = server.ServeTLS(a.listener, tls.CertFile, tls.KeyFile)
+	} else {
+		err = server.Serve(a.listener)
+	}
+	if errors.Is(err, http.ErrServerClosed) {
+		return nil
+	}
+	return fmt.Errorf("serve: %w", err)
+}
+
+func (a *app) close() error {
+	err := a.receiver.Close()
+	if a.store != nil {
+		err = errors.Join(err, a.store.Close())
+	}
+	if closer, ok := a.vault.(io.Closer); ok {
+		err = errors.Join(err, closer.Close())
+	}
+	return err
+}
+
+// open opens the database and what works on it.
+func (a *app) open(ctx context.Context) error {
+	limit, cancel := context.WithTimeout(ctx, openTimeout)
+	defer cancel()
+	options := storeOptions(a.config)
+	options.Logger = a.logger
+	s, err := store.Open(limit, options)
+	if err != nil {
+		return err
+	}
+	if err := a.build(ctx, s); err != nil {
+		return errors.Join(err, s.Close())
+	}
+	return nil
+}
+
+// openLater tries until the database answers or ctx ends.
+func (a *app) openLater(ctx context.Context) error {
+	tick := time.NewTicker(reopenEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		}
+		err := a.open(ctx)
+		if err == nil {
+			a.logger.InfoContext(ctx, "the database answers")
+			return nil
+		}
+		if ctx.Err() == nil && call.CodeOf(err) != call.Unavailable {
+			return err
+		}
+	}
+}
+
+func (a *app) build(ctx context.Context, s *store.Store) error {
+	var err error
+	a.archiver, err = newArchiver(a.config, s, a.vault, a.registry, a.logger)
+	if err != nil {
+		return fmt.Errorf("set up the archive: %w", err)
+	}
+	a.reporter, err = newReporter(a.config, s, a.vault, a.logger)
+	if err != nil {
+		return fmt.Errorf("set up the reports: %w", err)
+	}
+	registerQueue(a.registry, s, a.receiver, a.logger)
+	router := mux.NewRouter()
+	console.New(console.Options{
+		Store:    s,
+		Vault:    vaultRooms{a.vault},
+		Registry: a.registry,
+		Ready:    a.ready,
+		Logger:   a.logger,
+		Now:      time.Now,
+		Version:  programVersion(),
+	}).Routes(router)
+	a.store = s
+	a.gate.store.Store(s)
+	a.rest.Store(router)
+	close(a.opened)
+	a.logger.InfoContext(ctx, "Callvault is ready", "url", a.url(), "database", s.Kind(), "vault", vaultKind(a.config), "accounts", len(a.config.Accounts), "version", programVersion())
+	return nil
+}
+
+// handler answers webhooks at once, and all else when the database is open.
+func (a *app) handler() http.Handler {
+	router := mux.NewRouter()
+	a.receiver.Routes(router)
+	router.PathPrefix("/").HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if rest := a.rest.Load(); rest != nil {
+			rest.ServeHTTP(w, r)
+			return
+		}
+		if r.URL.Path == "/healthz" {
+			w.WriteHeader(http.StatusOK)
+			return
+		}
+		w.Header().Set("Retry-After", "5")
+		http.Error(w, "The database does not answer. Call reports are taken and kept on disk meanwhile.", http.StatusServiceUnavailable)
+	})
+	return console.AccessLog(console.Recover(console.SecurityHeaders(router), a.logger), a.logger)
+}
+
+// ready asks each part for /readyz.
+func (a *app) ready(ctx context.Context) map[string]error {
+	_, queueErr := a.store.QueueStats(ctx)
+	return map[string]error{"database": a.store.Ping(ctx), "queue": queueErr, "vault": a.vault.Check(ctx)}
+}
+
+func (a *app) forgetLiveCalls(ctx context.Context) {
+	tick := time.NewTicker(time.Minute)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		if n, err := a.store.ForgetLiveCalls(ctx, liveMaxAge); err != nil && ctx.Err() == nil {
+			a.logger.WarnContext(ctx, "old live calls could not be forgotten", "error", err)
+		} else if n > 0 {
+			a.logger.InfoContext(ctx, "live calls without a report forgotten", "calls", n)
+		}
+	}
+}
+
+// gate is the store as the webhook sees it: not there until it is open, and
+// waking the archive when something new came in.
+type gate struct {
+	app   *app
+	store atomic.Pointer[store.Store]
+}
+
+// Record implements webhook.Store.
+func (g *gate) Record(ctx context.Context, batch []*call.Delivery) error {
+	s := g.store.Load()
+	if s == nil {
+		return call.Errorf(call.Unavailable, "the database does not answer")
+	}
+	if err := s.Record(ctx, batch); err != nil {
+		return err
+	}
+	g.app.archiver.Wake()
+	return nil
+}

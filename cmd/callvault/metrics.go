@@ -1,0 +1,82 @@
+package main
+
+import (
+	"context"
+	"log/slog"
+	"strconv"
+	"time"
+
+	"callvault/internal/store"
+	"callvault/webhook"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+)
+
+func newRegistry() *prometheus.Registry {
+	r := prometheus.NewRegistry()
+	r.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	return r
+}
+
+// webhookHooks count what the webhook answers.
+func webhookHooks(r prometheus.Registerer) webhook.Hooks {
+	answers := prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "callvault_webhook_requests_total",
+		Help: "Webhook requests by account and HTTP status; the account is empty for strangers.",
+	}, []string{"account", "status"})
+	drift := prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "callvault_webhook_drift_total",
+		Help: "Status words that are not in the provider's vocabulary or contradict their report.",
+	}, []string{"account"})
+	r.MustRegister(answers, drift)
+	return webhook.Hooks{
+		Answered: func(account string, status int) { answers.WithLabelValues(account, strconv.Itoa(status)).Inc() },
+		Drift:    func(account, _ string) { drift.WithLabelValues(account).Inc() },
+	}
+}
+
+// queue asks the store for the queue's length when the metrics are read.
+type queue struct {
+	store      *store.Store
+	receiver   *webhook.Receiver
+	logger     *slog.Logger
+	recordings *prometheus.Desc
+	due        *prometheus.Desc
+	spooled    *prometheus.Desc
+}
+
+func registerQueue(r prometheus.Registerer, s *store.Store, receiver *webhook.Receiver, logger *slog.Logger) {
+	r.MustRegister(&queue{
+		store: s, receiver: receiver, logger: logger,
+		recordings: prometheus.NewDesc("callvault_recordings", "Recordings by state.", []string{"state"}, nil),
+		due:        prometheus.NewDesc("callvault_recordings_due", "Recordings that could be fetched now and are not being fetched.", nil, nil),
+		spooled:    prometheus.NewDesc("callvault_spooled_bytes", "Deliveries on disk that wait for the database, in bytes.", nil, nil),
+	})
+}
+
+// Describe implements prometheus.Collector.
+func (q *queue) Describe(c chan<- *prometheus.Desc) {
+	c <- q.recordings
+	c <- q.due
+	c <- q.spooled
+}
+
+// Collect implements prometheus.Collector.
+func (q *queue) Collect(c chan<- prometheus.Metric) {
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	if stats, err := q.store.QueueStats(ctx); err != nil {
+		q.logger.WarnContext(ctx, "the queue could not be counted", "error", err)
+	} else {
+		for state, n := range map[string]int64{"pending": stats.Pending, "archived": stats.Archived, "absent": stats.Absent, "refused": stats.Refused} {
+			c <- prometheus.MustNewConstMetric(q.recordings, prometheus.GaugeValue, float64(n), state)
+		}
+		c <- prometheus.MustNewConstMetric(q.due, prometheus.GaugeValue, float64(stats.Due))
+	}
+	if bytes, err := q.receiver.Spooled(); err != nil {
+		q.logger.WarnContext(ctx, "the spool could not be measured", "error", err)
+	} else {
+		c <- prometheus.MustNewConstMetric(q.spooled, prometheus.GaugeValue, float64(bytes))
+	}
+}

@@ -1,0 +1,102 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"time"
+
+	"callvault/internal/call"
+	"callvault/internal/store"
+	"callvault/reports"
+)
+
+type reportCommand struct {
+	Name string `arg:"" help:"The report, as it is called in the configuration."`
+	Date string `help:"A day of the period (YYYY-MM-DD); default: the last period that is over." placeholder:"DATE"`
+	Out  string `default:"." help:"The folder to write the files to."`
+	Send bool   `help:"Mail it to its recipients; who has it already does not get it again."`
+}
+
+// Run builds a report.
+func (c reportCommand) Run(ctx context.Context, g *globals) error {
+	cfg, err := g.load()
+	if err != nil {
+		return err
+	}
+	configured, ok := cfg.Report(c.Name)
+	if !ok {
+		var names []string
+		for _, r := range cfg.Reports {
+			names = append(names, r.Name)
+		}
+		return fmt.Errorf("there is no report named %q in the configuration, which has %q", c.Name, names)
+	}
+	date := time.Now().In(configured.TimeZone.Location)
+	if c.Date != "" {
+		if date, err = time.Parse(time.DateOnly, c.Date); err != nil {
+			return usagef("--date must be a day such as 2026-11-21")
+		}
+	}
+	vault, err := openVault(cfg)
+	if err != nil {
+		return err
+	}
+	if closer, ok := vault.(io.Closer); ok {
+		defer func() { _ = closer.Close() }() // nothing is written by closing
+	}
+	logger := slog.New(slog.NewTextHandler(g.stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
+	return withStore(ctx, cfg, func(s *store.Store) error {
+		reporter, err := newReporter(cfg, s, vault, logger)
+		if err != nil {
+			return err
+		}
+		if c.Date == "" {
+			r, err := reporter.Report(c.Name)
+			if err != nil {
+				return err
+			}
+			date = r.PeriodOf(date).Before().From.In(configured.TimeZone.Location)
+		}
+		built, err := reporter.Build(ctx, c.Name, date, reports.BuildOptions{Out: c.Out, Send: c.Send})
+		if err != nil {
+			return err
+		}
+		return g.printReport(c.Name, built)
+	})
+}
+
+func (g *globals) printReport(name string, built reports.Result) error {
+	result := struct {
+		Report   string   `json:"report"`
+		Date     string   `json:"date"`
+		Revision int      `json:"revision"`
+		Files    []string `json:"files"`
+		Mails    []mailed `json:"mails"`
+	}{name, built.Period.Label(), built.Run.Revision, notNil(built.Files), []mailed{}}
+	var failed error
+	for _, m := range built.Mails {
+		result.Mails = append(result.Mails, mailed{m.Recipient, m.State, m.Detail})
+		if m.State == call.MailRefused || m.State == call.MailFailed || m.State == call.MailUncertain {
+			failed = errors.Join(failed, fmt.Errorf("mail to %s is %s: %s", m.Recipient, m.State, m.Detail))
+		}
+	}
+	err := g.print(result, func(w io.Writer) {
+		fmt.Fprintf(w, "Report %s for %s:\n", name, built.Period.Label())
+		for _, f := range result.Files {
+			fmt.Fprintln(w, "  ", f)
+		}
+		for _, m := range result.Mails {
+			fmt.Fprintf(w, "Mail to %s: %s\n", m.Recipient, m.State)
+		}
+	})
+	return errors.Join(err, failed)
+}
+
+type mailed struct {
+	Recipient string         `json:"recipient"`
+	State     call.MailState `json:"state"`
+	Detail    string         `json:"detail"`
+}

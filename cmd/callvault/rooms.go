@@ -1,0 +1,193 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"path/filepath"
+	"time"
+
+	"callvault/archive"
+	"callvault/internal/call"
+	"callvault/internal/config"
+	"callvault/internal/store"
+	"callvault/reports"
+	"callvault/webhook"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// This file says in the words of each room what the configuration says.
+
+func webhookAccounts(c *config.Config) []webhook.Account {
+	accounts := make([]webhook.Account, len(c.Accounts))
+	for i, a := range c.Accounts {
+		accounts[i] = webhook.Account{
+			Name:             a.Name,
+			Provider:         call.Provider(a.Provider),
+			Token:            a.Token.Reveal(),
+			Zone:             a.TimeZone.Location,
+			Region:           a.Region,
+			AllowFrom:        a.AllowFrom,
+			Rate:             a.Rate.PerSecond,
+			Burst:            a.Rate.Burst,
+			OutgoingCustomer: webhook.OutgoingCustomer(a.OutgoingCustomer),
+			AppID:            a.AppID,
+		}
+	}
+	return accounts
+}
+
+func openVault(c *config.Config) (archive.Vault, error) {
+	if s := c.Vault.S3; s != nil {
+		v, err := archive.NewS3(archive.S3Options{
+			Endpoint:     s.Endpoint,
+			Bucket:       s.Bucket,
+			Region:       s.Region,
+			AccessKey:    s.AccessKey,
+			SecretKey:    s.SecretKey.Reveal(),
+			PathStyle:    s.PathStyle,
+			CAFile:       s.CAFile,
+			CreateBucket: s.CreateBucket,
+		})
+		if err != nil {
+			return nil, fmt.Errorf("set up the vault: %w", err)
+		}
+		return v, nil
+	}
+	v, err := archive.OpenDirectory(c.Vault.Folder(c.Data))
+	if err != nil {
+		return nil, fmt.Errorf("open the vault: %w", err)
+	}
+	return v, nil
+}
+
+func vaultKind(c *config.Config) string {
+	if c.Vault.S3 != nil {
+		return "bucket " + c.Vault.S3.Bucket
+	}
+	return "directory " + c.Vault.Folder(c.Data)
+}
+
+func newArchiver(c *config.Config, s *store.Store, v archive.Vault, registry prometheus.Registerer, logger *slog.Logger) (*archive.Archiver, error) {
+	accounts := make([]archive.Account, len(c.Accounts))
+	for i, a := range c.Accounts {
+		accounts[i] = archive.Account{
+			Name:                 a.Name,
+			Provider:             call.Provider(a.Provider),
+			RecordingHosts:       a.RecordingHosts,
+			AllowPrivateNetworks: a.AllowPrivateNetworks,
+			APIURL:               a.APIURL,
+			AppID:                a.AppID,
+			Secret:               a.Secret.Reveal(),
+		}
+	}
+	return archive.New(archive.Options{
+		Store:       s,
+		Vault:       v,
+		Accounts:    accounts,
+		Workers:     c.Archive.Workers,
+		PerHost:     c.Archive.PerHost,
+		MaxSize:     int64(c.Archive.MaxSize),
+		GiveUpAfter: c.Archive.GiveUpAfter,
+		SpoolDir:    filepath.Join(c.Data, "spool", "recordings"),
+		Now:         time.Now,
+		Logger:      logger,
+		Metrics:     registry,
+	})
+}
+
+func newReporter(c *config.Config, s *store.Store, v archive.Vault, logger *slog.Logger) (*reports.Reporter, error) {
+	list := make([]reports.Report, len(c.Reports))
+	for i, r := range c.Reports {
+		list[i] = reports.Report{
+			Name:     r.Name,
+			Schedule: r.Schedule,
+			Zone:     r.TimeZone.Location,
+			Period:   reports.Kind(r.Period),
+			Match: call.Filter{
+				Account: r.Match.Account, Direction: call.Direction(r.Match.Direction), Group: r.Match.Group,
+				Agent: r.Match.Agent, Number: r.Match.Number, Campaign: r.Match.Campaign,
+			},
+			ServiceLevel: reports.ServiceLevel{
+				Formula: reports.Formula(r.ServiceLevel.Formula), Within: r.ServiceLevel.Within, ShortAbandon: r.ServiceLevel.ShortAbandon,
+			},
+			Recipients: r.Recipients,
+		}
+		for _, f := range r.Formats {
+			list[i].Formats = append(list[i].Formats, reports.Format(f))
+		}
+	}
+	mail, err := mailOptions(c)
+	if err != nil {
+		return nil, err
+	}
+	return reports.New(reports.Options{
+		Store:     s,
+		Vault:     vaultRooms{v},
+		Reports:   list,
+		PublicURL: c.PublicURL,
+		SpoolDir:  filepath.Join(c.Data, "spool", "reports"),
+		Mail:      mail,
+		Version:   programVersion(),
+		Now:       time.Now,
+		Log:       logger,
+	})
+}
+
+// mailFolder takes mails where no mail server is configured.
+func mailFolder(data string) string { return filepath.Join(data, "mail") }
+
+func mailOptions(c *config.Config) (reports.MailOptions, error) {
+	o := reports.MailOptions{
+		Dir:             mailFolder(c.Data),
+		From:            c.Mail.From,
+		AttachmentLimit: int64(c.Mail.AttachmentLimit),
+		ResendUncertain: c.Mail.OnUncertain == config.ResendUncertain,
+	}
+	if o.AttachmentLimit == 0 {
+		o.AttachmentLimit = -1 // none at all, in the words of reports
+	}
+	if c.Mail.SMTP == "" {
+		return o, nil
+	}
+	server, err := c.Mail.Server()
+	if err != nil {
+		return o, fmt.Errorf("mail.smtp: %w", err)
+	}
+	o.SMTP = &reports.SMTPServer{Host: server.Host, Port: server.Port, User: server.User, Password: server.Password.Reveal(), TLS: server.TLS}
+	switch server.Security {
+	case config.ImplicitTLS:
+		o.SMTP.Security = reports.ImplicitTLS
+	case config.OfferedSTARTTLS:
+		o.SMTP.Security = reports.OfferedSTARTTLS
+	case config.RequireSTARTTLS:
+		o.SMTP.Security = reports.RequireSTARTTLS
+	}
+	return o, nil
+}
+
+// vaultRooms is the vault as the other rooms see it.
+type vaultRooms struct{ vault archive.Vault }
+
+// Open implements console.Vault.
+func (v vaultRooms) Open(ctx context.Context, key string, offset, length int64) (io.ReadCloser, error) {
+	body, _, err := v.vault.Open(ctx, key, offset, length)
+	return body, err
+}
+
+// OpenFile implements reports.Vault.
+func (v vaultRooms) OpenFile(ctx context.Context, key string) (io.ReadCloser, error) {
+	return v.Open(ctx, key, 0, -1)
+}
+
+// PutFile implements reports.Vault.
+func (v vaultRooms) PutFile(ctx context.Context, key string, body io.ReadSeeker, size int64, sum [32]byte, mediaType string) error {
+	at, ok := body.(io.ReaderAt)
+	if !ok {
+		return errors.New("a file for the vault must be readable at any place")
+	}
+	return archive.PutOnce(ctx, v.vault, key, at, archive.PutOptions{Size: size, SHA256: sum, MediaType: mediaType})
+}

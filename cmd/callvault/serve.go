@@ -1,0 +1,144 @@
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"strings"
+
+	"callvault/internal/call"
+	"callvault/internal/config"
+	"callvault/internal/console"
+	"callvault/internal/store"
+)
+
+type serveCommand struct {
+	Listen string `help:"The address to listen on (default 127.0.0.1:8080)." placeholder:"ADDR"`
+}
+
+// Run serves until it is interrupted.
+func (c serveCommand) Run(ctx context.Context, g *globals) error {
+	cfg, first, err := g.loadOrWriteFirst(c.Listen)
+	if err != nil {
+		return err
+	}
+	logger := slog.New(slog.NewTextHandler(g.stderr, nil))
+	for _, n := range cfg.Notices {
+		logger.WarnContext(ctx, "about the configuration", "note", n.String())
+	}
+	if first {
+		logger.InfoContext(ctx, "first start: the configuration was written", "file", cfg.File)
+	}
+	if demo, err := readDemo(cfg.Data); err == nil && demo != nil {
+		logger.WarnContext(ctx, "this data folder holds the calls of a demo; give --data another folder for real ones", "data", cfg.Data)
+	}
+	a, err := newApp(cfg, logger)
+	if err != nil {
+		return err
+	}
+	if first {
+		if err := g.welcome(ctx, cfg, a.url()); err != nil {
+			return errors.Join(err, a.listener.Close(), a.close())
+		}
+	}
+	return a.run(ctx)
+}
+
+// loadOrWriteFirst reads the configuration. Where there is none, neither in a
+// file nor in the environment, it writes the first one.
+func (g *globals) loadOrWriteFirst(listen string) (c *config.Config, first bool, err error) {
+	c, err = config.Load(g.configOptions(listen))
+	if err == nil && c.File == "" && len(c.Accounts) == 0 {
+		c, err = config.WriteFirst(g.configOptions(listen))
+		first = err == nil
+	}
+	if err != nil {
+		return nil, false, configError(err)
+	}
+	return c, first, nil
+}
+
+// adminName is the user that the first start makes.
+const adminName = "admin"
+
+// makeAdmin makes the first user; the password is empty if there is one
+// already.
+func makeAdmin(ctx context.Context, c *config.Config) (password string, err error) {
+	err = withStore(ctx, c, func(s *store.Store) error {
+		users, err := s.Users(ctx)
+		if err != nil || len(users) > 0 {
+			return err
+		}
+		password = strings.ToLower(rand.Text())
+		return s.AddUser(ctx, call.User{Name: adminName, Role: call.Admin, PasswordHash: console.HashPassword(password)})
+	})
+	return password, err
+}
+
+// hook is what to tell a provider.
+type hook struct {
+	Account  string `json:"account"`
+	Provider string `json:"provider"`
+	URL      string `json:"url"`
+	Where    string `json:"where"`
+}
+
+// hooks say for each account what to paste where.
+func hooks(c *config.Config, base string) []hook {
+	if c.PublicURL != "" {
+		base = c.PublicURL
+	}
+	where := map[config.Provider]string{
+		config.CallerDesk: "CallerDesk's dashboard, API & Integration, Webhooks: tick Call Report and Live Call, choose POST",
+		config.TeleCMI:    "TeleCMI's dashboard, your number, Settings, Webhooks: add one of type \"call report\" and one of type \"notify\", both POST",
+	}
+	list := make([]hook, len(c.Accounts))
+	for i, a := range c.Accounts {
+		list[i] = hook{a.Name, string(a.Provider), base + "/webhook/" + a.Name + "/" + a.Token.Reveal(), where[a.Provider]}
+	}
+	return list
+}
+
+// welcome tells at the first start what to do now. It goes to standard output,
+// not to the log: it holds secrets.
+func (g *globals) welcome(ctx context.Context, c *config.Config, base string) error {
+	password, err := makeAdmin(ctx, c)
+	if err != nil {
+		return fmt.Errorf("make the first user: %w", err)
+	}
+	result := struct {
+		URL    string            `json:"url"`
+		Config string            `json:"config"`
+		Admin  map[string]string `json:"admin,omitempty"`
+		Hooks  []hook            `json:"hooks"`
+	}{URL: base, Config: c.File, Hooks: hooks(c, base)}
+	if password != "" {
+		result.Admin = map[string]string{"name": adminName, "password": password}
+	}
+	return g.print(result, func(w io.Writer) {
+		fmt.Fprintf(w, "\nCallvault runs at %s\n\nPaste these addresses; each is a secret:\n", base)
+		for _, h := range result.Hooks {
+			fmt.Fprintf(w, "\n  %s (account %s)\n    %s\n", h.Where, h.Account, h.URL)
+		}
+		if c.PublicURL == "" && isLoopback(c.Listen) {
+			fmt.Fprintf(w, "\nThe providers cannot reach %s yet: put a proxy with TLS in front and set public_url in\n%s, where the tokens stand too.\n", base, c.File)
+		}
+		if password != "" {
+			fmt.Fprintf(w, "\nThe first user is %s, with the password %s (shown this once).\n", adminName, password)
+		}
+		fmt.Fprintf(w, "For the API: callvault token add NAME --role compliance\n\n")
+	})
+}
+
+func isLoopback(listen string) bool {
+	host, _, err := net.SplitHostPort(listen)
+	if err != nil {
+		return false
+	}
+	ip := net.ParseIP(host)
+	return host == "localhost" || ip != nil && ip.IsLoopback()
+}
