@@ -1,0 +1,64 @@
+package reports
+
+import (
+	"fmt"
+	"time"
+)
+
+type definition struct{ word, meaning string }
+
+// definitions are the words of the report. They must say what tally.go and
+// figures.go do; docs/reports.md says the same to people who set reports up.
+func (f *Figures) definitions() []definition {
+	s := &f.Settings
+	zone := f.Period.From.Location()
+	match := s.Match
+	if match == "" {
+		match = "all calls"
+	}
+	formula := map[Formula]string{
+		OfOffered:              "answered in time / (offered − short abandons − answered calls whose wait is not known)",
+		OfAnswered:             "answered in time / answered calls whose wait is known",
+		OfAnsweredAndAbandoned: "answered in time / (answered calls whose wait is known + abandoned − short abandons)",
+	}[s.Formula]
+	return []definition{
+		{"Report", fmt.Sprintf("%s, revision %d, by Callvault %s", s.Report, s.Revision, s.Version)},
+		{"Period", fmt.Sprintf("%s to %s, the end not included (%s to %s UTC)",
+			f.Period.From.Format(time.DateTime), f.Period.To.Format(time.DateTime),
+			f.Period.From.UTC().Format(time.DateTime), f.Period.To.UTC().Format(time.DateTime))},
+		{"Time zone", zoneNote(zone, f.Period.From) + ". All times are by its clocks. A call belongs to the period in which it started."},
+		{"Calls", match + ". A call is one conversation, however many legs and reports it had."},
+		{"As of", s.AsOf.In(zone).Format(time.DateTime) + ": what had arrived by then"},
+		{"Hash of the input", "SHA-256 " + f.InputHash},
+		{"n/a", "There is no such figure: nothing to divide by, or the provider does not tell."},
+		{"Calls; offered", "All calls but those of unknown outcome. Inbound calls are the calls offered. Always: calls = answered + missed + abandoned. Total has also the calls of which nobody said who dialled."},
+		{"Answered", "Somebody answered: for an outbound call, the customer."},
+		{"Missed", "Not answered and not given up by the caller: nobody answered, voicemail, busy, rejected or failed."},
+		{"Abandoned", "The caller hung up before anybody answered, or the call was cancelled."},
+		{"Short abandon", fmt.Sprintf("Abandoned, inbound, after a known wait of at most %d s: nobody could have answered.", s.ShortAbandon)},
+		{"Outcome not known", "The reports of the call do not say how it ended. Listed, and counted nowhere else."},
+		{"Start not known", "The reports do not say when the call started. Listed last on Calls, and counted nowhere else but under Recordings."},
+		{"Answer rate", "Answered / (offered − short abandons)"},
+		{"Abandonment rate", "(Abandoned − short abandons) / (offered − short abandons)"},
+		{"Service level", fmt.Sprintf("%s (%s). In time is a wait of at most %d s. It is n/a when the wait of fewer than half of the answered calls is known.", formula, s.Formula, s.Within)},
+		{"Share of answered calls judged", "Answered inbound calls whose wait is known / answered inbound calls"},
+		{"Connect rate", "Outbound calls answered / outbound calls"},
+		{"Wait", "How long the customer waited for an agent. CallerDesk: while the agent's phone rang, without greeting and menu. TeleCMI: from the call's start if a live event told it; of missed calls as TeleCMI counts it."},
+		{"Average speed of answer (ASA)", "Mean wait of the answered inbound calls whose wait is known"},
+		{"Average wait before abandoning", "Mean wait of the abandoned inbound calls whose wait is known"},
+		{"Talk time", "From answer to end, as the provider counts it, over answered calls. Median: the middle one, or the mean of the two in the middle. 90th percentile: the shortest that at least 90 of 100 do not exceed."},
+		{"Average handling time (AHT)", "Mean talk time. These providers report neither hold nor work after the call, so it is the time on the phone alone."},
+		{"Unique callers, repeat callers", "Different customer numbers of inbound calls; those with two or more"},
+		{"Missed and not returned", "Customer numbers with a missed or abandoned inbound call in the period, and no answered call with them after the last of these, in either direction and on any account, until the report was made"},
+		{"Returned", "The same, but somebody talked with them. The minutes count from the last attempt."},
+		{"Recordings expected", "Recordings that the provider named, and answered calls for which it named none"},
+		{"Archived and verified", "In the vault, with the SHA-256 checked on the way in. Pending: still being fetched. Absent: not offered within the waiting time. Refused: needs a person."},
+		{"Audio shorter, longer", "Archived conversations whose audio differs from the call's talk time by more than 5 s, and more than 10 % of it"},
+		{"Cost", "Sum of what the providers report, each in its own units"},
+		{"Agent: offered", "Inbound calls answered + unanswered offers. A transferred call counts for the last who talked."},
+		{"Agent: unanswered", "How often the agent's phone rang and the agent did not answer, whoever else answered later"},
+		{"Agent: mean wait for answer", "Mean wait of the inbound calls that the agent answered, where known"},
+		{"Agent: hours with calls", "Hours of the clock in which the agent had or was offered a call; calls per active hour: inbound answered + outbound made per such hour"},
+		{"Agent: recordings expected", "Of the agent's answered calls; one for each even where the provider named none"},
+	}
+}

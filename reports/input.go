@@ -1,0 +1,395 @@
+package reports
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"hash"
+	"io"
+	"os"
+	"time"
+
+	"github.com/klauspost/compress/zstd"
+
+	"callvault/internal/call"
+)
+
+// Settings are what a report was asked for. They are the first line of its
+// frozen input.
+type Settings struct {
+	Report string    `json:"report"`
+	Kind   Kind      `json:"kind"`
+	From   time.Time `json:"from"`
+	To     time.Time `json:"to"`
+	Zone   string    `json:"zone"`
+	// AsOf is the moment whose knowledge the report shows.
+	AsOf     time.Time `json:"as_of"`
+	Revision int       `json:"revision"`
+	// Match says in words which calls are reported; empty means all.
+	Match   string   `json:"match,omitempty"`
+	Formats []Format `json:"formats"`
+	// Formula, Within and ShortAbandon (seconds) define the service level.
+	Formula      Formula `json:"formula"`
+	Within       int     `json:"within_seconds"`
+	ShortAbandon int     `json:"short_abandon_seconds"`
+	PublicURL    string  `json:"public_url,omitempty"`
+	Version      string  `json:"version"`
+}
+
+// comparison is the last line of a frozen input: what the period's rows alone
+// do not tell.
+type comparison struct {
+	Unique     int64                          `json:"unique_callers"`
+	Repeat     int64                          `json:"repeat_callers"`
+	Deliveries map[call.DeliveryOutcome]int64 `json:"deliveries"`
+}
+
+// line is one line of a frozen input; exactly one field is set. The order is
+// settings, the calls by start, calls without a start, customers to call back,
+// comparison: a file that does not end with the last is not whole.
+type line struct {
+	Settings   *Settings   `json:"settings,omitempty"`
+	Call       *row        `json:"call,omitempty"`
+	Missing    *missing    `json:"missing,omitempty"`
+	Comparison *comparison `json:"comparison,omitempty"`
+}
+
+// row is a call as a frozen input has it: what a report may show. Times are
+// Unix milliseconds, 0 when not known. A recording's source is left out: it
+// may be an address that plays to anybody.
+type row struct {
+	ID             string         `json:"id"`
+	Account        string         `json:"account"`
+	Provider       call.Provider  `json:"provider"`
+	Key            string         `json:"key"`
+	Direction      call.Direction `json:"direction,omitempty"`
+	Outcome        call.Outcome   `json:"outcome"`
+	Status         string         `json:"status,omitempty"`
+	CustomerNumber string         `json:"customer_number,omitempty"`
+	BusinessNumber string         `json:"business_number,omitempty"`
+	Agent          call.Agent     `json:"agent,omitzero"`
+	Offers         []call.Agent   `json:"offers,omitempty"`
+	Group          string         `json:"group,omitempty"`
+	Campaign       string         `json:"campaign,omitempty"`
+	StartedAt      int64          `json:"started_at,omitempty"`
+	AnsweredAt     int64          `json:"answered_at,omitempty"`
+	EndedAt        int64          `json:"ended_at,omitempty"`
+	WaitSeconds    *int           `json:"wait_seconds,omitempty"`
+	TalkSeconds    *int           `json:"talk_seconds,omitempty"`
+	TotalSeconds   *int           `json:"total_seconds,omitempty"`
+	HangupCause    string         `json:"hangup_cause,omitempty"`
+	HangupBy       string         `json:"hangup_by,omitempty"`
+	Cost           string         `json:"cost,omitempty"`
+	LegsCount      int            `json:"legs_count"`
+	Recordings     []recording    `json:"recordings,omitempty"`
+}
+
+// recording is a recording as a frozen input has it.
+type recording struct {
+	ID           string              `json:"id"`
+	Kind         call.RecordingKind  `json:"kind"`
+	State        call.RecordingState `json:"state"`
+	Reason       string              `json:"reason,omitempty"`
+	LastError    string              `json:"last_error,omitempty"`
+	Attempts     int                 `json:"attempts,omitempty"`
+	Size         int64               `json:"size,omitempty"`
+	AudioSeconds *int                `json:"audio_seconds,omitempty"`
+}
+
+// missing is a customer whom nobody answered, as a frozen input has it.
+type missing struct {
+	Number     string `json:"number"`
+	FirstAt    int64  `json:"first_at"`
+	LastAt     int64  `json:"last_at"`
+	Attempts   int    `json:"attempts"`
+	Called     string `json:"called,omitempty"`
+	Account    string `json:"account"`
+	Group      string `json:"group,omitempty"`
+	ReturnedAt int64  `json:"returned_at,omitempty"`
+}
+
+// set makes r the row of a call. It reuses r's memory.
+func (r *row) set(c *call.CallWithRecordings) {
+	recordings := r.Recordings[:0]
+	for i := range c.Recordings {
+		o := &c.Recordings[i]
+		recordings = append(recordings, recording{
+			ID: o.ID, Kind: o.Kind, State: o.State, Reason: o.Reason,
+			LastError: o.LastError, Attempts: o.Attempts, Size: o.Size,
+			AudioSeconds: o.AudioSeconds,
+		})
+	}
+	*r = row{
+		ID: c.ID, Account: c.Account, Provider: c.Provider, Key: c.Key,
+		Direction: c.Direction, Outcome: c.Outcome, Status: c.Status,
+		CustomerNumber: c.CustomerNumber, BusinessNumber: c.BusinessNumber,
+		Agent: c.Agent, Offers: c.Offers, Group: c.Group, Campaign: c.Campaign,
+		StartedAt: milliseconds(c.StartedAt), AnsweredAt: milliseconds(c.AnsweredAt),
+		EndedAt: milliseconds(c.EndedAt), WaitSeconds: c.WaitSeconds,
+		TalkSeconds: c.TalkSeconds, TotalSeconds: c.TotalSeconds,
+		HangupCause: c.HangupCause, HangupBy: c.HangupBy, Cost: c.Cost,
+		LegsCount: c.LegsCount, Recordings: recordings,
+	}
+}
+
+// reset empties r, and keeps its slices' memory. What they held must go: JSON
+// is decoded over it.
+func (r *row) reset() {
+	clear(r.Offers[:cap(r.Offers)])
+	clear(r.Recordings[:cap(r.Recordings)])
+	*r = row{Offers: r.Offers[:0], Recordings: r.Recordings[:0]}
+}
+
+func milliseconds(t time.Time) int64 {
+	if t.IsZero() {
+		return 0
+	}
+	return t.UnixMilli()
+}
+
+// maxLine bounds a line of a frozen input, in bytes: one call, whose longest
+// parts come from a delivery of at most 1 MiB.
+const maxLine = 16 << 20
+
+// Input is a frozen input in a file.
+type Input struct {
+	// Settings are what the report was asked for.
+	Settings Settings
+	// Hash is the SHA-256 of the uncompressed lines, in lower-case hex.
+	Hash string
+
+	path string
+	zone *time.Location
+}
+
+// inputWriter writes a frozen input.
+type inputWriter struct {
+	file  *os.File
+	zstd  *zstd.Encoder
+	hash  hash.Hash
+	json  *json.Encoder
+	input Input
+}
+
+func createInput(path string, s Settings) (*inputWriter, error) {
+	file, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_TRUNC, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	// One goroutine and a small window: a report must fit beside everything
+	// else that the process does.
+	z, err := zstd.NewWriter(file, zstd.WithEncoderLevel(zstd.SpeedFastest),
+		zstd.WithEncoderConcurrency(1), zstd.WithLowerEncoderMem(true))
+	if err != nil {
+		return nil, errors.Join(err, file.Close())
+	}
+	w := &inputWriter{file: file, zstd: z, hash: sha256.New(), input: Input{Settings: s, path: path}}
+	w.json = json.NewEncoder(io.MultiWriter(w.hash, z))
+	w.json.SetEscapeHTML(false)
+	return w, w.write(line{Settings: &s})
+}
+
+func (w *inputWriter) write(l line) error { return w.json.Encode(l) }
+
+func (w *inputWriter) close() error {
+	w.input.Hash = hex.EncodeToString(w.hash.Sum(nil))
+	return errors.Join(w.zstd.Close(), w.file.Close())
+}
+
+// freeze writes what a report of a period is made of to a file.
+func (r *Reporter) freeze(ctx context.Context, report *Report, p Period, revision int, path string) (*Input, error) {
+	s := Settings{
+		Report: report.Name, Kind: p.Kind, From: p.From, To: p.To,
+		Zone: report.Zone.String(), AsOf: r.now().UTC().Truncate(time.Second),
+		Revision: revision, Match: describe(&report.Match), Formats: report.Formats,
+		Formula:      report.ServiceLevel.formula(),
+		Within:       int(report.ServiceLevel.Within / time.Second),
+		ShortAbandon: int(report.ServiceLevel.ShortAbandon / time.Second),
+		PublicURL:    r.publicURL, Version: r.version,
+	}
+	w, err := createInput(path, s)
+	if err != nil {
+		return nil, fmt.Errorf("freeze input of report: %w", err)
+	}
+	if err := errors.Join(r.fill(ctx, w, report.Match), w.close()); err != nil {
+		return nil, fmt.Errorf("freeze input of report: %w", err)
+	}
+	w.input.zone = report.Zone
+	return &w.input, nil
+}
+
+func (r *Reporter) fill(ctx context.Context, w *inputWriter, filter call.Filter) error {
+	filter.From, filter.To = w.input.Settings.From, w.input.Settings.To
+	filter.Sort = call.OldestFirst
+	var current row
+	add := func(c call.CallWithRecordings) error {
+		current.set(&c)
+		return w.write(line{Call: &current})
+	}
+	if err := r.store.EachCall(ctx, filter, add); err != nil {
+		return err
+	}
+	noStart := filter
+	noStart.From, noStart.To, noStart.NoStart = time.Time{}, time.Time{}, true
+	err := r.store.EachCall(ctx, noStart, func(c call.CallWithRecordings) error {
+		// By what else is known of its time; a call that tells nothing is in
+		// every report, for nobody knows which it belongs to.
+		at := c.EndedAt
+		if at.IsZero() {
+			at = c.AnsweredAt
+		}
+		if !at.IsZero() && (at.Before(filter.From) || !at.Before(filter.To)) {
+			return nil
+		}
+		return add(c)
+	})
+	if err != nil {
+		return err
+	}
+	err = r.store.NotReturned(ctx, filter, w.input.Settings.AsOf, func(m call.Missing) error {
+		return w.write(line{Missing: &missing{
+			Number: m.Number, FirstAt: milliseconds(m.FirstAt), LastAt: milliseconds(m.LastAt),
+			Attempts: m.Attempts, Called: m.Called, Account: m.Account, Group: m.Group,
+			ReturnedAt: milliseconds(m.ReturnedAt),
+		}})
+	})
+	if err != nil {
+		return err
+	}
+	customers, err := r.store.CustomerStats(ctx, filter)
+	if err != nil {
+		return err
+	}
+	deliveries, err := r.store.DeliveryCounts(ctx, filter.From, filter.To)
+	if err != nil {
+		return err
+	}
+	return w.write(line{Comparison: &comparison{
+		Unique: customers.Unique, Repeat: customers.Repeat, Deliveries: deliveries,
+	}})
+}
+
+// describe says in words which calls a filter selects, empty for all.
+func describe(f *call.Filter) string {
+	var b bytes.Buffer
+	for _, part := range []struct{ name, value string }{
+		{"account", f.Account}, {"direction", string(f.Direction)},
+		{"group", f.Group}, {"agent", f.Agent}, {"number", f.Number},
+		{"campaign", f.Campaign}, {"outcome", string(f.Outcome)},
+	} {
+		if part.value == "" {
+			continue
+		}
+		if b.Len() > 0 {
+			b.WriteString(", ")
+		}
+		fmt.Fprintf(&b, "%s %s", part.name, part.value)
+	}
+	return b.String()
+}
+
+// OpenInput reads the settings of a frozen input and checks that it is whole.
+func OpenInput(ctx context.Context, path string) (*Input, error) {
+	in := &Input{path: path}
+	sum := sha256.New()
+	first := true
+	err := in.lines(ctx, func(raw []byte) error {
+		sum.Write(raw)
+		sum.Write([]byte{'\n'})
+		if !first {
+			return nil
+		}
+		first = false
+		var l line
+		if err := json.Unmarshal(raw, &l); err != nil {
+			return err
+		}
+		if l.Settings == nil {
+			return errors.New("the first line is not the settings")
+		}
+		in.Settings = *l.Settings
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("open input of report: %w", err)
+	}
+	in.Hash = hex.EncodeToString(sum.Sum(nil))
+	if in.zone, err = time.LoadLocation(in.Settings.Zone); err != nil {
+		return nil, fmt.Errorf("open input of report: %w", err)
+	}
+	return in, nil
+}
+
+func (in *Input) period() Period {
+	return Period{in.Settings.Kind, in.Settings.From.In(in.zone), in.Settings.To.In(in.zone)}
+}
+
+// each calls, in order, onCall for each call and onMissing for each customer to
+// call back, and returns the comparison. Either may be nil. The row is valid
+// until onCall returns.
+func (in *Input) each(ctx context.Context, onCall func(*row) error, onMissing func(*missing) error) (*comparison, error) {
+	var current row
+	var whole *comparison
+	err := in.lines(ctx, func(raw []byte) error {
+		switch {
+		case bytes.HasPrefix(raw, []byte(`{"call":`)):
+			if onCall == nil {
+				return nil
+			}
+			current.reset()
+			if err := json.Unmarshal(raw, &line{Call: &current}); err != nil {
+				return err
+			}
+			return onCall(&current)
+		case bytes.HasPrefix(raw, []byte(`{"missing":`)) && onMissing == nil:
+			return nil
+		}
+		var l line
+		if err := json.Unmarshal(raw, &l); err != nil {
+			return err
+		}
+		if l.Comparison != nil {
+			whole = l.Comparison
+		}
+		if l.Missing != nil {
+			return onMissing(l.Missing)
+		}
+		return nil
+	})
+	if err == nil && whole == nil {
+		err = errors.New("the file is not whole")
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read input of report: %w", err)
+	}
+	return whole, nil
+}
+
+func (in *Input) lines(ctx context.Context, fn func([]byte) error) (err error) {
+	file, err := os.Open(in.path)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, file.Close()) }()
+	z, err := zstd.NewReader(file, zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true))
+	if err != nil {
+		return err
+	}
+	defer z.Close()
+	scanner := bufio.NewScanner(z)
+	scanner.Buffer(make([]byte, 64<<10), maxLine)
+	for n := 0; scanner.Scan(); n++ {
+		if n%1024 == 0 && ctx.Err() != nil {
+			return ctx.Err()
+		}
+		if err := fn(scanner.Bytes()); err != nil {
+			return err
+		}
+	}
+	return scanner.Err()
+}

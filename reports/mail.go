@@ -1,0 +1,227 @@
+package reports
+
+import (
+	"bytes"
+	"cmp"
+	"errors"
+	"fmt"
+	htmltemplate "html/template"
+	"math"
+	"os"
+	"path/filepath"
+	"strings"
+	texttemplate "text/template"
+	"time"
+
+	"callvault/internal/call"
+	"callvault/templates"
+)
+
+// defaultAttachmentLimit is MailOptions.AttachmentLimit when none is set.
+const defaultAttachmentLimit = 20_000_000
+
+// topAgents is how many agents a mail lists.
+const topAgents = 10
+
+// mailPage is what the mail's templates show. HTML and text say the same.
+type mailPage struct {
+	Subject, Title, Completeness, Bounds string
+	Headlines                            []headline
+	Hours                                []mailHour
+	Agents                               []mailAgent
+	MoreAgents                           string
+	Missing                              []mailMissing
+	MoreMissing                          string
+	Attention                            []string
+	Attached                             []string
+	Linked                               []mailLink
+	Footer                               string
+	Colors                               map[string]string
+}
+
+type headline struct{ Label, Value, Note string }
+
+// mailHour is an hour with calls. The widths are percent of the busiest hour.
+type mailHour struct {
+	Hour                                     string
+	Offered, Answered, Missed, Abandoned     int64
+	AnsweredWidth, MissedWidth, AbandonWidth int64
+}
+
+type mailAgent struct{ Name, Group, Answered, Connected, Unanswered, Talk string }
+
+type mailMissing struct{ Number, Attempts, Last, Called, Group string }
+
+// mailLink is a file too large for the mail; Address is empty when the server
+// does not know its own.
+type mailLink struct{ Name, Size, Address string }
+
+// writeMail writes both forms of a run's mail to a folder. The first line of
+// the text is the subject.
+func (r *Reporter) writeMail(run call.Run, b *built, dir string) ([]File, error) {
+	page := r.mailPage(run, b)
+	text, err := texttemplate.ParseFS(templates.Files, mailTextName)
+	if err != nil {
+		return nil, fmt.Errorf("write mail: %w", err)
+	}
+	html, err := htmltemplate.ParseFS(templates.Files, mailHTMLName)
+	if err != nil {
+		return nil, fmt.Errorf("write mail: %w", err)
+	}
+	var plain, rich bytes.Buffer
+	if err := errors.Join(text.Execute(&plain, page), html.Execute(&rich, page)); err != nil {
+		return nil, fmt.Errorf("write mail: %w", err)
+	}
+	files := []File{
+		{Name: mailTextName, Path: filepath.Join(dir, mailTextName), MediaType: "text/plain; charset=utf-8"},
+		{Name: mailHTMLName, Path: filepath.Join(dir, mailHTMLName), MediaType: "text/html; charset=utf-8"},
+	}
+	return files, errors.Join(
+		os.WriteFile(files[0].Path, plain.Bytes(), 0o600),
+		os.WriteFile(files[1].Path, rich.Bytes(), 0o600))
+}
+
+func (r *Reporter) mailPage(run call.Run, b *built) *mailPage {
+	f := b.figures
+	p := &mailPage{
+		Title: f.title(), Completeness: f.Completeness(), Bounds: f.bounds(),
+		Headlines: f.headlines(), Hours: f.mailHours(), Attention: f.attention(),
+		Footer: fmt.Sprintf("Callvault %s · run %s, revision %d · SHA-256 of the input %s",
+			f.Settings.Version, run.ID, f.Settings.Revision, f.InputHash),
+		Colors: map[string]string{
+			"ink": "#" + inkColor, "quiet": "#" + quietColor, "accent": "#" + accentColor,
+			"wash": "#" + washColor, "line": "#" + lineColor, "good": "#" + goodColor,
+			"bad": "#" + badColor, "warn": "#" + warnColor,
+		},
+	}
+	p.Subject = oneLine(fmt.Sprintf("%s · %s answered of %s offered", f.title(),
+		percent(f.Inbound.AnswerRate()), count(f.Inbound.Calls)))
+	for i, a := range f.Agents {
+		if i == topAgents {
+			p.MoreAgents = fmt.Sprintf("and %s more in the workbook", count(int64(len(f.Agents)-i)))
+			break
+		}
+		p.Agents = append(p.Agents, mailAgent{
+			oneLine(label(a.Agent)), oneLine(a.Group), count(a.Inbound.Answered()),
+			count(a.Outbound.Answered()), count(a.Unanswered), clock(float64(a.Talk.Sum())),
+		})
+	}
+	zone := f.Period.From.Location()
+	for _, m := range f.FirstMissing {
+		p.Missing = append(p.Missing, mailMissing{
+			oneLine(m.Number), count(int64(m.Attempts)),
+			time.UnixMilli(m.LastAt).In(zone).Format("2 Jan 15:04"), oneLine(m.Called), oneLine(m.Group),
+		})
+	}
+	if more := f.Missing - int64(len(f.FirstMissing)); more > 0 {
+		p.MoreMissing = fmt.Sprintf("and %s more in the workbook", count(more))
+	}
+	kept := make([]call.RunFile, len(b.files))
+	for i, file := range b.files {
+		kept[i] = call.RunFile{Name: file.Name, Size: file.Size}
+	}
+	attached, linked := chooseAttachments(kept, r.mail.AttachmentLimit)
+	for _, file := range attached {
+		p.Attached = append(p.Attached, file.Name)
+	}
+	for _, file := range linked {
+		link := mailLink{Name: file.Name, Size: fmt.Sprintf("%.1f MB", float64(file.Size)/1e6)}
+		if r.publicURL != "" {
+			link.Address = r.publicURL + "/api/v1/reports/" + run.ID + "/files/" + file.Name
+		}
+		p.Linked = append(p.Linked, link)
+	}
+	return p
+}
+
+// chooseAttachments divides a run's files into those that fit into a mail, in
+// order, and those that do not. limit counts bytes after base64.
+func chooseAttachments(files []call.RunFile, limit int64) (attached, linked []call.RunFile) {
+	for _, f := range files {
+		if !isAttachment(f.Name) {
+			continue
+		}
+		// Four bytes for three, and a line break (two bytes) every 76.
+		encoded := (f.Size + 2) / 3 * 4
+		encoded += (encoded + 75) / 76 * 2
+		if encoded > limit {
+			linked = append(linked, f)
+			continue
+		}
+		limit -= encoded
+		attached = append(attached, f)
+	}
+	return attached, linked
+}
+
+func (f *Figures) headlines() []headline {
+	in, out := &f.Inbound, &f.Outbound
+	known := func(n int64, of string) string { return count(n) + " " + of }
+	lines := []headline{
+		{"Inbound calls offered", count(in.Calls), fmt.Sprintf("%s answered, %s missed, %s abandoned",
+			count(in.Answered()), count(in.Missed()), count(in.Abandoned()))},
+		{"Answer rate", percent(in.AnswerRate()), ""},
+		{fmt.Sprintf("Service level, within %d s", f.Settings.Within),
+			percent(in.ServiceLevel(f.Settings.Formula)), percent(in.Judged()) + " of answered calls judged"},
+		{"Average speed of answer", clock(in.Wait.Mean()), known(in.Wait.Count(), "with known wait")},
+		{"Average handling time", clock(f.Total.Talk.Mean()), "talk alone"},
+		{"Outbound calls", count(out.Calls), percent(ratio(out.Answered(), out.Calls)) + " connected"},
+		{"To call back", count(f.Missing), known(f.Returned, "called back")},
+	}
+	for i := range lines {
+		lines[i].Note = strings.TrimPrefix(lines[i].Note, notAvailable+" ")
+	}
+	return lines
+}
+
+// mailHours are the hours from the first to the last that have inbound calls.
+func (f *Figures) mailHours() []mailHour {
+	first, last, most := len(f.Hours), -1, int64(0)
+	for hour := range f.Hours {
+		if n := f.Hours[hour].Inbound.Calls; n > 0 {
+			first, last, most = min(first, hour), hour, max(most, n)
+		}
+	}
+	var hours []mailHour
+	for hour := first; hour <= last; hour++ {
+		t := &f.Hours[hour].Inbound
+		width := func(n int64) int64 { return int64(math.Round(100 * ratio(n, most))) }
+		hours = append(hours, mailHour{
+			Hour: fmt.Sprintf("%02d", hour), Offered: t.Calls,
+			Answered: t.Answered(), Missed: t.Missed(), Abandoned: t.Abandoned(),
+			AnsweredWidth: width(t.Answered()), MissedWidth: width(t.Missed()), AbandonWidth: width(t.Abandoned()),
+		})
+	}
+	return hours
+}
+
+// attention lists what somebody should look at.
+func (f *Figures) attention() []string {
+	var list []string
+	r := &f.Recordings
+	for _, a := range []struct {
+		n    int64
+		noun string
+		text string
+	}{
+		{f.Deliveries[call.Unreadable], "delivery", "could not be read: kept, to be decoded again"},
+		{r.States[call.Refused], "recording", "refused: somebody must decide (sheet Recordings)"},
+		{r.States[call.Absent], "recording", "not offered by the provider in time (sheet Recordings)"},
+		{r.States[call.Pending], "recording", "not fetched yet (sheet Recordings)"},
+		{r.NotNamed, "answered call", "without a recording named by the provider"},
+		{r.Shorter, "recording", "shorter than the call's talk time"},
+		{f.Total.Unknown, "call", "of unknown outcome, not counted"},
+		{f.NoStart, "call", "without a start, not counted"},
+	} {
+		if a.n > 0 {
+			list = append(list, plural(a.n, a.noun)+" "+a.text)
+		}
+	}
+	return list
+}
+
+// oneLine keeps a text from a report on one line: a line break could end a
+// header or make up a line of the mail.
+func oneLine(s string) string {
+	return strings.Join(strings.Fields(validText(cmp.Or(s, "–"))), " ")
+}

@@ -1,0 +1,235 @@
+package reports
+
+import (
+	"fmt"
+	"math"
+	"time"
+
+	"callvault/internal/call"
+)
+
+// unit is what a figure is counted in.
+type unit string
+
+// The units of figures. Rates are fractions of 1.
+const (
+	counts  unit = "count"
+	rates   unit = "rate"
+	seconds unit = "seconds"
+	minutes unit = "minutes"
+	costs   unit = "units"
+)
+
+// measureLine is one measure of the summary, for inbound, outbound and all
+// calls; has says for which of them it is defined. Workbook and CSV are both
+// made of these, so that they agree.
+type measureLine struct {
+	section, label, name string
+	unit                 unit
+	values               [3]float64
+	has                  [3]bool
+	// detail marks a part of the line above.
+	detail bool
+}
+
+// measures lists the summary's measures in the order in which people read
+// them.
+func (f *Figures) measures() []measureLine {
+	var lines []measureLine
+	section := ""
+	add := func(label, name string, u unit, in, out, total func() float64) *measureLine {
+		l := measureLine{section: section, label: label, name: name, unit: u}
+		for i, value := range [...]func() float64{in, out, total} {
+			if value != nil {
+				l.values[i], l.has[i] = value(), true
+			}
+		}
+		lines = append(lines, l)
+		return &lines[len(lines)-1]
+	}
+	// of is a measure of a tally for the three of them, and only those asked.
+	of := func(t *Tally, fn func(*Tally) float64) func() float64 {
+		return func() float64 { return fn(t) }
+	}
+	all := func(label, name string, u unit, fn func(*Tally) float64) *measureLine {
+		return add(label, name, u, of(&f.Inbound, fn), of(&f.Outbound, fn), of(&f.Total, fn))
+	}
+	inbound := func(label, name string, u unit, fn func(*Tally) float64) *measureLine {
+		return add(label, name, u, of(&f.Inbound, fn), nil, nil)
+	}
+	total := func(label, name string, u unit, v float64) *measureLine {
+		return add(label, name, u, nil, nil, func() float64 { return v })
+	}
+	n := func(fn func(*Tally) int64) func(*Tally) float64 {
+		return func(t *Tally) float64 { return float64(fn(t)) }
+	}
+	outcome := func(label string, o call.Outcome) {
+		all(label, "outcome_"+string(o), counts,
+			n(func(t *Tally) int64 { return t.Outcomes[o] })).detail = true
+	}
+
+	section = "Calls"
+	all("Calls (inbound: offered)", "calls", counts, n(func(t *Tally) int64 { return t.Calls }))
+	all("Answered", "answered", counts, n((*Tally).Answered))
+	all("Missed", "missed", counts, n((*Tally).Missed))
+	outcome("nobody answered", call.Missed)
+	outcome("left a voicemail", call.Voicemail)
+	outcome("busy", call.Busy)
+	outcome("rejected", call.Rejected)
+	outcome("failed", call.Failed)
+	all("Abandoned", "abandoned", counts, n((*Tally).Abandoned))
+	outcome("caller hung up", call.Abandoned)
+	outcome("cancelled", call.Cancelled)
+	inbound("short abandons", "short_abandons", counts,
+		n(func(t *Tally) int64 { return t.ShortAbandons })).detail = true
+	all("Outcome not known (not counted above)", "unknown", counts,
+		n(func(t *Tally) int64 { return t.Unknown }))
+	total("Start not known (not counted above)", "no_start", counts, float64(f.NoStart))
+
+	section = "Rates"
+	inbound("Answer rate", "answer_rate", rates, (*Tally).AnswerRate)
+	inbound("Abandonment rate", "abandonment_rate", rates, (*Tally).AbandonmentRate)
+	inbound(fmt.Sprintf("Service level, within %d s", f.Settings.Within), "service_level", rates,
+		func(t *Tally) float64 { return t.ServiceLevel(f.Settings.Formula) })
+	inbound("share of answered calls judged", "service_level_judged", rates, (*Tally).Judged).detail = true
+	add("Connect rate", "connect_rate", rates, nil, of(&f.Outbound, func(t *Tally) float64 {
+		return ratio(t.Answered(), t.Calls)
+	}), nil)
+
+	section = "Waiting"
+	inbound("Average speed of answer (ASA)", "asa", seconds, func(t *Tally) float64 { return t.Wait.Mean() })
+	inbound("answered calls whose wait is known", "asa_known", counts,
+		func(t *Tally) float64 { return float64(t.Wait.Count()) }).detail = true
+	inbound("Average wait before abandoning", "abandon_wait", seconds,
+		func(t *Tally) float64 { return t.AbandonWait.Mean() })
+	inbound("abandoned calls whose wait is known", "abandon_wait_known", counts,
+		func(t *Tally) float64 { return float64(t.AbandonWait.Count()) }).detail = true
+
+	section = "Talking"
+	all("Talk time", "talk_total", seconds, func(t *Tally) float64 { return float64(t.Talk.Sum()) })
+	all("Average handling time (AHT): mean talk", "aht", seconds, func(t *Tally) float64 { return t.Talk.Mean() })
+	all("Median talk", "talk_median", seconds, func(t *Tally) float64 { return t.Talk.Median() })
+	all("90th percentile of talk", "talk_p90", seconds, func(t *Tally) float64 { return t.Talk.Percentile(90) })
+	all("Longest talk", "talk_longest", seconds, func(t *Tally) float64 { return t.Talk.Longest() })
+
+	section = "Customers"
+	add("Unique callers", "unique_callers", counts, func() float64 { return float64(f.Unique) }, nil, nil)
+	add("Repeat callers", "repeat_callers", counts, func() float64 { return float64(f.Repeat) }, nil, nil)
+	add("Missed and not returned", "not_returned", counts, func() float64 { return float64(f.Missing) }, nil, nil)
+	add("Missed and returned", "returned", counts, func() float64 { return float64(f.Returned) }, nil, nil)
+	add("median minutes to call back", "return_median", minutes, f.ReturnMinutes.Median, nil, nil).detail = true
+	add("90th percentile", "return_p90", minutes, func() float64 { return f.ReturnMinutes.Percentile(90) }, nil, nil).detail = true
+
+	section = "Recordings"
+	r := &f.Recordings
+	total("Expected", "recordings_expected", counts, float64(r.Expected()))
+	for _, s := range call.RecordingStates() {
+		total(stateLabel(s), "recordings_"+string(s), counts, float64(r.States[s])).detail = true
+	}
+	total("not named by the provider", "recordings_not_named", counts, float64(r.NotNamed)).detail = true
+	total("Audio shorter than the talk time", "audio_shorter", counts, float64(r.Shorter))
+	total("Audio longer than the talk time", "audio_longer", counts, float64(r.Longer))
+	total("recordings compared", "audio_compared", counts, float64(r.Compared)).detail = true
+
+	section = "Cost"
+	all("Cost, in the provider's units", "cost", costs, (*Tally).Cost)
+	return lines
+}
+
+func stateLabel(s call.RecordingState) string {
+	switch s {
+	case call.Archived:
+		return "archived and verified"
+	case call.Expired:
+		return "expired (retention over)"
+	case call.Erased:
+		return "erased on request"
+	default:
+		return string(s)
+	}
+}
+
+// agentMeasure is one figure of an agent; exactly one of figure and moment is
+// set.
+type agentMeasure struct {
+	title, name string
+	unit        unit
+	figure      func(*AgentFigures) float64
+	moment      func(*AgentFigures) time.Time
+}
+
+func agentMeasures() []agentMeasure {
+	n := func(fn func(*AgentFigures) int64) func(*AgentFigures) float64 {
+		return func(a *AgentFigures) float64 { return float64(fn(a)) }
+	}
+	return []agentMeasure{
+		{title: "Offered", name: "offered", unit: counts, figure: n((*AgentFigures).Offered)},
+		{title: "Answered", name: "answered", unit: counts,
+			figure: n(func(a *AgentFigures) int64 { return a.Inbound.Answered() })},
+		{title: "Unanswered", name: "unanswered", unit: counts,
+			figure: n(func(a *AgentFigures) int64 { return a.Unanswered })},
+		{title: "Answer rate", name: "answer_rate", unit: rates, figure: (*AgentFigures).AnswerRate},
+		{title: "Outbound made", name: "outbound", unit: counts,
+			figure: n(func(a *AgentFigures) int64 { return a.Outbound.Calls })},
+		{title: "Connected", name: "connected", unit: counts,
+			figure: n(func(a *AgentFigures) int64 { return a.Outbound.Answered() })},
+		{title: "Talk time", name: "talk_total_seconds", unit: seconds,
+			figure: n(func(a *AgentFigures) int64 { return a.Talk.Sum() })},
+		{title: "Mean talk", name: "talk_mean_seconds", unit: seconds,
+			figure: func(a *AgentFigures) float64 { return a.Talk.Mean() }},
+		{title: "Median talk", name: "talk_median_seconds", unit: seconds,
+			figure: func(a *AgentFigures) float64 { return a.Talk.Median() }},
+		{title: "Longest talk", name: "talk_longest_seconds", unit: seconds,
+			figure: func(a *AgentFigures) float64 { return a.Talk.Longest() }},
+		{title: "Mean wait for answer", name: "wait_mean_seconds", unit: seconds,
+			figure: func(a *AgentFigures) float64 { return a.Inbound.Wait.Mean() }},
+		{title: "First activity", name: "first_activity", moment: func(a *AgentFigures) time.Time { return a.First }},
+		{title: "Last activity", name: "last_activity", moment: func(a *AgentFigures) time.Time { return a.Last }},
+		{title: "Hours with calls", name: "active_hours", unit: counts, figure: n((*AgentFigures).ActiveHours)},
+		{title: "Calls per active hour", name: "calls_per_active_hour", unit: costs, figure: (*AgentFigures).CallsPerHour},
+		{title: "Recordings archived", name: "recordings_archived", unit: counts,
+			figure: n(func(a *AgentFigures) int64 { return a.Archived })},
+		{title: "Recordings expected", name: "recordings_expected", unit: counts,
+			figure: n(func(a *AgentFigures) int64 { return a.Expected })},
+	}
+}
+
+// hourMeasure is one figure of an hour of the day.
+type hourMeasure struct {
+	title, name, direction string
+	unit                   unit
+	figure                 func(*Hour) float64
+}
+
+func hourMeasures() []hourMeasure {
+	return []hourMeasure{
+		{"Offered", "calls", "inbound", counts, func(h *Hour) float64 { return float64(h.Inbound.Calls) }},
+		{"Answered", "answered", "inbound", counts, func(h *Hour) float64 { return float64(h.Inbound.Answered()) }},
+		{"Missed", "missed", "inbound", counts, func(h *Hour) float64 { return float64(h.Inbound.Missed()) }},
+		{"Abandoned", "abandoned", "inbound", counts, func(h *Hour) float64 { return float64(h.Inbound.Abandoned()) }},
+		{"Answer rate", "answer_rate", "inbound", rates, func(h *Hour) float64 { return h.Inbound.AnswerRate() }},
+		{"Mean wait", "asa", "inbound", seconds, func(h *Hour) float64 { return h.Inbound.Wait.Mean() }},
+		{"Outbound", "calls", "outbound", counts, func(h *Hour) float64 { return float64(h.Outbound.Calls) }},
+		{"Connected", "answered", "outbound", counts, func(h *Hour) float64 { return float64(h.Outbound.Answered()) }},
+		{"Talk time", "talk_total", "total", seconds, func(h *Hour) float64 {
+			return float64(h.Inbound.Talk.Sum() + h.Outbound.Talk.Sum())
+		}},
+	}
+}
+
+// forPeople writes a figure of a measure as people read it.
+func forPeople(v float64, u unit) string {
+	if math.IsNaN(v) {
+		return notAvailable
+	}
+	switch u {
+	case rates:
+		return percent(v)
+	case seconds:
+		return clock(v)
+	case counts:
+		return count(int64(v))
+	case minutes, costs:
+	}
+	return formatFloat(v, 2)
+}

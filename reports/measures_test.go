@@ -1,0 +1,328 @@
+package reports
+
+import (
+	"context"
+	"math"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+	"pgregory.net/rapid"
+
+	"callvault/internal/call"
+)
+
+var settings = Settings{Formula: OfOffered, Within: 20, ShortAbandon: 5}
+
+// tally counts calls given as outcome and wait (−1 not known).
+func tally(calls ...any) *Tally {
+	t := new(Tally)
+	for i := 0; i < len(calls); i += 2 {
+		r := row{Direction: call.Inbound, Outcome: calls[i].(call.Outcome)}
+		if wait := calls[i+1].(int); wait >= 0 {
+			r.WaitSeconds = &wait
+		}
+		t.add(&r, &settings)
+	}
+	return t
+}
+
+func TestCounts(t *testing.T) {
+	t.Parallel()
+	got := tally(call.Answered, 3, call.Missed, 9, call.Busy, -1, call.Rejected, -1, call.Voicemail, 40,
+		call.Failed, -1, call.Abandoned, 2, call.Cancelled, 30, call.Unknown, 4)
+	counts := []int64{got.Calls, got.Answered(), got.Missed(), got.Abandoned(), got.ShortAbandons, got.Unknown}
+	if diff := cmp.Diff([]int64{8, 1, 5, 2, 1, 1}, counts); diff != "" {
+		t.Errorf("offered, answered, missed, abandoned, short, unknown: %s", diff)
+	}
+}
+
+func TestRates(t *testing.T) {
+	t.Parallel()
+	const a, m, x = call.Answered, call.Missed, call.Abandoned
+	// Offered 10: 6 answered (waits 5, 20, 21, 60, two unknown), 2 missed, 2
+	// abandoned, one of them after 5 s: short.
+	mixed := []any{a, 5, a, 20, a, 21, a, 60, a, -1, a, -1, m, -1, m, 100, x, 5, x, 6}
+	for _, test := range []struct {
+		name  string
+		tally *Tally
+		of    func(*Tally) float64
+		want  float64
+	}{
+		{"answer rate", tally(mixed...), (*Tally).AnswerRate, 6.0 / 9},
+		{"abandonment rate", tally(mixed...), (*Tally).AbandonmentRate, 1.0 / 9},
+		{"judged", tally(mixed...), (*Tally).Judged, 4.0 / 6},
+		{"of offered: without short abandons and unknown waits", tally(mixed...), level(OfOffered), 2.0 / 7},
+		{"of answered", tally(mixed...), level(OfAnswered), 2.0 / 4},
+		{"of answered and abandoned", tally(mixed...), level(OfAnsweredAndAbandoned), 2.0 / 5},
+		{"half judged is enough", tally(a, 5, a, -1), level(OfOffered), 1},
+		{"under half judged", tally(a, 5, a, -1, a, -1), level(OfOffered), math.NaN()},
+		{"nothing answered", tally(m, 5), level(OfOffered), 0},
+		{"nothing answered, of answered", tally(m, 5), level(OfAnswered), math.NaN()},
+		{"no calls", tally(), (*Tally).AnswerRate, math.NaN()},
+		{"only short abandons", tally(x, 1), (*Tally).AnswerRate, math.NaN()},
+		{"unknown wait is no short abandon", tally(x, -1), (*Tally).AbandonmentRate, 1},
+		{"speed of answer", tally(mixed...), func(t *Tally) float64 { return t.Wait.Mean() }, 106.0 / 4},
+		{"speed of answer, no wait known", tally(a, -1), func(t *Tally) float64 { return t.Wait.Mean() }, math.NaN()},
+		{"wait before abandoning", tally(mixed...), func(t *Tally) float64 { return t.AbandonWait.Mean() }, 5.5},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			if diff := cmp.Diff(test.want, test.of(test.tally), cmpopts.EquateNaNs(), cmpopts.EquateApprox(0, 1e-12)); diff != "" {
+				t.Error(diff)
+			}
+		})
+	}
+}
+
+func level(f Formula) func(*Tally) float64 {
+	return func(t *Tally) float64 { return t.ServiceLevel(f) }
+}
+
+// Whatever the calls: offered = answered + missed + abandoned, and no rate
+// leaves 0 to 1.
+func TestAlways(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(t *rapid.T) {
+		calls := []any{}
+		for range rapid.IntRange(0, 50).Draw(t, "calls") {
+			calls = append(calls, rapid.SampledFrom(call.Outcomes()).Draw(t, "outcome"), rapid.IntRange(-1, 40).Draw(t, "wait"))
+		}
+		got := tally(calls...)
+		if got.Calls != got.Answered()+got.Missed()+got.Abandoned() {
+			t.Fatalf("%d offered, %d answered, %d missed, %d abandoned", got.Calls, got.Answered(), got.Missed(), got.Abandoned())
+		}
+		for _, rate := range []float64{got.AnswerRate(), got.AbandonmentRate(), got.Judged(),
+			got.ServiceLevel(OfOffered), got.ServiceLevel(OfAnswered), got.ServiceLevel(OfAnsweredAndAbandoned)} {
+			if rate < 0 || rate > 1 {
+				t.Fatalf("rate %v", rate)
+			}
+		}
+	})
+}
+
+func TestDurations(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		name    string
+		seconds []int
+		want    []float64 // sum, mean, median, 90th percentile, longest
+	}{
+		{"none", nil, []float64{0, math.NaN(), math.NaN(), math.NaN(), math.NaN()}},
+		{"one", []int{7}, []float64{7, 7, 7, 7, 7}},
+		{"two", []int{10, 20}, []float64{30, 15, 15, 20, 20}},
+		{"ten", []int{10, 9, 8, 7, 6, 5, 4, 3, 2, 1}, []float64{55, 5.5, 5.5, 9, 10}},
+		{"zero and negative", []int{0, -5, 4}, []float64{4, 2, 2, 4, 4}},
+		{"days", []int{5, 200_000, 100_000}, []float64{300_005, 300_005.0 / 3, 100_000, 200_000, 200_000}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			var d Durations
+			d.Add(nil)
+			for _, s := range test.seconds {
+				d.Add(&s)
+			}
+			got := []float64{float64(d.Sum()), d.Mean(), d.Median(), d.Percentile(90), d.Longest()}
+			if diff := cmp.Diff(test.want, got, cmpopts.EquateNaNs()); diff != "" {
+				t.Error(diff)
+			}
+		})
+	}
+}
+
+func TestCost(t *testing.T) {
+	t.Parallel()
+	var got Tally
+	for _, cost := range []string{"0.1", "0.2", "", "two", "1e9", "-0.05", "007", "."} {
+		got.add(&row{Outcome: call.Answered, Cost: cost}, &settings)
+	}
+	if got.Cost() != 0.25 {
+		t.Errorf("cost %v, want 0.25", got.Cost())
+	}
+	if !math.IsNaN(new(Tally).Cost()) {
+		t.Error("a cost without calls")
+	}
+}
+
+// busyDay is a small day, worked by hand in the tests below.
+func busyDay() []call.CallWithRecordings {
+	asha := call.Agent{ID: "201", Name: "Asha", Number: "+919311122233"}
+	bela := call.Agent{Number: "+919311100000", Name: "Bela"}
+	talk := func(n int) *int { return &n }
+	calls := []call.CallWithRecordings{
+		// 18:29:59 UTC the day before is 23:59:59: not of this day. The fake
+		// store filters as the real one.
+		{Call: call.Call{ID: "early", Account: "sales", Direction: call.Inbound, Outcome: call.Answered, StartedAt: at("2026-11-20 23:59:59")}},
+		{Call: call.Call{ID: "first", Account: "sales", Provider: call.CallerDesk, Key: "1.1", Direction: call.Inbound, Outcome: call.Answered,
+			CustomerNumber: "+919800000001", BusinessNumber: "+911204567890", Agent: asha, Group: "Billing", Cost: "2",
+			StartedAt: at("2026-11-21 00:00:00"), AnsweredAt: at("2026-11-21 00:00:10"), EndedAt: at("2026-11-21 00:01:40"),
+			WaitSeconds: talk(10), TalkSeconds: talk(90), TotalSeconds: talk(100), Offers: []call.Agent{bela}},
+			Recordings: []call.Recording{{ID: "r1", Kind: call.Conversation, State: call.Archived, Size: 1000, AudioSeconds: talk(84),
+				Source: "https://provider.example/secret.wav"}}},
+		{Call: call.Call{ID: "second", Account: "sales", Provider: call.CallerDesk, Key: "1.2", Direction: call.Inbound, Outcome: call.Answered,
+			CustomerNumber: "+919800000002", Agent: asha, Group: "Sales", StartedAt: at("2026-11-21 10:15:00"),
+			EndedAt: at("2026-11-21 10:20:00"), TalkSeconds: talk(200), Cost: "4"},
+			Recordings: []call.Recording{{ID: "r2", Kind: call.Conversation, State: call.Absent, Reason: "=not offered", Attempts: 9,
+				Source: "https://provider.example/secret2.wav"}}},
+		{Call: call.Call{ID: "third", Account: "sales", Direction: call.Inbound, Outcome: call.Missed, CustomerNumber: "=HYPERLINK(1)",
+			Agent: call.Agent{Name: "Zoë 🎧 שלום"}, StartedAt: at("2026-11-21 10:30:00"), WaitSeconds: talk(30), Offers: []call.Agent{asha, bela}}},
+		{Call: call.Call{ID: "fourth", Account: "support", Direction: call.Inbound, Outcome: call.Abandoned, StartedAt: at("2026-11-21 11:00:00"), WaitSeconds: talk(3)}},
+		{Call: call.Call{ID: "fifth", Account: "support", Direction: call.Outbound, Outcome: call.Answered, Agent: bela,
+			StartedAt: at("2026-11-21 12:00:00"), TalkSeconds: talk(60), Cost: "1.5"}},
+		{Call: call.Call{ID: "sixth", Account: "support", Direction: call.Outbound, Outcome: call.Busy, Agent: bela, StartedAt: at("2026-11-21 12:40:00")}},
+		{Call: call.Call{ID: "seventh", Account: "support", Direction: call.Inbound, Outcome: call.Unknown, Offers: []call.Agent{bela}, StartedAt: at("2026-11-21 13:00:00")}},
+		{Call: call.Call{ID: "late", Account: "sales", Direction: call.Inbound, Outcome: call.Missed, StartedAt: at("2026-11-22 00:00:00")}},
+		{Call: call.Call{ID: "timeless", Account: "sales", Direction: call.Inbound, Outcome: call.Missed}},
+		{Call: call.Call{ID: "another day", Account: "sales", Direction: call.Inbound, Outcome: call.Missed, EndedAt: at("2026-11-19 10:00:00")}},
+	}
+	return calls
+}
+
+func busyOffice(t *testing.T) *office {
+	t.Helper()
+	o := newOffice(t)
+	o.store.calls = busyDay()
+	o.store.deliveries = map[call.DeliveryOutcome]int64{call.Recorded: 9, call.Unreadable: 1}
+	o.store.missing = []call.Missing{
+		{Number: "+919800000009", FirstAt: at("2026-11-21 10:30:00"), LastAt: at("2026-11-21 11:00:00"), Attempts: 2,
+			Called: "+911204567890", Account: "sales", Group: "Billing"},
+		{Number: "+919800000008", FirstAt: at("2026-11-21 09:00:00"), LastAt: at("2026-11-21 09:00:00"), Attempts: 1,
+			Account: "sales", ReturnedAt: at("2026-11-21 09:12:30")},
+	}
+	return o
+}
+
+// busyInput freezes the busy day.
+func busyInput(t *testing.T) *Input {
+	t.Helper()
+	r := busyOffice(t).reporter(t, MailOptions{})
+	report := dailyReport()
+	in, err := r.freeze(context.Background(), &report, report.PeriodOf(at("2026-11-21 00:00:00")), 1,
+		filepath.Join(t.TempDir(), inputName))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return in
+}
+
+func TestMeasure(t *testing.T) {
+	t.Parallel()
+	f, err := measure(context.Background(), busyInput(t), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := make(map[string][]any)
+	for _, m := range f.measures() {
+		for i := range m.values {
+			var v any
+			if m.has[i] {
+				v = forPeople(m.values[i], m.unit)
+			}
+			got[m.name] = append(got[m.name], v)
+		}
+	}
+	for name, want := range map[string][]any{
+		"calls":                {"4", "2", "6"},
+		"answered":             {"2", "1", "3"},
+		"missed":               {"1", "1", "2"},
+		"abandoned":            {"1", "0", "1"},
+		"short_abandons":       {"1", nil, nil},
+		"unknown":              {"1", "0", "1"},
+		"no_start":             {nil, nil, "1"},
+		"answer_rate":          {"66.7 %", nil, nil}, // 2 / (4 − 1)
+		"abandonment_rate":     {"0 %", nil, nil},
+		"service_level":        {"50 %", nil, nil}, // 1 / (4 − 1 − 1)
+		"service_level_judged": {"50 %", nil, nil},
+		"connect_rate":         {nil, "50 %", nil},
+		"asa":                  {"0:10", nil, nil},
+		"asa_known":            {"1", nil, nil},
+		"abandon_wait":         {"0:03", nil, nil},
+		"talk_total":           {"4:50", "1:00", "5:50"},
+		"aht":                  {"2:25", "1:00", "1:57"},
+		"talk_median":          {"2:25", "1:00", "1:30"},
+		"talk_p90":             {"3:20", "1:00", "3:20"},
+		"talk_longest":         {"3:20", "1:00", "3:20"},
+		"unique_callers":       {"7", nil, nil},
+		"repeat_callers":       {"2", nil, nil},
+		"not_returned":         {"1", nil, nil},
+		"returned":             {"1", nil, nil},
+		"return_median":        {"12", nil, nil},
+		"recordings_expected":  {nil, nil, "3"},
+		"recordings_archived":  {nil, nil, "1"},
+		"recordings_absent":    {nil, nil, "1"},
+		"recordings_not_named": {nil, nil, "1"},
+		"audio_shorter":        {nil, nil, "0"}, // 6 s of 90 s: within 10 %
+		"cost":                 {"6", "1.5", "7.5"},
+	} {
+		if diff := cmp.Diff(want, got[name]); diff != "" {
+			t.Errorf("%s: %s", name, diff)
+		}
+	}
+	want := "8 calls from 2 accounts · 3 should have a recording · 1 archived and verified, " +
+		"1 absent (listed), 1 not named by the provider · 1 delivery unreadable"
+	if diff := cmp.Diff(want, f.Completeness()); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestAgents(t *testing.T) {
+	t.Parallel()
+	f, err := measure(context.Background(), busyInput(t), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got [][]any
+	for _, a := range f.Agents {
+		got = append(got, []any{label(a.Agent), a.Group, a.Offered(), a.Inbound.Answered(), a.Unanswered,
+			percent(a.AnswerRate()), a.Outbound.Calls, a.Outbound.Answered(), a.Talk.Sum(),
+			formatMoment(milliseconds(a.First), kolkata), formatMoment(milliseconds(a.Last), kolkata),
+			a.ActiveHours(), a.Archived, a.Expected})
+	}
+	want := [][]any{
+		{"Asha", "Sales", int64(3), int64(2), int64(1), "66.7 %", int64(0), int64(0), int64(290),
+			"2026-11-21T00:00:00+05:30", "2026-11-21T10:30:00+05:30", int64(2), int64(1), int64(2)},
+		{"Bela", "", int64(3), int64(0), int64(3), "0 %", int64(2), int64(1), int64(60),
+			"2026-11-21T00:00:00+05:30", "2026-11-21T13:00:00+05:30", int64(4), int64(0), int64(1)},
+		{"Zoë 🎧 שלום", "", int64(0), int64(0), int64(0), "n/a", int64(0), int64(0), int64(0), "", "", int64(0), int64(0), int64(0)},
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestAudioAgainstTalk(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		talk, audio, shorter, longer int64
+	}{
+		{40, 35, 0, 0}, {40, 34, 1, 0}, {40, 45, 0, 0}, {40, 46, 0, 1},
+		{300, 270, 0, 0}, {300, 269, 1, 0}, {300, 330, 0, 0}, {300, 331, 0, 1}, {3, 0, 0, 0},
+	} {
+		var f RecordingFigures
+		talk, audio := int(test.talk), int(test.audio)
+		f.compare(&row{TalkSeconds: &talk}, &recording{Kind: call.Conversation, AudioSeconds: &audio})
+		if f.Shorter != test.shorter || f.Longer != test.longer {
+			t.Errorf("talk %d s, audio %d s: shorter %d, longer %d", talk, audio, f.Shorter, f.Longer)
+		}
+	}
+}
+
+// An hour that the clocks show twice counts both.
+func TestHourTwice(t *testing.T) {
+	t.Parallel()
+	berlin := zone(t, "Europe/Berlin")
+	var f Figures
+	f.Accounts, f.Recordings.States = map[string]int64{}, map[call.RecordingState]int64{}
+	for _, utc := range []string{"2026-10-25T00:30:00Z", "2026-10-25T01:30:00Z", "2026-10-25T02:30:00Z"} {
+		started, err := time.Parse(time.RFC3339, utc)
+		if err != nil {
+			t.Fatal(err)
+		}
+		f.add(&row{Direction: call.Inbound, Outcome: call.Answered, StartedAt: started.UnixMilli()}, berlin, nil)
+	}
+	if f.Hours[2].Inbound.Calls != 2 || f.Hours[3].Inbound.Calls != 1 || f.Heat[6][2] != 2 {
+		t.Errorf("hours 2 and 3 have %d and %d calls", f.Hours[2].Inbound.Calls, f.Hours[3].Inbound.Calls)
+	}
+}

@@ -1,0 +1,307 @@
+package reports
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"path/filepath"
+	"sync"
+	"testing"
+	"time"
+
+	"callvault/internal/call"
+)
+
+// memory is a store in memory, for any number of reporters.
+type memory struct {
+	calls      []call.CallWithRecordings
+	missing    []call.Missing
+	deliveries map[call.DeliveryOutcome]int64
+	firstSeen  time.Time
+	now        func() time.Time
+
+	mu     sync.Mutex
+	runs   []call.Run
+	leases map[string]string // run id by lease token
+	mails  []call.Mail
+	// failBuilds makes that many EachCalls fail.
+	failBuilds int
+	built      int
+}
+
+func (s *memory) EachCall(_ context.Context, f call.Filter, fn func(call.CallWithRecordings) error) error {
+	s.mu.Lock()
+	fail := s.failBuilds > 0
+	s.failBuilds--
+	s.mu.Unlock()
+	if fail {
+		return errors.New("the database went away")
+	}
+	for _, c := range s.calls {
+		if f.NoStart != c.StartedAt.IsZero() {
+			continue
+		}
+		if !f.NoStart && (c.StartedAt.Before(f.From) || !c.StartedAt.Before(f.To)) {
+			continue
+		}
+		if f.Account != "" && f.Account != c.Account {
+			continue
+		}
+		if err := fn(c); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s *memory) CustomerStats(context.Context, call.Filter) (call.CustomerStats, error) {
+	return call.CustomerStats{Unique: 7, Repeat: 2}, nil
+}
+
+func (s *memory) NotReturned(_ context.Context, _ call.Filter, _ time.Time, fn func(call.Missing) error) error {
+	for _, m := range s.missing {
+		if err := fn(m); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s *memory) DeliveryCounts(context.Context, time.Time, time.Time) (map[call.DeliveryOutcome]int64, error) {
+	return s.deliveries, nil
+}
+
+func (s *memory) ReportSeen(context.Context, string) (time.Time, error) { return s.firstSeen, nil }
+
+func (s *memory) ReserveRun(_ context.Context, run call.Run, _ time.Duration) (call.Run, string, bool, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for i, r := range s.runs {
+		if r.Report == run.Report && r.PeriodFrom.Equal(run.PeriodFrom) {
+			if r.State != call.RunFailed {
+				return r, "", false, nil
+			}
+			s.runs[i].State = call.RunBuilding
+			return s.runs[i], s.lease(r.ID), true, nil
+		}
+	}
+	run.ID = fmt.Sprintf("run-%d", len(s.runs)+1)
+	run.State = call.RunBuilding
+	s.runs = append(s.runs, run)
+	return run, s.lease(run.ID), true, nil
+}
+
+func (s *memory) lease(id string) string {
+	if s.leases == nil {
+		s.leases = make(map[string]string)
+	}
+	token := fmt.Sprintf("lease-%d", len(s.leases))
+	s.leases[token] = id
+	return token
+}
+
+func (s *memory) mark(token string, change func(*call.Run)) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for i := range s.runs {
+		if s.runs[i].ID == s.leases[token] {
+			change(&s.runs[i])
+			return nil
+		}
+	}
+	return call.Errorf(call.Conflict, "lease lost")
+}
+
+func (s *memory) FinishRun(_ context.Context, token string, run call.Run) error {
+	return s.mark(token, func(r *call.Run) {
+		s.built++
+		id := r.ID
+		*r = run
+		r.ID, r.State, r.BuiltAt = id, call.RunBuilt, s.now()
+	})
+}
+
+func (s *memory) FailRun(_ context.Context, token string, reason string) error {
+	return s.mark(token, func(r *call.Run) { r.State, r.Error = call.RunFailed, reason })
+}
+
+func (s *memory) FindRuns(context.Context, call.RunFilter) ([]call.Run, string, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var runs []call.Run
+	for _, r := range s.runs {
+		runs = append([]call.Run{r}, runs...) // built in order of time
+	}
+	return runs, "", nil
+}
+
+func (s *memory) Run(_ context.Context, id string) (call.Run, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, r := range s.runs {
+		if r.ID == id {
+			return r, nil
+		}
+	}
+	return call.Run{}, call.Errorf(call.NotFound, "no run %s", id)
+}
+
+func (s *memory) BeginMail(_ context.Context, m call.Mail) (call.Mail, bool, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for i := range s.mails {
+		old := &s.mails[i]
+		if old.RunID == m.RunID && old.Recipient == m.Recipient {
+			if old.State != call.MailRetry || old.NextTryAt.After(s.now()) {
+				return *old, false, nil
+			}
+			old.State = call.MailSending
+			old.Attempts++
+			return *old, true, nil
+		}
+	}
+	m.ID, m.State, m.Attempts, m.CreatedAt = fmt.Sprint(len(s.mails)), call.MailSending, 1, s.now()
+	s.mails = append(s.mails, m)
+	return m, true, nil
+}
+
+func (s *memory) FinishMail(_ context.Context, id string, state call.MailState, detail string, next time.Duration) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for i := range s.mails {
+		if s.mails[i].ID == id {
+			s.mails[i].State, s.mails[i].Detail, s.mails[i].NextTryAt = state, detail, s.now().Add(next)
+		}
+	}
+	return nil
+}
+
+func (s *memory) DueMails(context.Context) ([]call.Mail, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var due []call.Mail
+	for _, m := range s.mails {
+		if m.State == call.MailRetry && !m.NextTryAt.After(s.now()) {
+			due = append(due, m)
+		}
+	}
+	return due, nil
+}
+
+func (s *memory) Mails(_ context.Context, run string) ([]call.Mail, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var mails []call.Mail
+	for _, m := range s.mails {
+		if m.RunID == run {
+			mails = append(mails, m)
+		}
+	}
+	return mails, nil
+}
+
+// shelf is a vault in memory.
+type shelf struct {
+	mu    sync.Mutex
+	files map[string][]byte
+}
+
+func (v *shelf) PutFile(_ context.Context, key string, body io.ReadSeeker, size int64, sum [32]byte, _ string) error {
+	content, err := io.ReadAll(body)
+	if err != nil {
+		return err
+	}
+	if int64(len(content)) != size || sha256.Sum256(content) != sum {
+		return errors.New("size or hash is wrong")
+	}
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if old, ok := v.files[key]; ok && !bytes.Equal(old, content) {
+		return errors.New("another file has this key")
+	}
+	if v.files == nil {
+		v.files = make(map[string][]byte)
+	}
+	v.files[key] = content
+	return nil
+}
+
+func (v *shelf) OpenFile(_ context.Context, key string) (io.ReadCloser, error) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	content, ok := v.files[key]
+	if !ok {
+		return nil, call.Errorf(call.NotFound, "no file %s", key)
+	}
+	return io.NopCloser(bytes.NewReader(content)), nil
+}
+
+// clockAt is a clock that tests set.
+type clockAt struct {
+	mu sync.Mutex
+	t  time.Time
+}
+
+func (c *clockAt) now() time.Time {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.t
+}
+
+func (c *clockAt) set(t time.Time) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.t = t
+}
+
+// office is a store, a vault and a clock for reporters of one test. It is
+// 22 November 2026, 07:30 in Kolkata; the daily report has been known for a
+// day.
+type office struct {
+	store *memory
+	vault *shelf
+	clock *clockAt
+	dir   string
+}
+
+func newOffice(t *testing.T) *office {
+	t.Helper()
+	clock := &clockAt{t: at("2026-11-22 07:30:00")}
+	return &office{
+		store: &memory{now: clock.now, firstSeen: at("2026-11-21 09:00:00")},
+		vault: &shelf{}, clock: clock, dir: t.TempDir(),
+	}
+}
+
+func (o *office) reporter(t *testing.T, m MailOptions, recipients ...string) *Reporter {
+	t.Helper()
+	if m.Dir == "" {
+		m.Dir = filepath.Join(o.dir, "mail")
+	}
+	r, err := New(Options{Store: o.store, Vault: o.vault, Reports: []Report{dailyReport(recipients...)},
+		PublicURL: "https://calls.example.org", SpoolDir: filepath.Join(o.dir, "spool"), Mail: m,
+		Version: "1.0", Now: o.clock.now, Log: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+func dailyReport(recipients ...string) Report {
+	return Report{Name: "daily", Schedule: "0 7 * * *", Zone: kolkata, Period: Day,
+		Formats:      []Format{XLSX, CSV},
+		ServiceLevel: ServiceLevel{OfOffered, 20 * time.Second, 5 * time.Second}, Recipients: recipients}
+}
+
+// at is a time in Kolkata.
+func at(s string) time.Time {
+	t, err := time.ParseInLocation(time.DateTime, s, kolkata)
+	if err != nil {
+		panic(err)
+	}
+	return t
+}

@@ -1,0 +1,182 @@
+// Package reports tells managers how a day, a week or a month of calls went:
+// it freezes a period's calls, measures them, writes a workbook and CSV files
+// from the frozen input, keeps all of it in the vault, and mails it.
+//
+// The frozen input is everything that files are made of. The same input and
+// the same program give the same bytes, so a figure can be shown years later
+// to be what the calls gave.
+package reports
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"slices"
+	"time"
+
+	"callvault/internal/call"
+)
+
+// Store is what reports ask of the database.
+type Store interface {
+	EachCall(context.Context, call.Filter, func(call.CallWithRecordings) error) error
+	CustomerStats(context.Context, call.Filter) (call.CustomerStats, error)
+	NotReturned(ctx context.Context, f call.Filter, asOf time.Time, fn func(call.Missing) error) error
+	DeliveryCounts(ctx context.Context, from, to time.Time) (map[call.DeliveryOutcome]int64, error)
+
+	ReportSeen(ctx context.Context, report string) (firstSeen time.Time, err error)
+	ReserveRun(ctx context.Context, run call.Run, lease time.Duration) (got call.Run, leaseToken string, won bool, err error)
+	FinishRun(ctx context.Context, leaseToken string, run call.Run) error
+	FailRun(ctx context.Context, leaseToken string, reason string) error
+	FindRuns(context.Context, call.RunFilter) (runs []call.Run, next string, err error)
+	Run(ctx context.Context, id string) (call.Run, error)
+
+	BeginMail(context.Context, call.Mail) (mail call.Mail, send bool, err error)
+	FinishMail(ctx context.Context, id string, state call.MailState, detail string, nextTry time.Duration) error
+	DueMails(context.Context) ([]call.Mail, error)
+	Mails(ctx context.Context, runID string) ([]call.Mail, error)
+}
+
+// Vault is where report files are kept. Putting the same bytes under the same
+// key again is no error.
+type Vault interface {
+	// PutFile keeps size bytes, whose SHA-256 is sum, under key.
+	PutFile(ctx context.Context, key string, body io.ReadSeeker, size int64, sum [32]byte, mediaType string) error
+	OpenFile(ctx context.Context, key string) (io.ReadCloser, error)
+}
+
+// Report is one configured report. All fields but Match and Recipients are
+// required.
+type Report struct {
+	// Name is a plain name, as used in file names.
+	Name string
+	// Schedule is a cron expression of five fields, in Zone.
+	Schedule string
+	Zone     *time.Location
+	Period   Kind
+	// Match selects the calls; its bounds of time are not used.
+	Match        call.Filter
+	Formats      []Format
+	ServiceLevel ServiceLevel
+	// Recipients are mail addresses. With none nothing is mailed.
+	Recipients []string
+}
+
+// Format is a kind of report file.
+type Format string
+
+// The formats.
+const (
+	XLSX Format = "xlsx"
+	CSV  Format = "csv"
+)
+
+// Options are what a Reporter needs. All but Reports, PublicURL and SMTP are
+// required.
+type Options struct {
+	Store   Store
+	Vault   Vault
+	Reports []Report
+	// PublicURL is where the console is, without a slash at the end; empty if
+	// that is not known. Links in files and mails begin with it.
+	PublicURL string
+	// SpoolDir is for files being built; it is made when missing.
+	SpoolDir string
+	Mail     MailOptions
+	// Version is the program's, printed in every report.
+	Version string
+	Now     func() time.Time
+	Log     *slog.Logger
+}
+
+// Reporter builds and mails reports. Any number of nodes may run one on the
+// same store: for each period one of them builds.
+type Reporter struct {
+	store     Store
+	vault     Vault
+	reports   []Report
+	schedules []schedule
+	publicURL string
+	spoolDir  string
+	mail      MailOptions
+	version   string
+	now       func() time.Time
+	log       *slog.Logger
+	// failures delays the next try of a run that could not be built; it is
+	// used by Look alone.
+	failures map[string]failure
+}
+
+// failure says how often a run could not be built on this node, and when it is
+// tried again.
+type failure struct {
+	tries int
+	next  time.Time
+}
+
+// New makes a Reporter. Its error is a fault of the options.
+func New(o Options) (*Reporter, error) {
+	r := &Reporter{
+		store: o.Store, vault: o.Vault, reports: o.Reports,
+		publicURL: o.PublicURL, spoolDir: o.SpoolDir, mail: o.Mail,
+		version: o.Version, now: o.Now, log: o.Log,
+		failures: make(map[string]failure),
+	}
+	for _, report := range o.Reports {
+		s, err := newSchedule(report.Schedule, report.Zone)
+		if err != nil {
+			return nil, fmt.Errorf("report %s: %w", report.Name, err)
+		}
+		r.schedules = append(r.schedules, s)
+	}
+	if err := r.mail.complete(); err != nil {
+		return nil, err
+	}
+	return r, nil
+}
+
+// Report finds a configured report; call.NotFound if there is none.
+func (r *Reporter) Report(name string) (Report, error) {
+	for _, report := range r.reports {
+		if report.Name == name {
+			return report, nil
+		}
+	}
+	return Report{}, call.Errorf(call.NotFound, "no report is called %q", name)
+}
+
+// PeriodOf returns the period of a report that holds a date (year, month and
+// day of date count, not its location).
+func (r *Report) PeriodOf(date time.Time) Period {
+	year, month, day := date.Date()
+	return PeriodOf(r.Period, firstInstant(year, month, day, 0, 0, 0, r.Zone))
+}
+
+func (r *Report) has(format Format) bool { return slices.Contains(r.Formats, format) }
+
+// Formula is how the service level is counted. Vendors disagree, so every
+// report prints which one it used.
+type Formula string
+
+// The formulas. Each is over answered calls whose wait is known; see
+// Tally.ServiceLevel.
+const (
+	OfOffered              Formula = "answered_in_time_of_offered"
+	OfAnswered             Formula = "answered_in_time_of_answered"
+	OfAnsweredAndAbandoned Formula = "answered_in_time_of_answered_and_abandoned"
+)
+
+// ServiceLevel says what a call answered in time is. The zero Formula is
+// OfOffered.
+type ServiceLevel struct {
+	Formula Formula
+	// Within is the longest wait of a call answered in time.
+	Within time.Duration
+	// ShortAbandon is the longest wait of a caller who hung up so soon that
+	// nobody could have answered.
+	ShortAbandon time.Duration
+}
+
+func (s ServiceLevel) formula() Formula { return cmp.Or(s.Formula, OfOffered) }

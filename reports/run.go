@@ -1,0 +1,349 @@
+package reports
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"time"
+
+	"callvault/internal/call"
+)
+
+const (
+	// lookEvery is how often a Reporter looks for due reports and mails.
+	lookEvery = time.Minute
+	// buildLease is how long a node may take to build a run before another
+	// may: many times what the largest report takes.
+	buildLease = 30 * time.Minute
+	// mailWindow is for how long after it was built a run's mails are begun,
+	// and how long one is tried again.
+	mailWindow = 24 * time.Hour
+)
+
+// Run looks for what is due at once and then every minute, until ctx ends. It
+// returns ctx's error.
+func (r *Reporter) Run(ctx context.Context) error {
+	ticker := time.NewTicker(lookEvery)
+	defer ticker.Stop()
+	for {
+		r.Look(ctx)
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-ticker.C:
+		}
+	}
+}
+
+// Look builds and mails what is due by now: every ended period without a run
+// whose local time has come, since its report was first seen and at most seven
+// back; and the mails that are to be tried again. What goes wrong is logged and
+// tried again later.
+func (r *Reporter) Look(ctx context.Context) {
+	for i := range r.reports {
+		if err := r.lookAt(ctx, &r.reports[i], r.schedules[i]); err != nil && ctx.Err() == nil {
+			r.log.ErrorContext(ctx, "report cannot be looked at", "report", r.reports[i].Name, "error", err)
+		}
+	}
+	if err := r.mailAgain(ctx); err != nil && ctx.Err() == nil {
+		r.log.ErrorContext(ctx, "mails cannot be sent again", "error", err)
+	}
+}
+
+func (r *Reporter) lookAt(ctx context.Context, report *Report, s schedule) error {
+	firstSeen, err := r.store.ReportSeen(ctx, report.Name)
+	if err != nil {
+		return err
+	}
+	due := s.due(report.Period, firstSeen, r.now())
+	if len(due) == 0 {
+		return nil
+	}
+	known, err := r.knownRuns(ctx, report, due[0])
+	if err != nil {
+		return err
+	}
+	for _, p := range due {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		run, ok := known[p.From.UnixMilli()]
+		if !ok || run.State != call.RunBuilt {
+			key := report.Name + " " + p.Label()
+			if r.now().Before(r.failures[key].next) {
+				continue
+			}
+			run, _, err = r.buildRun(ctx, report, p)
+			if err != nil {
+				r.noteFailure(ctx, key, err)
+				continue
+			}
+			delete(r.failures, key)
+		}
+		if run.State == call.RunBuilt && r.now().Sub(run.BuiltAt) < mailWindow {
+			if err := r.mailRun(ctx, run, report.Recipients); err != nil {
+				r.log.ErrorContext(ctx, "report cannot be mailed", "report", report.Name,
+					"period", p.Label(), "error", err)
+			}
+		}
+	}
+	return nil
+}
+
+// noteFailure logs that a run cannot be built and delays the next try: a
+// minute, then twice as long each time, up to an hour.
+func (r *Reporter) noteFailure(ctx context.Context, key string, err error) {
+	if ctx.Err() != nil {
+		return
+	}
+	f := r.failures[key]
+	f.tries++
+	f.next = r.now().Add(min(time.Minute<<min(f.tries-1, 6), time.Hour))
+	r.failures[key] = f
+	r.log.ErrorContext(ctx, "report cannot be built", "report", key, "error", err,
+		"tries", f.tries, "next_try", f.next)
+}
+
+// knownRuns finds the runs of the periods since first.
+func (r *Reporter) knownRuns(ctx context.Context, report *Report, first Period) (map[int64]call.Run, error) {
+	known := make(map[int64]call.Run)
+	filter := call.RunFilter{Report: report.Name, Limit: 2 * lookBack}
+	for {
+		runs, next, err := r.store.FindRuns(ctx, filter)
+		if err != nil {
+			return nil, err
+		}
+		for _, run := range runs {
+			known[run.PeriodFrom.UnixMilli()] = run
+			if run.PeriodFrom.Before(first.From) {
+				return known, nil // newest first: the rest are older still
+			}
+		}
+		if next == "" {
+			return known, nil
+		}
+		filter.Cursor = next
+	}
+}
+
+// buildRun reserves, builds and keeps a run. When it is there already, or
+// another node has it, made is false and the run is as that node has left it.
+func (r *Reporter) buildRun(ctx context.Context, report *Report, p Period) (run call.Run, made bool, err error) {
+	run, lease, won, err := r.store.ReserveRun(ctx, call.Run{
+		Report: report.Name, PeriodFrom: p.From, PeriodTo: p.To, Zone: report.Zone.String(),
+	}, buildLease)
+	if err != nil || !won {
+		return run, false, err
+	}
+	err = r.inSpool(func(dir string) error {
+		b, err := r.build(ctx, report, p, 1, dir)
+		if err != nil {
+			return err
+		}
+		run, err = r.keep(ctx, run, lease, b)
+		return err
+	})
+	if err != nil {
+		// Also when ctx has ended, so that a restart need not wait for the
+		// lease.
+		give, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+		defer cancel()
+		return run, false, errors.Join(err, r.store.FailRun(give, lease, err.Error()))
+	}
+	r.log.InfoContext(ctx, "report built", "report", report.Name, "period", p.Label(), "run", run.ID)
+	return run, true, nil
+}
+
+// built is a report that has been built in a folder.
+type built struct {
+	input   *Input
+	figures *Figures
+	files   []File
+}
+
+func (r *Reporter) build(ctx context.Context, report *Report, p Period, revision int, dir string) (*built, error) {
+	in, err := r.freeze(ctx, report, p, revision, filepath.Join(dir, inputName))
+	if err != nil {
+		return nil, err
+	}
+	files, figures, err := BuildFiles(ctx, in, dir)
+	if err != nil {
+		return nil, err
+	}
+	return &built{in, figures, files}, nil
+}
+
+// keep puts a built report, its input and its mail's texts into the vault and
+// marks the run built.
+func (r *Reporter) keep(ctx context.Context, run call.Run, lease string, b *built) (call.Run, error) {
+	dir := filepath.Dir(b.input.path)
+	texts, err := r.writeMail(run, b, dir)
+	if err != nil {
+		return run, err
+	}
+	input := File{Name: inputName, Path: b.input.path, MediaType: "application/zstd"}
+	files := append(append([]File{}, b.files...), append(texts, input)...)
+	s := &b.input.Settings
+	run.Revision, run.AsOf, run.InputHash = s.Revision, s.AsOf, b.input.Hash
+	run.Files = nil
+	// The hash keeps apart what two nodes built of one period.
+	prefix := fmt.Sprintf("reports/%s/%s/r%d-%s/", s.Report, b.input.period().Label(), s.Revision, b.input.Hash[:12])
+	for i := range files {
+		if err := files[i].sum(); err != nil {
+			return run, err
+		}
+		kept, err := r.put(ctx, &files[i], prefix+files[i].Name)
+		if err != nil {
+			return run, err
+		}
+		run.Files = append(run.Files, kept)
+	}
+	run.State, run.Error = call.RunBuilt, ""
+	if err := r.store.FinishRun(ctx, lease, run); err != nil {
+		return run, err
+	}
+	return r.store.Run(ctx, run.ID)
+}
+
+// inSpool calls fn with a folder of its own, and removes it afterwards.
+func (r *Reporter) inSpool(fn func(dir string) error) (err error) {
+	if err := os.MkdirAll(r.spoolDir, 0o700); err != nil {
+		return err
+	}
+	dir, err := os.MkdirTemp(r.spoolDir, "report-")
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+	return fn(dir)
+}
+
+// BuildOptions say what to do with a report that is built by hand.
+type BuildOptions struct {
+	// Out is the folder that the files are written to; it is made when
+	// missing. Empty writes none.
+	Out string
+	// Send mails the run to Recipients, or to the report's own if there are
+	// none. Who has got it already does not get it again.
+	Send       bool
+	Recipients []string
+}
+
+// Result is what became of a report that was built by hand.
+type Result struct {
+	// Run is the period's run. Its ID is empty if the period has not ended:
+	// then there is none yet.
+	Run    call.Run
+	Period Period
+	// Files are the paths of the files written to Out.
+	Files []string
+	// Mails are the run's mails, if it was to be sent.
+	Mails []call.Mail
+}
+
+// Build builds a report by hand, for the period that holds a date (see
+// Report.PeriodOf), from what is known now. It makes the period's run if there
+// is none and the period has ended; a run that is there is left as it is.
+func (r *Reporter) Build(ctx context.Context, name string, date time.Time, o BuildOptions) (Result, error) {
+	report, err := r.Report(name)
+	if err != nil {
+		return Result{}, err
+	}
+	result := Result{Period: report.PeriodOf(date)}
+	ended := !r.now().Before(result.Period.To)
+	if o.Send && !ended {
+		return result, call.Errorf(call.Invalid, "%s has not ended, so it cannot be sent yet", result.Period.Title())
+	}
+	made := false
+	if ended {
+		if result.Run, made, err = r.buildRun(ctx, &report, result.Period); err != nil {
+			return result, err
+		}
+	}
+	if o.Out != "" {
+		if result.Files, err = r.writeOut(ctx, &report, result, made, o.Out); err != nil {
+			return result, fmt.Errorf("write report %s: %w", name, err)
+		}
+	}
+	if !o.Send {
+		return result, nil
+	}
+	if result.Run.State != call.RunBuilt {
+		return result, call.Errorf(call.Conflict, "another node is building this report; try again in a few minutes")
+	}
+	recipients := o.Recipients
+	if len(recipients) == 0 {
+		recipients = report.Recipients
+	}
+	if len(recipients) == 0 {
+		return result, call.Errorf(call.Invalid, "report %s has no recipients", name)
+	}
+	if err := r.mailRun(ctx, result.Run, recipients); err != nil {
+		return result, err
+	}
+	result.Mails, err = r.store.Mails(ctx, result.Run.ID)
+	return result, err
+}
+
+// writeOut writes a report's files to a folder: those of the run if this call
+// has just made it, else files made of what is known now.
+func (r *Reporter) writeOut(ctx context.Context, report *Report, result Result, made bool, out string) (paths []string, err error) {
+	if err := os.MkdirAll(out, 0o755); err != nil {
+		return nil, err
+	}
+	if made {
+		for _, f := range result.Run.Files {
+			if !isAttachment(f.Name) {
+				continue
+			}
+			path, err := r.fetch(ctx, f, out)
+			if err != nil {
+				return nil, err
+			}
+			paths = append(paths, path)
+		}
+		return paths, nil
+	}
+	err = r.inSpool(func(dir string) error {
+		b, err := r.build(ctx, report, result.Period, max(result.Run.Revision, 1), dir)
+		if err != nil {
+			return err
+		}
+		for i := range b.files {
+			if err := b.files[i].copyTo(out); err != nil {
+				return err
+			}
+			paths = append(paths, filepath.Join(out, b.files[i].Name))
+		}
+		return nil
+	})
+	return paths, err
+}
+
+// fetch gets a file of a run from the vault into a folder.
+func (r *Reporter) fetch(ctx context.Context, f call.RunFile, dir string) (path string, err error) {
+	body, err := r.vault.OpenFile(ctx, f.ObjectKey)
+	if err != nil {
+		return "", fmt.Errorf("fetch %s: %w", f.Name, err)
+	}
+	defer func() { err = errors.Join(err, body.Close()) }()
+	file := File{Name: f.Name, Path: filepath.Join(dir, filepath.Base(f.Name))}
+	out, err := os.OpenFile(file.Path, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
+	if err != nil {
+		return "", err
+	}
+	_, err = io.Copy(out, body)
+	if err := errors.Join(err, out.Close()); err != nil {
+		return "", fmt.Errorf("fetch %s: %w", f.Name, err)
+	}
+	if err := file.sum(); err != nil {
+		return "", err
+	}
+	if got := fmt.Sprintf("%x", file.SHA256); got != f.SHA256 {
+		return "", fmt.Errorf("fetch %s: its SHA-256 is %s, not %s as kept", f.Name, got, f.SHA256)
+	}
+	return file.Path, nil
+}

@@ -1,0 +1,287 @@
+package reports
+
+import (
+	"bytes"
+	"context"
+	"net/mail"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"callvault/internal/call"
+)
+
+// periods are the days of the runs in a state, in order of reserving.
+func (o *office) periods(state call.RunState) []string {
+	var days []string
+	for _, r := range o.store.runs {
+		if r.State == state {
+			days = append(days, r.PeriodFrom.In(kolkata).Format(time.DateOnly))
+		}
+	}
+	return days
+}
+
+func TestLookBuildsOnce(t *testing.T) {
+	t.Parallel()
+	o := busyOffice(t)
+	r := o.reporter(t, MailOptions{}, "ops@example.org")
+	for range 3 {
+		r.Look(context.Background())
+	}
+	if o.store.built != 1 {
+		t.Fatalf("built %d times", o.store.built)
+	}
+	run := o.store.runs[0]
+	if !run.PeriodFrom.Equal(at("2026-11-21 00:00:00")) || !run.PeriodTo.Equal(at("2026-11-22 00:00:00")) ||
+		run.Zone != "Asia/Kolkata" || run.Revision != 1 || len(run.InputHash) != 64 {
+		t.Errorf("run %+v", run)
+	}
+	var names []string
+	for _, f := range run.Files {
+		names = append(names, f.Name)
+		if !strings.HasPrefix(f.ObjectKey, "reports/daily/2026-11-21/r1-") || o.vault.files[f.ObjectKey] == nil {
+			t.Errorf("%s is not in the vault under %s", f.Name, f.ObjectKey)
+		}
+	}
+	want := []string{"daily-2026-11-21.xlsx", "daily-2026-11-21-calls.csv", "daily-2026-11-21-agents.csv",
+		"daily-2026-11-21-summary.csv", "mail.txt", "mail.html", "input.ndjson.zst"}
+	if diff := cmp.Diff(want, names); diff != "" {
+		t.Error(diff)
+	}
+	if left, err := os.ReadDir(filepath.Join(o.dir, "spool")); err != nil || len(left) > 0 {
+		t.Errorf("left in the spool: %v, %v", left, err)
+	}
+}
+
+// The files in the vault are what the frozen input in the vault gives.
+func TestRebuiltFromVault(t *testing.T) {
+	t.Parallel()
+	o := busyOffice(t)
+	o.reporter(t, MailOptions{}).Look(context.Background())
+	files := make(map[string][]byte)
+	for _, f := range o.store.runs[0].Files {
+		files[f.Name] = o.vault.files[f.ObjectKey]
+	}
+	dir := t.TempDir()
+	path := filepath.Join(dir, inputName)
+	if err := os.WriteFile(path, files[inputName], 0o600); err != nil {
+		t.Fatal(err)
+	}
+	in, err := OpenInput(context.Background(), path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if in.Hash != o.store.runs[0].InputHash {
+		t.Errorf("hash %s, the run says %s", in.Hash, o.store.runs[0].InputHash)
+	}
+	built, _, err := BuildFiles(context.Background(), in, dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range built {
+		content, err := os.ReadFile(f.Path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !bytes.Equal(content, files[f.Name]) {
+			t.Errorf("%s is not what is in the vault", f.Name)
+		}
+	}
+}
+
+func TestTwoNodesOneReport(t *testing.T) {
+	t.Parallel()
+	o := busyOffice(t)
+	var wg sync.WaitGroup
+	for range 4 {
+		r := o.reporter(t, MailOptions{}, "ops@example.org", "boss@example.org")
+		wg.Go(func() { r.Look(context.Background()) })
+	}
+	wg.Wait()
+	o.reporter(t, MailOptions{}, "ops@example.org", "boss@example.org").Look(context.Background())
+	if o.store.built != 1 || len(o.store.runs) != 1 {
+		t.Errorf("built %d times, %d runs", o.store.built, len(o.store.runs))
+	}
+	var recipients []string
+	for _, m := range o.store.mails {
+		recipients = append(recipients, m.Recipient+" "+string(m.State))
+	}
+	if diff := cmp.Diff([]string{"ops@example.org sent", "boss@example.org sent"}, recipients); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestCatchUp(t *testing.T) {
+	t.Parallel()
+	o := busyOffice(t)
+	r := o.reporter(t, MailOptions{})
+	r.Look(context.Background())
+	o.clock.set(at("2026-11-25 06:00:00")) // down since; the 24th's time has not come
+	r.Look(context.Background())
+	want := []string{"2026-11-21", "2026-11-22", "2026-11-23"}
+	if diff := cmp.Diff(want, o.periods(call.RunBuilt)); diff != "" {
+		t.Error(diff)
+	}
+	o.clock.set(at("2026-12-25 08:00:00")) // a month: only seven back
+	r.Look(context.Background())
+	got := o.periods(call.RunBuilt)[3:]
+	want = []string{"2026-12-18", "2026-12-19", "2026-12-20", "2026-12-21", "2026-12-22", "2026-12-23", "2026-12-24"}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestFailedBuildIsTriedAgain(t *testing.T) {
+	t.Parallel()
+	o := busyOffice(t)
+	o.store.failBuilds = 1
+	r := o.reporter(t, MailOptions{})
+	r.Look(context.Background())
+	if got := o.store.runs[0]; got.State != call.RunFailed || !strings.Contains(got.Error, "the database went away") {
+		t.Fatalf("%s: %q", got.State, got.Error)
+	}
+	r.Look(context.Background())
+	if o.store.runs[0].State != call.RunFailed {
+		t.Error("tried again at once")
+	}
+	o.clock.set(o.clock.now().Add(time.Minute))
+	r.Look(context.Background())
+	if o.store.runs[0].State != call.RunBuilt {
+		t.Error("not tried again after a minute")
+	}
+}
+
+// A process that died between building and mailing: the next one mails.
+func TestMailAfterCrash(t *testing.T) {
+	t.Parallel()
+	o := busyOffice(t)
+	o.reporter(t, MailOptions{}).Look(context.Background()) // no recipients: no mail
+	o.reporter(t, MailOptions{}, "ops@example.org").Look(context.Background())
+	if len(o.store.mails) != 1 || o.store.built != 1 {
+		t.Fatalf("%d mails, built %d times", len(o.store.mails), o.store.built)
+	}
+	// But not long afterwards: who is added later does not get old reports.
+	o.clock.set(o.clock.now().Add(25 * time.Hour))
+	o.reporter(t, MailOptions{}, "ops@example.org", "new@example.org").Look(context.Background())
+	for _, m := range o.store.mails {
+		if m.Recipient == "new@example.org" && m.RunID == "run-1" {
+			t.Error("an old report was mailed to a new recipient")
+		}
+	}
+}
+
+func TestBuildByHand(t *testing.T) {
+	t.Parallel()
+	o := busyOffice(t)
+	r := o.reporter(t, MailOptions{})
+	ctx := context.Background()
+	out := filepath.Join(o.dir, "out")
+	result, err := r.Build(ctx, "daily", at("2026-11-21 15:00:00"),
+		BuildOptions{Out: out, Send: true, Recipients: []string{"someone@localhost"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if result.Run.ID != "run-1" || len(result.Files) != 4 || len(result.Mails) != 1 {
+		t.Fatalf("%+v", result)
+	}
+	for i, path := range result.Files {
+		content, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !bytes.Equal(content, o.vault.files[result.Run.Files[i].ObjectKey]) {
+			t.Errorf("%s is not the file that is kept", path)
+		}
+	}
+	eml := result.Mails[0].Detail
+	if want := filepath.Join(o.dir, "mail", "daily-2026-11-21-r1-someone@localhost.eml"); eml != want {
+		t.Errorf("mail %s, want %s", eml, want)
+	}
+
+	// Once more: the run stays, the files are of now.
+	o.clock.set(o.clock.now().Add(time.Hour))
+	again, err := r.Build(ctx, "daily", at("2026-11-21 15:00:00"), BuildOptions{Out: out})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(result.Run, again.Run); diff != "" {
+		t.Errorf("the run changed: %s", diff)
+	}
+	if diff := cmp.Diff(result.Files, again.Files); diff != "" {
+		t.Error(diff)
+	}
+	book := openBook(t, again.Files[0])
+	if got := cellsOf(t, book, "Summary", "A3")[0]; !strings.Contains(got, "as of 2026-11-22 08:30:00") {
+		t.Errorf("the files say %q", got)
+	}
+}
+
+func TestBuildByHandOfToday(t *testing.T) {
+	t.Parallel()
+	o := busyOffice(t)
+	r := o.reporter(t, MailOptions{}, "ops@example.org")
+	ctx := context.Background()
+	result, err := r.Build(ctx, "daily", o.clock.now(), BuildOptions{Out: filepath.Join(o.dir, "out")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(result.Files) != 4 || len(o.store.runs) != 0 {
+		t.Errorf("%d files, %d runs: a day that goes on must have none", len(result.Files), len(o.store.runs))
+	}
+	if _, err := r.Build(ctx, "daily", o.clock.now(), BuildOptions{Send: true}); call.CodeOf(err) != call.Invalid {
+		t.Errorf("sent a day that goes on: %v", err)
+	}
+	if _, err := r.Build(ctx, "weekly", o.clock.now(), BuildOptions{}); call.CodeOf(err) != call.NotFound {
+		t.Errorf("built an unknown report: %v", err)
+	}
+}
+
+func TestUnwritableOut(t *testing.T) {
+	t.Parallel()
+	o := busyOffice(t)
+	out := filepath.Join(o.dir, "file")
+	if err := os.WriteFile(out, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	_, err := o.reporter(t, MailOptions{}).Build(context.Background(), "daily", at("2026-11-21 00:00:00"), BuildOptions{Out: out})
+	if err == nil || !strings.Contains(err.Error(), out) {
+		t.Errorf("error %v does not name the folder", err)
+	}
+}
+
+func TestRunEndsWithContext(t *testing.T) {
+	t.Parallel()
+	o := busyOffice(t)
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	if err := o.reporter(t, MailOptions{}).Run(ctx); err != context.Canceled {
+		t.Errorf("%v", err)
+	}
+}
+
+func TestNewFaults(t *testing.T) {
+	t.Parallel()
+	report := dailyReport()
+	report.Schedule = "at seven"
+	if _, err := New(Options{Reports: []Report{report}}); err == nil || !strings.Contains(err.Error(), "daily") {
+		t.Errorf("a bad schedule: %v", err)
+	}
+	if _, err := New(Options{Mail: MailOptions{From: "nobody"}}); err == nil {
+		t.Error("a bad sender was taken")
+	}
+}
+
+func readMail(t *testing.T, content []byte) *mail.Message {
+	t.Helper()
+	m, err := mail.ReadMessage(bytes.NewReader(content))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return m
+}

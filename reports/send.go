@@ -1,0 +1,439 @@
+package reports
+
+import (
+	"context"
+	"crypto/sha256"
+	"crypto/tls"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"net"
+	netmail "net/mail"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/wneessen/go-mail"
+
+	"callvault/internal/call"
+)
+
+// Security is when TLS begins on a connection to an SMTP server.
+type Security int
+
+// The kinds of Security.
+const (
+	// RequireSTARTTLS sends nothing without STARTTLS.
+	RequireSTARTTLS Security = iota
+	// OfferedSTARTTLS uses STARTTLS if the server offers it.
+	OfferedSTARTTLS
+	// ImplicitTLS is TLS from the first byte.
+	ImplicitTLS
+)
+
+// SMTPServer is where mails are sent to.
+type SMTPServer struct {
+	Host string
+	Port int
+	// User and Password are empty when none are to be sent.
+	User, Password string
+	Security       Security
+	// TLS checks the server's certificate; nil means by the system's
+	// authorities.
+	TLS *tls.Config
+}
+
+// MailOptions say how mails are sent.
+type MailOptions struct {
+	// SMTP is the server; nil writes mails as .eml files to Dir.
+	SMTP *SMTPServer
+	// Dir is the folder for .eml files; it is made when missing.
+	Dir string
+	// From is the sender, with or without a name. Default
+	// Callvault <callvault@localhost>.
+	From string
+	// AttachmentLimit is how large a mail's attachments may be together, in
+	// bytes after base64. 0 means 20 MB; negative attaches nothing.
+	AttachmentLimit int64
+	// ResendUncertain sends a mail again when the connection was lost after
+	// its last byte: it may then come twice. Otherwise a person decides.
+	ResendUncertain bool
+
+	from *netmail.Address
+}
+
+func (m *MailOptions) complete() (err error) {
+	if m.From == "" {
+		m.From = "Callvault <callvault@localhost>"
+	}
+	if m.AttachmentLimit == 0 {
+		m.AttachmentLimit = defaultAttachmentLimit
+	}
+	if m.from, err = netmail.ParseAddress(m.From); err != nil {
+		return fmt.Errorf("mail sender %q: %w", m.From, err)
+	}
+	return nil
+}
+
+func (m *MailOptions) domain() string {
+	_, domain, _ := strings.Cut(m.from.Address, "@")
+	return domain
+}
+
+// mailTimeout bounds a conversation with the mail server: 20 MB on a slow line,
+// or a server that does not answer.
+const mailTimeout = 2 * time.Minute
+
+// sending is what became of one try to send.
+type sending struct {
+	state  call.MailState // sent, retry, uncertain or refused
+	detail string
+}
+
+// mailRun begins the mails of a run to those recipients that it has not been
+// begun for.
+func (r *Reporter) mailRun(ctx context.Context, run call.Run, recipients []string) error {
+	if len(recipients) == 0 {
+		return nil
+	}
+	mails, err := r.store.Mails(ctx, run.ID)
+	if err != nil {
+		return err
+	}
+	begun := make(map[string]bool)
+	for _, m := range mails {
+		begun[m.Recipient] = true
+		if m.State == call.MailUncertain && r.mail.ResendUncertain {
+			if err := r.finish(ctx, m, sending{call.MailUncertain, m.Detail}); err != nil {
+				return err
+			}
+		}
+	}
+	var missing []string
+	for _, recipient := range recipients {
+		if !begun[recipient] {
+			missing = append(missing, recipient)
+		}
+	}
+	if len(missing) == 0 {
+		return nil
+	}
+	return r.deliver(ctx, run, missing)
+}
+
+// mailAgain tries again the mails whose time has come.
+func (r *Reporter) mailAgain(ctx context.Context) error {
+	due, err := r.store.DueMails(ctx)
+	if err != nil {
+		return err
+	}
+	recipients := make(map[string][]string)
+	var order []string
+	for _, m := range due {
+		if recipients[m.RunID] == nil {
+			order = append(order, m.RunID)
+		}
+		recipients[m.RunID] = append(recipients[m.RunID], m.Recipient)
+	}
+	var faults []error
+	for _, id := range order {
+		run, err := r.store.Run(ctx, id)
+		if err == nil {
+			err = r.deliver(ctx, run, recipients[id])
+		}
+		if err != nil {
+			faults = append(faults, fmt.Errorf("mail run %s: %w", id, err))
+		}
+	}
+	return errors.Join(faults...)
+}
+
+// deliver sends a run to recipients, each a message of their own. That one
+// cannot be sent does not stop the others; the store knows what became of each.
+func (r *Reporter) deliver(ctx context.Context, run call.Run, recipients []string) error {
+	return r.inSpool(func(dir string) error {
+		letter, err := r.openLetter(ctx, run, dir)
+		if err != nil {
+			return err
+		}
+		for _, recipient := range recipients {
+			if err := r.deliverTo(ctx, run, letter, recipient); err != nil {
+				return fmt.Errorf("mail to %s: %w", recipient, err)
+			}
+		}
+		return nil
+	})
+}
+
+func (r *Reporter) deliverTo(ctx context.Context, run call.Run, letter *letter, recipient string) error {
+	// The intent is committed before anything is sent: a process that dies
+	// from here on leaves an uncertain mail, never an unknown one.
+	m, send, err := r.store.BeginMail(ctx, call.Mail{
+		RunID: run.ID, Recipient: recipient, MessageID: r.messageID(run, recipient),
+	})
+	if err != nil || !send {
+		return err
+	}
+	message, err := r.message(run, letter, m)
+	if err != nil {
+		return r.finish(ctx, m, sending{call.MailRefused, err.Error()})
+	}
+	var result sending
+	if r.mail.SMTP == nil {
+		result = r.writeLetter(run, message, m)
+	} else {
+		result = r.mail.SMTP.send(ctx, message)
+	}
+	return r.finish(ctx, m, result)
+}
+
+// retryDelays are the waits between the tries to send a mail; the last repeats.
+var retryDelays = [...]time.Duration{time.Minute, 2 * time.Minute, 5 * time.Minute,
+	10 * time.Minute, 20 * time.Minute, 40 * time.Minute, time.Hour}
+
+// finish records what became of a try, also when ctx has just ended: the mail
+// has been sent or not.
+func (r *Reporter) finish(ctx context.Context, m call.Mail, s sending) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
+	defer cancel()
+	if s.state == call.MailUncertain && r.mail.ResendUncertain {
+		s.state = call.MailRetry
+	}
+	var delay time.Duration
+	if s.state == call.MailRetry {
+		delay = retryDelays[min(max(m.Attempts-1, 0), len(retryDelays)-1)]
+		if !m.CreatedAt.IsZero() && r.now().Add(delay).Sub(m.CreatedAt) > mailWindow {
+			s.state, delay = call.MailFailed, 0
+		}
+	}
+	attributes := []any{"run", m.RunID, "recipient", m.Recipient, "state", s.state, "detail", s.detail}
+	switch s.state {
+	case call.MailSent:
+		r.log.InfoContext(ctx, "report mailed", attributes...)
+	case call.MailRetry:
+		r.log.WarnContext(ctx, "report not mailed yet", append(attributes, "next_try_in", delay)...)
+	default:
+		r.log.ErrorContext(ctx, "report not mailed", attributes...)
+	}
+	return r.store.FinishMail(ctx, m.ID, s.state, s.detail, delay)
+}
+
+// messageID is the same for all tries, so that a mail system that gets two
+// copies can tell.
+func (r *Reporter) messageID(run call.Run, recipient string) string {
+	sum := sha256.Sum256([]byte(strings.ToLower(recipient)))
+	return fmt.Sprintf("%s.r%d.%s@%s", run.ID, run.Revision, hex.EncodeToString(sum[:8]), r.mail.domain())
+}
+
+// letter is what all mails of a run have in common.
+type letter struct {
+	subject, text, html string
+	attachments         []attachment
+}
+
+type attachment struct{ name, path, mediaType string }
+
+// openLetter gets from the vault what a run's mails are made of.
+func (r *Reporter) openLetter(ctx context.Context, run call.Run, dir string) (*letter, error) {
+	l := new(letter)
+	read := func(f call.RunFile) (string, error) {
+		path, err := r.fetch(ctx, f, dir)
+		if err != nil {
+			return "", err
+		}
+		content, err := os.ReadFile(path)
+		return string(content), err
+	}
+	var err error
+	for _, f := range run.Files {
+		switch f.Name {
+		case mailTextName:
+			l.text, err = read(f)
+		case mailHTMLName:
+			l.html, err = read(f)
+		}
+		if err != nil {
+			return nil, err
+		}
+	}
+	attached, _ := chooseAttachments(run.Files, r.mail.AttachmentLimit)
+	for _, f := range attached {
+		path, err := r.fetch(ctx, f, dir)
+		if err != nil {
+			return nil, err
+		}
+		l.attachments = append(l.attachments, attachment{f.Name, path, f.MediaType})
+	}
+	l.subject, _, _ = strings.Cut(l.text, "\n")
+	return l, nil
+}
+
+func (r *Reporter) message(run call.Run, l *letter, m call.Mail) (*mail.Msg, error) {
+	message := mail.NewMsg(mail.WithNoDefaultUserAgent())
+	message.FromMailAddress(r.mail.from)
+	if err := message.To(m.Recipient); err != nil {
+		return nil, err
+	}
+	date := m.CreatedAt
+	if date.IsZero() {
+		date = r.now()
+	}
+	message.SetDateWithValue(date)
+	message.SetMessageIDWithValue(m.MessageID)
+	message.Subject(l.subject)
+	message.SetGenHeader("List-Id", fmt.Sprintf("Callvault %s <%s.reports.%s>", run.Report, run.Report, r.mail.domain()))
+	message.SetGenHeader("Auto-Submitted", "auto-generated")
+	message.SetBulk()
+	message.SetBodyString(mail.TypeTextPlain, l.text)
+	message.AddAlternativeString(mail.TypeTextHTML, l.html)
+	for _, a := range l.attachments {
+		message.AttachFile(a.path, mail.WithFileName(a.name), mail.WithFileContentType(mail.ContentType(a.mediaType)))
+	}
+	return message, nil
+}
+
+var unsafeInName = regexp.MustCompile(`[^A-Za-z0-9@._+-]+`)
+
+// writeLetter writes a mail as a file instead of sending it.
+func (r *Reporter) writeLetter(run call.Run, message *mail.Msg, m call.Mail) sending {
+	name := fmt.Sprintf("%s-%s-r%d-%s.eml", run.Report, run.PeriodFrom.In(location(run.Zone)).Format(time.DateOnly),
+		run.Revision, unsafeInName.ReplaceAllString(m.Recipient, "_"))
+	path := filepath.Join(r.mail.Dir, name)
+	err := os.MkdirAll(r.mail.Dir, 0o700)
+	if err == nil {
+		// Whoever watches the folder sees whole mails only.
+		err = message.WriteToFile(path + ".part")
+	}
+	if err == nil {
+		err = os.Rename(path+".part", path)
+	}
+	if err != nil {
+		return sending{call.MailRetry, err.Error()}
+	}
+	return sending{call.MailSent, path}
+}
+
+// location loads a zone, or UTC if the name is not known any more.
+func location(name string) *time.Location {
+	zone, err := time.LoadLocation(name)
+	if err != nil {
+		return time.UTC
+	}
+	return zone
+}
+
+// send sends one message on a connection of its own.
+func (s *SMTPServer) send(ctx context.Context, message *mail.Msg) sending {
+	line := &watchedLine{}
+	client, err := s.client(line)
+	if err == nil {
+		err = client.DialWithContext(ctx)
+	}
+	if err != nil {
+		if line.conn != nil {
+			_ = line.conn.Close() // the dialling fault is the one to tell
+		}
+		return sending{call.MailRetry, "connect to mail server: " + err.Error()}
+	}
+	// A shutdown lets a running conversation end, but not for long.
+	stop := context.AfterFunc(ctx, func() { _ = line.conn.SetDeadline(time.Now().Add(5 * time.Second)) })
+	defer stop()
+	err = client.Send(message)
+	result := judge(err, message.IsDelivered(), line.broken.Load())
+	// The message's fate is known; a fault while saying goodbye is nobody's
+	// concern.
+	_ = client.Close()
+	return result
+}
+
+func (s *SMTPServer) client(line *watchedLine) (*mail.Client, error) {
+	config := s.TLS
+	if config == nil {
+		config = &tls.Config{ServerName: s.Host, MinVersion: tls.VersionTLS12}
+	}
+	options := []mail.Option{
+		mail.WithPort(s.Port), mail.WithTimeout(mailTimeout), mail.WithTLSConfig(config),
+		mail.WithoutNoop(),
+		mail.WithDialContextFunc(func(ctx context.Context, network, address string) (net.Conn, error) {
+			return line.dial(ctx, network, address, s.Security == ImplicitTLS, config)
+		}),
+	}
+	switch s.Security {
+	case ImplicitTLS:
+		options = append(options, mail.WithSSL())
+	case RequireSTARTTLS:
+		options = append(options, mail.WithTLSPolicy(mail.TLSMandatory))
+	case OfferedSTARTTLS:
+		options = append(options, mail.WithTLSPolicy(mail.TLSOpportunistic))
+	}
+	if s.User != "" {
+		options = append(options, mail.WithUsername(s.User), mail.WithPassword(s.Password),
+			mail.WithOpportunisticSMTPAuth(mail.SMTPAuthSCRAMSHA256, mail.SMTPAuthSCRAMSHA1,
+				mail.SMTPAuthPlain, mail.SMTPAuthLogin))
+	}
+	return mail.NewClient(s.Host, options...)
+}
+
+// watchedLine is a connection that notes when something could not be written.
+type watchedLine struct {
+	conn   net.Conn
+	broken atomic.Bool
+}
+
+type watchedConn struct {
+	net.Conn
+	broken *atomic.Bool
+}
+
+func (c watchedConn) Write(p []byte) (int, error) {
+	n, err := c.Conn.Write(p)
+	if err != nil {
+		c.broken.Store(true)
+	}
+	return n, err
+}
+
+func (l *watchedLine) dial(ctx context.Context, network, address string, implicit bool, config *tls.Config) (net.Conn, error) {
+	var dialer net.Dialer
+	conn, err := dialer.DialContext(ctx, network, address)
+	if err != nil {
+		return nil, err
+	}
+	l.conn = watchedConn{conn, &l.broken}
+	if !implicit {
+		return l.conn, nil
+	}
+	encrypted := tls.Client(l.conn, config)
+	if err := encrypted.HandshakeContext(ctx); err != nil {
+		return nil, errors.Join(err, conn.Close())
+	}
+	return encrypted, nil
+}
+
+// judge says what an error of sending means. broken tells that some bytes could
+// not be written.
+func judge(err error, delivered, broken bool) sending {
+	if err == nil || delivered {
+		return sending{call.MailSent, "accepted by the mail server"}
+	}
+	var fault *mail.SendError
+	if !errors.As(err, &fault) {
+		return sending{call.MailRetry, err.Error()}
+	}
+	code := fault.ErrorCode()
+	switch {
+	case code >= 500:
+		return sending{call.MailRefused, err.Error()}
+	case code >= 400:
+		return sending{call.MailRetry, err.Error()}
+	case fault.Reason == mail.ErrGetSender, fault.Reason == mail.ErrGetRcpts, fault.Reason == mail.ErrNoUnencoded:
+		return sending{call.MailRefused, err.Error()}
+	case fault.Reason == mail.ErrSMTPDataClose && !broken:
+		// All was written, the final dot with it, and no answer came.
+		return sending{call.MailUncertain, err.Error()}
+	}
+	return sending{call.MailRetry, err.Error()}
+}

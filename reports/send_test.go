@@ -1,0 +1,390 @@
+package reports
+
+import (
+	"bytes"
+	"context"
+	"crypto/tls"
+	"encoding/base64"
+	"fmt"
+	"io"
+	"mime"
+	"mime/multipart"
+	"mime/quotedprintable"
+	"net"
+	netmail "net/mail"
+	"os"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"callvault/internal/call"
+	"callvault/internal/testenv"
+)
+
+// smtpServer starts a server, and says how to reach it.
+func smtpServer(t *testing.T, o testenv.SMTPOptions) (*testenv.SMTPServer, *SMTPServer) {
+	t.Helper()
+	s := testenv.SMTP(t, o)
+	host, port, err := net.SplitHostPort(s.Addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	n, err := strconv.Atoi(port)
+	if err != nil {
+		t.Fatal(err)
+	}
+	security := map[testenv.SMTPTLS]Security{testenv.SMTPStartTLS: RequireSTARTTLS,
+		testenv.SMTPImplicitTLS: ImplicitTLS, testenv.SMTPNoTLS: OfferedSTARTTLS}[o.TLS]
+	return s, &SMTPServer{Host: host, Port: n, User: s.Username, Password: s.Password, Security: security,
+		TLS: &tls.Config{ServerName: host, RootCAs: s.RootCAs, MinVersion: tls.VersionTLS12}}
+}
+
+// states are the mails' states by recipient.
+func (o *office) states() map[string]call.MailState {
+	states := make(map[string]call.MailState)
+	for _, m := range o.store.mails {
+		states[m.Recipient] = m.State
+	}
+	return states
+}
+
+func TestMailEncryption(t *testing.T) {
+	t.Parallel()
+	for name, kind := range map[string]testenv.SMTPTLS{"STARTTLS": testenv.SMTPStartTLS,
+		"implicit TLS": testenv.SMTPImplicitTLS, "none on this machine": testenv.SMTPNoTLS} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			server, smtp := smtpServer(t, testenv.SMTPOptions{TLS: kind})
+			o := busyOffice(t)
+			o.reporter(t, MailOptions{SMTP: smtp, From: "Callvault <reports@example.org>"}, "ops@example.org").Look(context.Background())
+			if diff := cmp.Diff(map[string]call.MailState{"ops@example.org": call.MailSent}, o.states()); diff != "" {
+				t.Fatalf("%s: %s", diff, o.store.mails[0].Detail)
+			}
+			m := server.Messages()[0]
+			if m.Encrypted != (kind != testenv.SMTPNoTLS) || !m.Authenticated || m.From != "reports@example.org" {
+				t.Errorf("encrypted %v, authenticated %v, from %s", m.Encrypted, m.Authenticated, m.From)
+			}
+		})
+	}
+}
+
+func TestMailNeedsTLS(t *testing.T) {
+	t.Parallel()
+	server, smtp := smtpServer(t, testenv.SMTPOptions{TLS: testenv.SMTPNoTLS})
+	smtp.Security = RequireSTARTTLS
+	o := busyOffice(t)
+	o.reporter(t, MailOptions{SMTP: smtp}, "ops@example.org").Look(context.Background())
+	if o.states()["ops@example.org"] != call.MailRetry || server.Tries() != 0 {
+		t.Errorf("%v, %d tries without TLS", o.states(), server.Tries())
+	}
+	if detail := o.store.mails[0].Detail; strings.Contains(detail, smtp.Password) {
+		t.Errorf("the password is in %q", detail)
+	}
+}
+
+func TestMailContent(t *testing.T) {
+	t.Parallel()
+	server, smtp := smtpServer(t, testenv.SMTPOptions{})
+	o := busyOffice(t)
+	o.reporter(t, MailOptions{SMTP: smtp, From: "Callvault <reports@example.org>"}, "ops@example.org", "boss@example.org").Look(context.Background())
+	messages := server.Messages()
+	if len(messages) != 2 || !cmp.Equal(messages[0].To, []string{"ops@example.org"}) || !cmp.Equal(messages[1].To, []string{"boss@example.org"}) {
+		t.Fatalf("not one message for each recipient: %d", len(messages))
+	}
+	m := readMail(t, messages[0].Data)
+	subject, err := new(mime.WordDecoder).DecodeHeader(m.Header.Get("Subject"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, got := range map[string]string{
+		"daily · Saturday, 21 November 2026 · 66.7 % answered of 4 offered": subject,
+		"Sun, 22 Nov 2026 07:30:00 +0530":                                   m.Header.Get("Date"),
+		"auto-generated":                                                    m.Header.Get("Auto-Submitted"),
+		"Callvault daily <daily.reports.example.org>":                       m.Header.Get("List-Id"),
+		"<" + o.store.mails[0].MessageID + ">":                              m.Header.Get("Message-ID"),
+	} {
+		if name != got {
+			t.Errorf("header %q, want %q", got, name)
+		}
+	}
+	parts := readParts(t, m)
+	text, html := string(parts["text/plain"]), string(parts["text/html"])
+	for _, both := range []string{"8 calls from 2 accounts", "66.7 %", "+919800000009", "Asha", "Bela", "1 delivery could not be read"} {
+		if !strings.Contains(text, both) {
+			t.Errorf("the text lacks %q:\n%s", both, text)
+		}
+		if !strings.Contains(strings.ReplaceAll(html, "&#43;", "+"), both) {
+			t.Errorf("the HTML lacks %q", both)
+		}
+	}
+	for _, f := range o.store.runs[0].Files {
+		if isAttachment(f.Name) && !bytes.Equal(parts[f.Name], o.vault.files[f.ObjectKey]) {
+			t.Errorf("attachment %s is not the file that is kept", f.Name)
+		}
+	}
+}
+
+// readParts reads all parts of a message, by file name or media type.
+func readParts(t *testing.T, m *netmail.Message) map[string][]byte {
+	t.Helper()
+	parts := make(map[string][]byte)
+	var read func(contentType string, body io.Reader)
+	read = func(contentType string, body io.Reader) {
+		_, params, err := mime.ParseMediaType(contentType)
+		if err != nil {
+			t.Fatal(err)
+		}
+		reader := multipart.NewReader(body, params["boundary"])
+		for {
+			p, err := reader.NextRawPart()
+			if err == io.EOF {
+				return
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			kind := p.Header.Get("Content-Type")
+			if strings.HasPrefix(kind, "multipart/") {
+				read(kind, p)
+				continue
+			}
+			var content io.Reader = p
+			switch p.Header.Get("Content-Transfer-Encoding") {
+			case "base64":
+				content = base64.NewDecoder(base64.StdEncoding, p)
+			case "quoted-printable":
+				content = quotedprintable.NewReader(p)
+			}
+			decoded, err := io.ReadAll(content)
+			if err != nil {
+				t.Fatal(err)
+			}
+			name := p.FileName()
+			if name == "" {
+				name, _, _ = strings.Cut(kind, ";")
+			}
+			parts[name] = decoded
+		}
+	}
+	read(m.Header.Get("Content-Type"), m.Body)
+	return parts
+}
+
+func TestOneRecipientRefused(t *testing.T) {
+	t.Parallel()
+	server, smtp := smtpServer(t, testenv.SMTPOptions{RefuseRecipients: []string{"gone@example.org"}})
+	o := busyOffice(t)
+	r := o.reporter(t, MailOptions{SMTP: smtp}, "gone@example.org", "ops@example.org")
+	r.Look(context.Background())
+	o.clock.set(o.clock.now().Add(time.Hour))
+	r.Look(context.Background())
+	want := map[string]call.MailState{"gone@example.org": call.MailRefused, "ops@example.org": call.MailSent}
+	if diff := cmp.Diff(want, o.states()); diff != "" {
+		t.Error(diff)
+	}
+	if len(server.Messages()) != 1 || server.Tries() != 2 {
+		t.Errorf("%d messages, %d tries", len(server.Messages()), server.Tries())
+	}
+}
+
+// Greylisting: refused for now, then taken, with the same Message-ID.
+func TestMailTriedAgain(t *testing.T) {
+	t.Parallel()
+	server, smtp := smtpServer(t, testenv.SMTPOptions{RefuseFirst: 2})
+	o := busyOffice(t)
+	r := o.reporter(t, MailOptions{SMTP: smtp}, "ops@example.org")
+	var states []call.MailState
+	for _, wait := range []time.Duration{0, time.Minute, time.Minute, time.Minute} {
+		o.clock.set(o.clock.now().Add(wait))
+		r.Look(context.Background())
+		states = append(states, o.states()["ops@example.org"])
+	}
+	// The second wait is two minutes.
+	if diff := cmp.Diff([]call.MailState{call.MailRetry, call.MailRetry, call.MailRetry, call.MailSent}, states); diff != "" {
+		t.Error(diff)
+	}
+	if server.Tries() != 3 || len(server.Messages()) != 1 {
+		t.Errorf("%d tries, %d messages", server.Tries(), len(server.Messages()))
+	}
+	if id := readMail(t, server.Messages()[0].Data).Header.Get("Message-ID"); id != "<"+o.store.mails[0].MessageID+">" {
+		t.Errorf("Message-ID %s", id)
+	}
+}
+
+func TestMailGivenUpAfterADay(t *testing.T) {
+	t.Parallel()
+	_, smtp := smtpServer(t, testenv.SMTPOptions{RefuseFirst: 1000})
+	o := busyOffice(t)
+	r := o.reporter(t, MailOptions{SMTP: smtp}, "ops@example.org")
+	start := o.clock.now()
+	for o.clock.now().Sub(start) < 26*time.Hour && o.states()["ops@example.org"] != call.MailFailed {
+		if err := r.mailAgain(context.Background()); err != nil {
+			t.Fatal(err)
+		}
+		if len(o.store.mails) == 0 {
+			r.Look(context.Background())
+		}
+		o.clock.set(o.clock.now().Add(time.Hour))
+	}
+	if waited := o.clock.now().Sub(start); o.states()["ops@example.org"] != call.MailFailed || waited < 23*time.Hour || waited > 25*time.Hour {
+		t.Errorf("%v after %v", o.states(), waited)
+	}
+}
+
+// The connection is lost in the middle of the content: certainly not sent.
+func TestCutBeforeDot(t *testing.T) {
+	t.Parallel()
+	server, smtp := smtpServer(t, testenv.SMTPOptions{CutBeforeDot: 1})
+	o := busyOffice(t)
+	// Large enough not to vanish into buffers on the way.
+	for i := range 60_000 {
+		c := o.store.calls[1]
+		c.ID, c.Key = fmt.Sprintf("%d-%x", i, i*7919), fmt.Sprint(i*104729)
+		o.store.calls = append(o.store.calls, c)
+	}
+	r := o.reporter(t, MailOptions{SMTP: smtp}, "ops@example.org")
+	r.Look(context.Background())
+	if got := o.states()["ops@example.org"]; got != call.MailRetry {
+		t.Fatalf("%s: %s", got, o.store.mails[0].Detail)
+	}
+	o.clock.set(o.clock.now().Add(time.Hour))
+	r.Look(context.Background())
+	if got := o.states()["ops@example.org"]; got != call.MailSent || len(server.Messages()) != 1 {
+		t.Errorf("%s, %d messages", got, len(server.Messages()))
+	}
+}
+
+// The connection is lost after the final dot: nobody knows.
+func TestCutAfterDot(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		name   string
+		resend bool
+		state  call.MailState
+		copies int
+	}{
+		{"hold", false, call.MailUncertain, 1},
+		{"resend", true, call.MailSent, 2},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			server, smtp := smtpServer(t, testenv.SMTPOptions{CutAfterDot: 1})
+			o := busyOffice(t)
+			r := o.reporter(t, MailOptions{SMTP: smtp, ResendUncertain: test.resend}, "ops@example.org")
+			for range 3 {
+				r.Look(context.Background())
+				o.clock.set(o.clock.now().Add(time.Hour))
+			}
+			if got := o.states()["ops@example.org"]; got != test.state || len(server.Messages()) != test.copies {
+				t.Errorf("%s, %d copies", got, len(server.Messages()))
+			}
+		})
+	}
+}
+
+// A mail that a dead process has left uncertain is sent again only if asked.
+func TestUncertainLeftBehind(t *testing.T) {
+	t.Parallel()
+	for _, resend := range []bool{false, true} {
+		o := busyOffice(t)
+		o.reporter(t, MailOptions{}).Look(context.Background())
+		o.store.mails = []call.Mail{{ID: "0", RunID: "run-1", Recipient: "ops@example.org", MessageID: "a@b",
+			State: call.MailUncertain, Attempts: 1, CreatedAt: o.clock.now()}}
+		r := o.reporter(t, MailOptions{ResendUncertain: resend}, "ops@example.org")
+		r.Look(context.Background())
+		o.clock.set(o.clock.now().Add(time.Minute))
+		r.Look(context.Background())
+		want := call.MailUncertain
+		if resend {
+			want = call.MailSent
+		}
+		if got := o.states()["ops@example.org"]; got != want {
+			t.Errorf("resend %v: %s", resend, got)
+		}
+	}
+}
+
+func TestChooseAttachments(t *testing.T) {
+	t.Parallel()
+	files := []call.RunFile{{Name: "a.xlsx", Size: 57_000}, {Name: "b.csv", Size: 570}, {Name: "c.csv", Size: 57},
+		{Name: inputName, Size: 1}, {Name: mailTextName, Size: 1}}
+	for _, test := range []struct {
+		limit    int64
+		attached []string
+		linked   []string
+	}{
+		// 57 bytes are one line of 76 and its end: 78.
+		{78_000 + 780 + 78, []string{"a.xlsx", "b.csv", "c.csv"}, nil},
+		{78_000 + 780 + 77, []string{"a.xlsx", "b.csv"}, []string{"c.csv"}},
+		{77_999, []string{"b.csv", "c.csv"}, []string{"a.xlsx"}},
+		{-1, nil, []string{"a.xlsx", "b.csv", "c.csv"}},
+	} {
+		attached, linked := chooseAttachments(files, test.limit)
+		if diff := cmp.Diff([][]string{test.attached, test.linked}, [][]string{fileNames(attached), fileNames(linked)}); diff != "" {
+			t.Errorf("limit %d: %s", test.limit, diff)
+		}
+	}
+}
+
+func fileNames(files []call.RunFile) []string {
+	var names []string
+	for _, f := range files {
+		names = append(names, f.Name)
+	}
+	return names
+}
+
+func TestTooLargeForMail(t *testing.T) {
+	t.Parallel()
+	o := busyOffice(t)
+	o.reporter(t, MailOptions{AttachmentLimit: -1}, "ops@example.org").Look(context.Background())
+	content, err := os.ReadFile(o.store.mails[0].Detail)
+	if err != nil {
+		t.Fatal(err)
+	}
+	parts := readParts(t, readMail(t, content))
+	if len(parts) != 2 {
+		t.Errorf("%d parts", len(parts))
+	}
+	if want := "https://calls.example.org/api/v1/reports/run-1/files/daily-2026-11-21.xlsx"; !bytes.Contains(parts["text/plain"], []byte(want)) ||
+		!bytes.Contains(parts["text/html"], []byte(want)) {
+		t.Errorf("no link to the workbook:\n%s", parts["text/plain"])
+	}
+}
+
+// A changed file in the vault is not mailed.
+func TestChangedFileIsNotMailed(t *testing.T) {
+	t.Parallel()
+	o := busyOffice(t)
+	o.reporter(t, MailOptions{}).Look(context.Background())
+	key := o.store.runs[0].Files[0].ObjectKey
+	o.vault.files[key] = append([]byte("x"), o.vault.files[key]...)
+	_, err := o.reporter(t, MailOptions{}).Build(context.Background(), "daily", at("2026-11-21 00:00:00"),
+		BuildOptions{Send: true, Recipients: []string{"ops@example.org"}})
+	if err == nil || !strings.Contains(err.Error(), "SHA-256") || len(o.store.mails) != 0 {
+		t.Errorf("%v, %d mails", err, len(o.store.mails))
+	}
+}
+
+// A name in a report cannot add a header or a line to the mail.
+func TestNamesInMail(t *testing.T) {
+	t.Parallel()
+	o := busyOffice(t)
+	o.store.calls[1].Agent.Name = "Eve\r\nBcc: all@example.org <script>alert(1)</script>"
+	o.reporter(t, MailOptions{}, "ops@example.org").Look(context.Background())
+	content, err := os.ReadFile(o.store.mails[0].Detail)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := readMail(t, content)
+	parts := readParts(t, m)
+	if m.Header.Get("Bcc") != "" || strings.Contains(string(parts["text/plain"]), "\nBcc") {
+		t.Error("a name made a line of its own")
+	}
+	if bytes.Contains(parts["text/html"], []byte("<script>")) {
+		t.Error("a name made markup")
+	}
+}

@@ -1,0 +1,280 @@
+package reports
+
+import (
+	"fmt"
+
+	"github.com/xuri/excelize/v2"
+)
+
+// summary is the first sheet: the headline figures, all measures, and charts.
+func (b *book) summary() {
+	const sheet = "Summary"
+	f := b.figures
+	b.widths(sheet, 40, 15, 15, 17, 3, 14, 14, 14, 14, 14, 14)
+	b.view(sheet, false, 0, 0)
+	b.page(sheet, true, 0)
+	b.tab(sheet, accentColor)
+	b.put(sheet, 1, 1, f.title(), b.title)
+	b.do(b.file.SetRowHeight(sheet, 1, 28))
+	b.put(sheet, 1, 2, f.Completeness(), b.lead)
+	b.put(sheet, 1, 3, f.bounds(), b.note)
+
+	b.tile(sheet, 1, "Inbound calls offered", float64(f.Inbound.Calls), b.tileNumber)
+	b.tile(sheet, 2, "Answer rate", f.Inbound.AnswerRate(), b.tileRate)
+	b.tile(sheet, 3, "Service level", f.Inbound.ServiceLevel(f.Settings.Formula), b.tileRate)
+	b.tile(sheet, 4, "To call back", float64(f.Missing), b.tileNumber)
+	b.do(b.file.SetRowHeight(sheet, 6, 30))
+
+	row := 8
+	for i, title := range []string{"Measure", "Inbound", "Outbound", "Total"} {
+		b.put(sheet, i+1, row, title, b.head)
+	}
+	section := ""
+	for _, m := range f.measures() {
+		if m.section != section {
+			section = m.section
+			row++
+			b.do(b.file.SetRowHeight(sheet, row, 22))
+			for column := 1; column <= 4; column++ {
+				b.put(sheet, column, row, nil, b.section)
+			}
+			b.put(sheet, 1, row, section, b.section)
+		}
+		row++
+		style := b.label
+		if m.detail {
+			style = b.detail
+		}
+		b.put(sheet, 1, row, m.label, style)
+		for i := range m.values {
+			if m.has[i] {
+				b.figure(sheet, i+2, row, m.values[i], m.unit)
+			}
+		}
+	}
+	b.hoursChart(sheet, "F5")
+	b.talkChart(sheet, "F24")
+}
+
+// tile is a headline figure.
+func (b *book) tile(sheet string, column int, label string, value float64, style int) {
+	b.put(sheet, column, 5, label, b.tileLabel)
+	b.put(sheet, column, 6, value, style)
+	if value != value { // NaN: there is no such figure
+		b.put(sheet, column, 6, notAvailable, b.tileText)
+	}
+}
+
+// title names the report and its period.
+func (f *Figures) title() string {
+	title := f.Settings.Report + " · " + f.Period.Title()
+	if f.Settings.Revision > 1 {
+		title += fmt.Sprintf(" · revised (%d)", f.Settings.Revision)
+	}
+	return title
+}
+
+// bounds says which calls these are, and as of when.
+func (f *Figures) bounds() string {
+	zone := f.Period.From.Location()
+	text := fmt.Sprintf("From %s to %s, %s · as of %s",
+		f.Period.From.Format("2006-01-02 15:04"), f.Period.To.Format("2006-01-02 15:04"),
+		zoneNote(zone, f.Period.From), f.Settings.AsOf.In(zone).Format("2006-01-02 15:04:05"))
+	if f.Settings.Match != "" {
+		text += " · only " + f.Settings.Match
+	}
+	return text
+}
+
+func (b *book) chartTitle(text string) excelize.ChartTitle {
+	return excelize.ChartTitle{Paragraph: []excelize.RichTextRun{{
+		Text: text, Font: &excelize.Font{Family: "Calibri", Size: 12, Bold: true, Color: inkColor},
+	}}}
+}
+
+func solid(color string) excelize.Fill {
+	return excelize.Fill{Type: "pattern", Pattern: 1, Color: []string{color}}
+}
+
+func (b *book) hoursChart(sheet, cell string) {
+	series := func(column, color string) excelize.ChartSeries {
+		return excelize.ChartSeries{
+			Name:       "Hours!$" + column + "$1",
+			Categories: "Hours!$A$2:$A$25",
+			Values:     fmt.Sprintf("Hours!$%s$2:$%s$25", column, column),
+			Fill:       solid(color),
+		}
+	}
+	gap := uint(40)
+	b.do(b.file.AddChart(sheet, cell, &excelize.Chart{
+		Type: excelize.ColStacked,
+		Series: []excelize.ChartSeries{
+			series("C", goodColor), series("D", badColor), series("E", warnColor),
+		},
+		Title:     b.chartTitle("Inbound calls by hour"),
+		Legend:    excelize.ChartLegend{Position: "bottom"},
+		Dimension: excelize.ChartDimension{Width: 640, Height: 340},
+		YAxis:     excelize.ChartAxis{MajorGridLines: true, NumFmt: excelize.ChartNumFmt{CustomNumFmt: "#,##0"}},
+		GapWidth:  &gap,
+		Format:    excelize.GraphicOptions{AltText: "Inbound calls by hour: answered, missed and abandoned"},
+	}))
+}
+
+func (b *book) talkChart(sheet, cell string) {
+	n := min(len(b.figures.Agents), 12)
+	if n == 0 {
+		return
+	}
+	gap := uint(40)
+	b.do(b.file.AddChart(sheet, cell, &excelize.Chart{
+		Type: excelize.Bar,
+		Series: []excelize.ChartSeries{{
+			Name:       "Agents!$L$1",
+			Categories: fmt.Sprintf("Agents!$B$2:$B$%d", n+1),
+			Values:     fmt.Sprintf("Agents!$L$2:$L$%d", n+1),
+			Fill:       solid(accentColor),
+		}},
+		Title:     b.chartTitle("Talk time of the busiest agents"),
+		Legend:    excelize.ChartLegend{Position: "none"},
+		Dimension: excelize.ChartDimension{Width: 640, Height: uint(120 + 22*n)},
+		XAxis:     excelize.ChartAxis{ReverseOrder: true},
+		YAxis:     excelize.ChartAxis{MajorGridLines: true, NumFmt: excelize.ChartNumFmt{CustomNumFmt: "[h]:mm"}},
+		GapWidth:  &gap,
+		Format:    excelize.GraphicOptions{AltText: "Talk time of the busiest agents"},
+	}))
+}
+
+// agents ranks the agents by the calls they talked on.
+func (b *book) agents() {
+	const sheet = "Agents"
+	columns := []string{"Rank", "Agent", "Group", "Agent number", "Account"}
+	widths := []float64{7, 24, 16, 17, 14}
+	for i, title := range columns {
+		b.put(sheet, i+1, 1, title, b.head)
+	}
+	measures := agentMeasures()
+	for i, m := range measures {
+		b.put(sheet, len(columns)+i+1, 1, m.title, b.head)
+		width := 12.0
+		if m.moment != nil {
+			width = 19
+		}
+		widths = append(widths, width)
+	}
+	b.widths(sheet, widths...)
+	b.do(b.file.SetRowHeight(sheet, 1, 30))
+	b.view(sheet, false, 1, 2)
+	b.page(sheet, true, 1)
+	for i, a := range b.figures.Agents {
+		row := i + 2
+		b.put(sheet, 1, row, i+1, b.integer)
+		for j, text := range []string{label(a.Agent), a.Group, a.Number, a.Account} {
+			b.put(sheet, j+2, row, text, b.text)
+		}
+		for j, m := range measures {
+			column := len(columns) + j + 1
+			if m.moment != nil {
+				b.put(sheet, column, row, m.moment(a), b.moment)
+				continue
+			}
+			b.figure(sheet, column, row, m.figure(a), m.unit)
+		}
+	}
+	n := len(b.figures.Agents)
+	if n == 0 {
+		b.put(sheet, 2, 2, "No agent is named in this period's calls.", b.note)
+	}
+	area := fmt.Sprintf("A1:%s%d", columnName(len(widths)-1), max(n, 1)+1)
+	stripes := true
+	b.do(b.file.AddTable(sheet, &excelize.Table{
+		Range: area, Name: "Agents", StyleName: "TableStyleLight1", ShowRowStripes: &stripes,
+	}))
+	b.bars(sheet, fmt.Sprintf("L2:L%d", max(n, 1)+1), accentColor)
+}
+
+// bars draws the size of each figure into its cell.
+func (b *book) bars(sheet, area, color string) {
+	b.do(b.file.SetConditionalFormat(sheet, area, []excelize.ConditionalFormatOptions{{
+		Type: "data_bar", Criteria: "=", MinType: "num", MinValue: "0", MaxType: "max",
+		BarColor: "#" + color, BarSolid: true,
+	}}))
+}
+
+// hours is the day by hours, and a heat map of weekdays and hours.
+func (b *book) hours() {
+	const sheet = "Hours"
+	measures := hourMeasures()
+	b.put(sheet, 1, 1, "Hour", b.head)
+	widths := []float64{13}
+	for i, m := range measures {
+		b.put(sheet, i+2, 1, m.title, b.head)
+		widths = append(widths, 11)
+	}
+	heat := len(measures) + 3
+	widths = append(widths, 3, 13)
+	b.put(sheet, heat, 1, "Offered", b.head)
+	days := b.weekdays()
+	for i, day := range days {
+		b.put(sheet, heat+1+i, 1, weekdayNames[day], b.head)
+		widths = append(widths, 9)
+	}
+	b.widths(sheet, widths...)
+	b.do(b.file.SetRowHeight(sheet, 1, 30))
+	b.view(sheet, false, 1, 1)
+	b.page(sheet, true, 1)
+	for hour := range b.figures.Hours {
+		row := hour + 2
+		name := fmt.Sprintf("%02d:00–%02d:00", hour, hour+1)
+		b.put(sheet, 1, row, name, b.text)
+		for i, m := range measures {
+			b.figure(sheet, i+2, row, m.figure(&b.figures.Hours[hour]), m.unit)
+		}
+		b.put(sheet, heat, row, name, b.text)
+		for i, day := range days {
+			b.figure(sheet, heat+1+i, row, float64(b.figures.Heat[day][hour]), counts)
+		}
+	}
+	b.heat(sheet, "B2:B25", accentColor)
+	b.heat(sheet, "D2:D25", badColor)
+	b.heat(sheet, "E2:E25", warnColor)
+	b.heat(sheet, "H2:H25", accentColor)
+	b.heat(sheet, fmt.Sprintf("%s2:%s25", columnName(heat), columnName(heat+len(days)-1)), accentColor)
+	b.put(sheet, 1, 27, "By the clocks of "+b.in.zone.String()+"; an hour that daylight "+
+		"saving repeats counts both. Inbound calls but for Outbound and Connected; talk time is of both.", b.note)
+}
+
+// heat colours cells from white to a colour, by their figures.
+func (b *book) heat(sheet, area, color string) {
+	b.do(b.file.SetConditionalFormat(sheet, area, []excelize.ConditionalFormatOptions{{
+		Type: "2_color_scale", Criteria: "=", MinType: "num", MinValue: "0", MaxType: "max",
+		MinColor: "#FFFFFF", MaxColor: "#" + color,
+	}}))
+}
+
+var weekdayNames = [7]string{"Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"}
+
+// weekdays are the weekdays that the period has, Monday first.
+func (b *book) weekdays() []int {
+	if b.figures.Period.Kind == Day {
+		return []int{(int(b.figures.Period.From.Weekday()) + 6) % 7}
+	}
+	return []int{0, 1, 2, 3, 4, 5, 6}
+}
+
+// definitions says what every word of the workbook means, so that two people
+// who read it mean the same thing.
+func (b *book) definitions() {
+	const sheet = "Definitions"
+	b.sheet(sheet)
+	b.widths(sheet, 34, 100)
+	b.view(sheet, false, 1, 0)
+	b.page(sheet, true, 1)
+	b.put(sheet, 1, 1, "Word", b.head)
+	b.put(sheet, 2, 1, "Meaning in this report", b.head)
+	for i, d := range b.figures.definitions() {
+		b.put(sheet, 1, i+2, d.word, b.wrapped)
+		b.put(sheet, 2, i+2, d.meaning, b.wrapped)
+		lines := 1 + len(d.meaning)/110
+		b.do(b.file.SetRowHeight(sheet, i+2, float64(4+14*lines)))
+	}
+}

@@ -1,0 +1,312 @@
+package reports
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"os"
+	"time"
+
+	"github.com/xuri/excelize/v2"
+)
+
+// maxRows is how many rows a sheet holds, its header among them.
+const maxRows = 1_048_576
+
+// book is a workbook being made.
+type book struct {
+	ctx  context.Context // of the one call that makes the book
+	file *excelize.File
+	pack *packager
+	*styles
+	in      *Input
+	figures *Figures
+	// rowsPerSheet is maxRows but in tests.
+	rowsPerSheet int64
+	sheets       int
+	err          error
+}
+
+// writeWorkbook writes the workbook of a frozen input to path.
+func writeWorkbook(ctx context.Context, in *Input, figures *Figures, path string, rowsPerSheet int64) error {
+	out, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_TRUNC, 0o600)
+	if err != nil {
+		return fmt.Errorf("write workbook: %w", err)
+	}
+	if err := errors.Join(makeWorkbook(ctx, in, figures, out, rowsPerSheet), out.Close()); err != nil {
+		return fmt.Errorf("write workbook: %w", err)
+	}
+	return nil
+}
+
+func makeWorkbook(ctx context.Context, in *Input, figures *Figures, out *os.File, rowsPerSheet int64) (err error) {
+	b := &book{ctx: ctx, file: excelize.NewFile(), pack: newPackager(out, in.Settings.AsOf),
+		in: in, figures: figures, rowsPerSheet: rowsPerSheet}
+	defer func() { err = errors.Join(err, b.file.Close()) }()
+	b.file.SetZipWriter(func(io.Writer) excelize.ZipWriter { return b.pack })
+	if b.styles, err = newStyles(b.file); err != nil {
+		return err
+	}
+	b.do(b.file.SetDefaultFont("Calibri"))
+	// Charts refer to cells of sheets that must exist by then.
+	for _, name := range []string{"Summary", "Agents", "Hours"} {
+		b.sheet(name)
+	}
+	b.agents()
+	b.hours()
+	b.summary()
+	b.missed()
+	b.calls()
+	b.recordings()
+	b.definitions()
+	b.properties()
+	if b.err != nil {
+		return b.err
+	}
+	return b.file.Write(out)
+}
+
+// do keeps the first error.
+func (b *book) do(err error) {
+	if b.err == nil {
+		b.err = err
+	}
+}
+
+// sheet adds a sheet.
+func (b *book) sheet(name string) {
+	b.sheets++
+	if b.sheets == 1 {
+		b.do(b.file.SetSheetName("Sheet1", name))
+		return
+	}
+	_, err := b.file.NewSheet(name)
+	b.do(err)
+}
+
+// put sets a cell. A text is a text whatever it begins with; NaN is n/a.
+func (b *book) put(sheet string, column, row int, value any, style int) {
+	cell, err := excelize.CoordinatesToCellName(column, row)
+	b.do(err)
+	switch v := value.(type) {
+	case nil:
+	case string:
+		b.do(b.file.SetCellStr(sheet, cell, plainText(fitCell(validText(v)))))
+	case float64:
+		if math.IsNaN(v) {
+			b.do(b.file.SetCellStr(sheet, cell, notAvailable))
+			style = b.notAvailable
+			break
+		}
+		b.do(b.file.SetCellFloat(sheet, cell, v, -1, 64))
+	case time.Time:
+		if !v.IsZero() {
+			days := float64(wall(v).Unix()+excelEpoch) / 86400
+			b.do(b.file.SetCellFloat(sheet, cell, days, 10, 64))
+		}
+	default:
+		b.do(b.file.SetCellValue(sheet, cell, v))
+	}
+	b.do(b.file.SetCellStyle(sheet, cell, cell, style))
+}
+
+// figure sets a cell to a figure of a unit; Excel counts time in days.
+func (b *book) figure(sheet string, column, row int, v float64, u unit) {
+	if u == seconds {
+		v /= 86400
+	}
+	b.put(sheet, column, row, v, b.of(u))
+}
+
+func (b *book) widths(sheet string, widths ...float64) {
+	for i, w := range widths {
+		b.do(b.file.SetColWidth(sheet, columnName(i), columnName(i), w))
+	}
+}
+
+// page sets a sheet up for printing on A4: as wide as the page, with title and
+// page number below, and its first rows repeated.
+func (b *book) page(sheet string, landscape bool, repeatRows int) {
+	orientation, paper, width, height := "portrait", 9, 1, 0
+	if landscape {
+		orientation = "landscape"
+	}
+	fit := true
+	b.do(b.file.SetSheetProps(sheet, &excelize.SheetPropsOptions{FitToPage: &fit}))
+	b.do(b.file.SetPageLayout(sheet, &excelize.PageLayoutOptions{
+		Orientation: &orientation, Size: &paper, FitToWidth: &width, FitToHeight: &height,
+	}))
+	margin, edge, foot := 0.5, 0.6, 0.3
+	b.do(b.file.SetPageMargins(sheet, &excelize.PageLayoutMarginsOptions{
+		Left: &margin, Right: &margin, Top: &edge, Bottom: &edge, Header: &foot, Footer: &foot,
+	}))
+	b.do(b.file.SetHeaderFooter(sheet, &excelize.HeaderFooterOptions{
+		OddFooter: "&L&8" + b.in.Settings.Report + " " + b.figures.Period.Label() + "&C&8&A&R&8&P / &N",
+	}))
+	if repeatRows > 0 {
+		b.do(b.file.SetDefinedName(&excelize.DefinedName{
+			Name: "_xlnm.Print_Titles", Scope: sheet,
+			RefersTo: fmt.Sprintf("'%s'!$1:$%d", sheet, repeatRows),
+		}))
+	}
+}
+
+func (b *book) view(sheet string, gridLines bool, frozenRows, frozenColumns int) {
+	b.do(b.file.SetSheetView(sheet, 0, &excelize.ViewOptions{ShowGridLines: &gridLines}))
+	if frozenRows == 0 && frozenColumns == 0 {
+		return
+	}
+	corner, err := excelize.CoordinatesToCellName(frozenColumns+1, frozenRows+1)
+	b.do(err)
+	pane := "bottomLeft"
+	if frozenColumns > 0 {
+		pane = "bottomRight"
+	}
+	b.do(b.file.SetPanes(sheet, &excelize.Panes{
+		Freeze: true, XSplit: frozenColumns, YSplit: frozenRows, TopLeftCell: corner, ActivePane: pane,
+	}))
+}
+
+func (b *book) tab(sheet, color string) {
+	b.do(b.file.SetSheetProps(sheet, &excelize.SheetPropsOptions{TabColorRGB: &color}))
+}
+
+// properties sets what file managers show. Their times are the report's.
+func (b *book) properties() {
+	at := b.in.Settings.AsOf.UTC().Format(time.RFC3339)
+	b.do(b.file.SetDocProps(&excelize.DocProperties{
+		Title:   b.in.Settings.Report + " report, " + b.figures.Period.Title(),
+		Subject: "Calls of " + b.figures.Period.Title(),
+		Creator: "Callvault", LastModifiedBy: "Callvault",
+		Description: b.figures.Completeness(), Identifier: b.in.Hash,
+		Created: at, Modified: at, Revision: fmt.Sprint(b.in.Settings.Revision),
+		Category: "Call report", Language: "en",
+	}))
+	b.do(b.file.SetAppProps(&excelize.AppProperties{Application: "Callvault"}))
+}
+
+// list is a long table: a sheet of its own, and more when it has more rows than
+// a sheet holds.
+type list[T any] struct {
+	sheet   string
+	columns []column[T]
+	rows    int64
+	// none is what a table without rows says.
+	none string
+	// each gives the rows, in order.
+	each func(context.Context, func(T) error) error
+	// frozen is how many columns stay in view.
+	frozen int
+}
+
+func addList[T any](b *book, l list[T]) {
+	perSheet := b.rowsPerSheet - 1
+	for part := int64(0); part == 0 || part*perSheet < l.rows; part++ {
+		name := l.sheet
+		if part > 0 {
+			name = fmt.Sprintf("%s %d", l.sheet, part+1)
+		}
+		first := part * perSheet
+		n := min(l.rows-first, perSheet)
+		b.sheet(name)
+		for i, c := range l.columns {
+			b.put(name, i+1, 1, c.title, b.head)
+			b.do(b.file.SetColWidth(name, columnName(i), columnName(i), c.width))
+		}
+		b.do(b.file.SetRowHeight(name, 1, 30))
+		b.view(name, false, 1, l.frozen)
+		b.page(name, true, 1)
+		if l.rows == 0 {
+			b.put(name, 1, 2, l.none, b.note)
+		}
+		b.table(name, len(l.columns), int(max(n, 1))+1)
+		if l.rows == 0 {
+			continue
+		}
+		b.pack.rows[fmt.Sprintf("xl/worksheets/sheet%d.xml", b.sheets)] = func(w io.Writer) error {
+			return writeRows(b.ctx, w, b.in.zone, l, first, n)
+		}
+	}
+}
+
+// table makes the first rows of a sheet a table with filters.
+func (b *book) table(sheet string, columns, rows int) {
+	area := fmt.Sprintf("A1:%s%d", columnName(columns-1), rows)
+	stripes := true
+	b.do(b.file.AddTable(sheet, &excelize.Table{
+		Range: area, Name: fmt.Sprintf("T%d", b.sheets),
+		StyleName: "TableStyleLight1", ShowRowStripes: &stripes,
+	}))
+	b.do(b.file.SetSheetDimension(sheet, area))
+}
+
+// errEnough ends a pass over the rows when a sheet is full.
+var errEnough = errors.New("the sheet is full")
+
+func writeRows[T any](ctx context.Context, w io.Writer, zone *time.Location, l list[T], first, n int64) error {
+	out := newCells(w, zone, 2, len(l.columns))
+	at := int64(-1)
+	err := l.each(ctx, func(of T) error {
+		at++
+		switch {
+		case at < first:
+			return nil
+		case at >= first+n:
+			return errEnough
+		}
+		out.begin()
+		for i := range l.columns {
+			l.columns[i].cell(out, of)
+		}
+		return out.end()
+	})
+	if errors.Is(err, errEnough) {
+		return nil
+	}
+	return err
+}
+
+func (b *book) calls() {
+	addList(b, list[*row]{
+		sheet: "Calls", columns: callColumns(b.styles, b.in.zone, b.in.Settings.PublicURL),
+		rows: b.figures.Rows, none: "No calls in this period.", frozen: 1,
+		each: func(ctx context.Context, fn func(*row) error) error {
+			_, err := b.in.each(ctx, fn, nil)
+			return err
+		},
+	})
+}
+
+func (b *book) missed() {
+	addList(b, list[*missing]{
+		sheet: "Missed", columns: missingColumns(b.styles),
+		rows: b.figures.Missing + b.figures.Returned, none: "Nobody was missed.", frozen: 2,
+		each: func(ctx context.Context, fn func(*missing) error) error {
+			_, err := b.in.each(ctx, nil, fn)
+			return err
+		},
+	})
+}
+
+func (b *book) recordings() {
+	addList(b, list[problem]{
+		sheet: "Recordings", columns: problemColumns(b.styles, b.in.Settings.PublicURL),
+		rows: b.figures.Problems, none: "Nothing is absent, refused or pending.", frozen: 1,
+		each: func(ctx context.Context, fn func(problem) error) error {
+			_, err := b.in.each(ctx, func(r *row) error {
+				for i := range r.Recordings {
+					if attention(r.Recordings[i].State) == 0 {
+						continue
+					}
+					if err := fn(problem{r, &r.Recordings[i]}); err != nil {
+						return err
+					}
+				}
+				return nil
+			}, nil)
+			return err
+		},
+	})
+}

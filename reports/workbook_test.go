@@ -1,0 +1,452 @@
+package reports
+
+import (
+	"archive/zip"
+	"bytes"
+	"context"
+	"encoding/csv"
+	"encoding/xml"
+	"errors"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+	"unicode/utf8"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/xuri/excelize/v2"
+
+	"callvault/internal/call"
+)
+
+// buildBusy builds all files of the busy day and gives their folder.
+func buildBusy(t *testing.T, in *Input) string {
+	t.Helper()
+	dir := t.TempDir()
+	if _, _, err := BuildFiles(context.Background(), in, dir); err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}
+
+func openBook(t *testing.T, path string) *excelize.File {
+	t.Helper()
+	f, err := excelize.OpenFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := f.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return f
+}
+
+func cellsOf(t *testing.T, f *excelize.File, sheet string, cells ...string) []string {
+	t.Helper()
+	var values []string
+	for _, cell := range cells {
+		v, err := f.GetCellValue(sheet, cell)
+		if err != nil {
+			t.Fatal(err)
+		}
+		values = append(values, v)
+	}
+	return values
+}
+
+func TestWorkbookCells(t *testing.T) {
+	t.Parallel()
+	f := openBook(t, filepath.Join(buildBusy(t, busyInput(t)), "daily-2026-11-21.xlsx"))
+	want := []string{"Summary", "Agents", "Hours", "Missed", "Calls", "Recordings", "Definitions"}
+	if diff := cmp.Diff(want, f.GetSheetList()); diff != "" {
+		t.Fatal(diff)
+	}
+	for _, test := range []struct {
+		sheet string
+		cells []string
+		want  []string
+	}{
+		{"Summary", []string{"A1", "A5", "A6", "B6", "C6", "D6"},
+			[]string{"daily · Saturday, 21 November 2026", "Inbound calls offered", "4", "66.7%", "50.0%", "1"}},
+		{"Summary", []string{"A8", "A9", "A10", "B10", "C10", "D10"},
+			[]string{"Measure", "Calls", "Calls (inbound: offered)", "4", "2", "6"}},
+		{"Agents", []string{"A2", "B2", "C2", "F2", "I2", "L2", "A3", "B3", "B4", "I4"},
+			[]string{"1", "Asha", "Sales", "3", "66.7%", "0:04:50", "2", "Bela", "Zoë 🎧 שלום", "n/a"}},
+		{"Hours", []string{"A2", "B2", "C2", "A12", "B12", "D12", "M1", "M12"},
+			[]string{"00:00–01:00", "1", "1", "10:00–11:00", "2", "1", "Sat", "2"}},
+		{"Missed", []string{"A2", "B2", "C2", "D2", "E2", "F2", "A3", "I3", "J3"},
+			[]string{"not returned", "+919800000009", "2026-11-21 10:30:00", "2", "2026-11-21 11:00:00", "+911204567890",
+				"returned", "2026-11-21 09:12:30", "12"}},
+		{"Calls", []string{"A2", "B2", "C2", "D2", "G2", "N2", "O2", "S2", "W2", "Y2", "Z2", "AD2"},
+			[]string{"2026-11-21 00:00:00", "2026-11-21 00:00:10", "2026-11-21 00:01:40", "inbound", "+919800000001",
+				"0:00:10", "0:01:30", "2.00", "Bela", "archived", "0:01:24", "first"}},
+		{"Calls", []string{"G4", "I4", "W4", "Y6", "A9", "AD9", "A10"},
+			[]string{"=HYPERLINK(1)", "Zoë 🎧 שלום", "Asha, Bela", "not named", "", "timeless", ""}},
+		{"Recordings", []string{"A2", "B2", "C2", "E2", "K2", "A3"},
+			[]string{"absent", "=not offered", "9", "2026-11-21 10:15:00", "second", ""}},
+		{"Definitions", []string{"A2", "B2"}, []string{"Report", "daily, revision 1, by Callvault 1.0"}},
+	} {
+		if diff := cmp.Diff(test.want, cellsOf(t, f, test.sheet, test.cells...)); diff != "" {
+			t.Errorf("%s: %s", test.sheet, diff)
+		}
+	}
+	formula, err := f.GetCellFormula("Calls", "AD2")
+	if err != nil || formula != `HYPERLINK("https://calls.example.org/calls/first","first")` {
+		t.Errorf("link %q, %v", formula, err)
+	}
+	if formula, err := f.GetCellFormula("Calls", "G4"); err != nil || formula != "" {
+		t.Errorf("a customer's number is the formula %q, %v", formula, err)
+	}
+	raw, err := f.GetCellValue("Calls", "A2", excelize.Options{RawCellValue: true})
+	if err != nil || raw != "46347" {
+		t.Errorf("the start is %q, %v; want the day's number", raw, err)
+	}
+	for sheet, charts := range map[string]int{"Summary": 2} {
+		if n := strings.Count(part(t, f, "xl/drawings/drawing1.xml"), "<c:chart "); n != charts {
+			t.Errorf("%s has %d charts", sheet, n)
+		}
+	}
+	for _, sheet := range want {
+		tables, err := f.GetTables(sheet)
+		if err != nil {
+			t.Fatal(err)
+		}
+		wantTables := map[string]int{"Agents": 1, "Missed": 1, "Calls": 1, "Recordings": 1}[sheet]
+		if len(tables) != wantTables {
+			t.Errorf("%s has %d tables", sheet, len(tables))
+		}
+	}
+}
+
+func part(t *testing.T, f *excelize.File, name string) string {
+	t.Helper()
+	content, ok := f.Pkg.Load(name)
+	if !ok {
+		t.Fatalf("no part %s", name)
+	}
+	return string(content.([]byte))
+}
+
+// Where a recording can be played by anybody is in no file.
+func TestNoSourceInFiles(t *testing.T) {
+	t.Parallel()
+	dir := buildBusy(t, busyInput(t))
+	archive, err := zip.OpenReader(filepath.Join(dir, "daily-2026-11-21.xlsx"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := archive.Close(); err != nil {
+			t.Error(err)
+		}
+	}()
+	for _, f := range archive.File {
+		r, err := f.Open()
+		if err != nil {
+			t.Fatal(err)
+		}
+		content, err := io.ReadAll(r)
+		if err := errors.Join(err, r.Close()); err != nil {
+			t.Fatal(err)
+		}
+		if bytes.Contains(content, []byte("provider.example")) {
+			t.Errorf("%s holds a recording's address", f.Name)
+		}
+		if strings.HasSuffix(f.Name, ".xml") || strings.HasSuffix(f.Name, ".rels") {
+			wellFormed(t, f.Name, content)
+		}
+	}
+}
+
+func wellFormed(t *testing.T, name string, content []byte) {
+	t.Helper()
+	d := xml.NewDecoder(bytes.NewReader(content))
+	for {
+		if _, err := d.Token(); errors.Is(err, io.EOF) {
+			return
+		} else if err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+	}
+}
+
+func TestSameBytes(t *testing.T) {
+	t.Parallel()
+	in := busyInput(t)
+	first := buildBusy(t, in)
+	again, err := OpenInput(context.Background(), in.path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(in.Hash, again.Hash); diff != "" {
+		t.Fatalf("hash of the input: %s", diff)
+	}
+	for range 4 {
+		second := buildBusy(t, again)
+		for _, name := range []string{"daily-2026-11-21.xlsx", "daily-2026-11-21-calls.csv",
+			"daily-2026-11-21-agents.csv", "daily-2026-11-21-summary.csv"} {
+			a, errA := os.ReadFile(filepath.Join(first, name))
+			b, errB := os.ReadFile(filepath.Join(second, name))
+			if err := errors.Join(errA, errB); err != nil {
+				t.Fatal(err)
+			}
+			if !bytes.Equal(a, b) {
+				t.Errorf("%s differs when built again", name)
+			}
+		}
+	}
+}
+
+func TestInputNotWhole(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), inputName)
+	w, err := createInput(path, Settings{Zone: "UTC"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(w.write(line{Call: &row{ID: "a"}}), w.close()); err != nil {
+		t.Fatal(err)
+	}
+	in, err := OpenInput(context.Background(), path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := measure(context.Background(), in, nil); err == nil {
+		t.Error("an input without its last line was taken")
+	}
+}
+
+func TestNoCalls(t *testing.T) {
+	t.Parallel()
+	o := newOffice(t)
+	r := o.reporter(t, MailOptions{})
+	report := dailyReport()
+	in, err := r.freeze(context.Background(), &report, report.PeriodOf(at("2026-11-21 00:00:00")), 1,
+		filepath.Join(t.TempDir(), inputName))
+	if err != nil {
+		t.Fatal(err)
+	}
+	f := openBook(t, filepath.Join(buildBusy(t, in), "daily-2026-11-21.xlsx"))
+	for sheet, want := range map[string]string{
+		"Calls": "No calls in this period.", "Missed": "Nobody was missed.",
+		"Recordings": "Nothing is absent, refused or pending.",
+	} {
+		if got := cellsOf(t, f, sheet, "A2"); got[0] != want {
+			t.Errorf("%s says %q", sheet, got[0])
+		}
+	}
+	if diff := cmp.Diff([]string{"0", "n/a", "n/a"}, cellsOf(t, f, "Summary", "A6", "B6", "C6")); diff != "" {
+		t.Error(diff)
+	}
+}
+
+// More calls than a sheet holds go on on the next.
+func TestNextSheet(t *testing.T) {
+	t.Parallel()
+	in := busyInput(t)
+	figures, err := measure(context.Background(), in, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(t.TempDir(), "book.xlsx")
+	if err := writeWorkbook(context.Background(), in, figures, path, 4); err != nil {
+		t.Fatal(err)
+	}
+	f := openBook(t, path)
+	var got []string
+	for _, sheet := range []string{"Calls", "Calls 2", "Calls 3"} {
+		got = append(got, cellsOf(t, f, sheet, "AD1", "AD2", "AD3", "AD4", "AD5")...)
+	}
+	want := []string{"Call", "first", "second", "third", "", "Call", "fourth", "fifth", "sixth", "",
+		"Call", "seventh", "timeless", "", ""}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestHostileTexts(t *testing.T) {
+	t.Parallel()
+	long := strings.Repeat("x", 40_000)
+	emoji := strings.Repeat("🎧", 20_000) // 40,000 UTF-16 units
+	for _, test := range []struct{ name, text, cell, csv string }{
+		{"formula", `=cmd|'/C calc'!A0`, `=cmd|'/C calc'!A0`, `'=cmd|'/C calc'!A0`},
+		{"minus", "-2+3", "-2+3", "'-2+3"},
+		{"at", "@SUM(A1)", "@SUM(A1)", "'@SUM(A1)"},
+		{"tab", "\t=1", "\t=1", "'\t=1"},
+		{"phone", "+919800000001", "+919800000001", "+919800000001"},
+		{"zeros", "007", "007", "007"},
+		{"plus alone", "+", "+", "'+"},
+		{"plus and more", "+91 98", "+91 98", "'+91 98"},
+		{"markup", `<b>&"x"</b>`, `<b>&"x"</b>`, `<b>&"x"</b>`},
+		{"control", "a\x00b\x07c", "a\uFFFDb\uFFFDc", "a\x00b\x07c"},
+		{"broken UTF-8", "a\xffb", "a\uFFFDb", "a\uFFFDb"}, // JSON mends it in the input
+		{"noncharacter", "a\uFFFFb", "a\uFFFDb", "a\uFFFFb"},
+		{"looks escaped", "_x0041_", "_x0041_", "_x0041_"},
+		{"right to left", "שלום עולם", "שלום עולם", "שלום עולם"},
+		{"spaces", "  a  ", "  a  ", "  a  "},
+		{"too long", long, long[:32766] + "…", long},
+		{"too long in UTF-16", emoji, strings.Repeat("🎧", 16_383) + "…", emoji},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			o := newOffice(t)
+			o.store.calls = []call.CallWithRecordings{{Call: call.Call{
+				ID: "a", Account: "sales", Direction: call.Inbound, Outcome: call.Answered,
+				StartedAt: at("2026-11-21 10:00:00"), Agent: call.Agent{Name: test.text},
+			}}}
+			r := o.reporter(t, MailOptions{})
+			report := dailyReport()
+			in, err := r.freeze(context.Background(), &report, report.PeriodOf(at("2026-11-21 00:00:00")), 1,
+				filepath.Join(t.TempDir(), inputName))
+			if err != nil {
+				t.Fatal(err)
+			}
+			dir := buildBusy(t, in)
+			f := openBook(t, filepath.Join(dir, "daily-2026-11-21.xlsx"))
+			for _, where := range [][2]string{{"Calls", "I2"}, {"Agents", "B2"}} {
+				if got := cellsOf(t, f, where[0], where[1])[0]; got != test.cell {
+					t.Errorf("%s: %.60q, want %.60q", where[0], got, test.cell)
+				}
+				if formula, err := f.GetCellFormula(where[0], where[1]); err != nil || formula != "" {
+					t.Errorf("%s: formula %q, %v", where[0], formula, err)
+				}
+			}
+			if got := readCSV(t, filepath.Join(dir, "daily-2026-11-21-calls.csv"))[1][8]; got != test.csv {
+				t.Errorf("CSV: %.60q, want %.60q", got, test.csv)
+			}
+		})
+	}
+}
+
+func readCSV(t *testing.T, path string) [][]string {
+	t.Helper()
+	content, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	content, found := bytes.CutPrefix(content, []byte("\uFEFF"))
+	if !found {
+		t.Error("no byte order mark")
+	}
+	records, err := csv.NewReader(bytes.NewReader(content)).ReadAll()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return records
+}
+
+func TestCSV(t *testing.T) {
+	t.Parallel()
+	dir := buildBusy(t, busyInput(t))
+	calls := readCSV(t, filepath.Join(dir, "daily-2026-11-21-calls.csv"))
+	if len(calls) != 9 || len(calls[0]) != 30 {
+		t.Fatalf("%d lines of %d fields", len(calls), len(calls[0]))
+	}
+	want := []string{"2026-11-21T00:00:00+05:30", "2026-11-21T00:00:10+05:30", "2026-11-21T00:01:40+05:30",
+		"inbound", "answered", "", "+919800000001", "+911204567890", "Asha", "201", "+919311122233", "Billing", "",
+		"10", "90", "100", "", "", "2", "sales", "callerdesk", "1", "Bela", "0", "archived", "84", "1000", "", "1.1", "first"}
+	if diff := cmp.Diff(want, calls[1]); diff != "" {
+		t.Error(diff)
+	}
+	agents := readCSV(t, filepath.Join(dir, "daily-2026-11-21-agents.csv"))
+	if diff := cmp.Diff([]string{"1", "Asha", "201", "+919311122233", "sales", "Sales", "3", "2", "1", "0.666667"}, agents[1][:10]); diff != "" {
+		t.Error(diff)
+	}
+	summary := readCSV(t, filepath.Join(dir, "daily-2026-11-21-summary.csv"))
+	found := 0
+	for _, record := range summary {
+		switch strings.Join(record[4:], " ") {
+		case "answer_rate inbound  rate 0.666667", "return_p90 inbound  minutes 12", "calls inbound 10 count 2",
+			"answer_rate inbound 9 rate n/a":
+			found++
+		}
+	}
+	if found != 4 {
+		t.Errorf("%d of 4 figures found in the summary", found)
+	}
+}
+
+func TestDays(t *testing.T) {
+	t.Parallel()
+	for seconds, want := range map[int64]string{
+		0: "0", 86400: "1", 43200: "0.5", 1: "0.0000115741", 86399: "0.9999884259", 25569 * 86400: "25569",
+		90061: "1.0423726852",
+	} {
+		if got := string(appendDays(nil, seconds)); got != want {
+			t.Errorf("%d s are %s, want %s", seconds, got, want)
+		}
+	}
+}
+
+func TestColumnName(t *testing.T) {
+	t.Parallel()
+	for i, want := range map[int]string{0: "A", 25: "Z", 26: "AA", 29: "AD", 51: "AZ", 52: "BA", 701: "ZZ", 702: "AAA"} {
+		if got := columnName(i); got != want {
+			t.Errorf("column %d is %s, want %s", i, got, want)
+		}
+	}
+}
+
+// A part over 4 GiB says in both headers that it takes zip64.
+func TestZip64Mark(t *testing.T) {
+	t.Parallel()
+	file, err := os.Create(filepath.Join(t.TempDir(), "a.zip"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := file.Close(); err != nil {
+			t.Error(err)
+		}
+	}()
+	p := newPackager(file, time.Unix(0, 0))
+	p.zip64From = 100
+	for name, size := range map[string]int{"a": 10, "b": 200, "c": 10} {
+		w, err := p.Create(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := w.Write(bytes.Repeat([]byte{'x'}, size)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := p.Close(); err != nil {
+		t.Fatal(err)
+	}
+	content, err := os.ReadFile(file.Name())
+	if err != nil {
+		t.Fatal(err)
+	}
+	var versions []byte
+	for i := 0; ; {
+		next := bytes.Index(content[i:], []byte("PK\x03\x04"))
+		if next < 0 {
+			break
+		}
+		i += next + 4
+		versions = append(versions, content[i])
+	}
+	if diff := cmp.Diff([]byte{20, 45, 20}, versions); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func FuzzAppendXML(f *testing.F) {
+	f.Add("=1+1")
+	f.Add("_x0041_ a\r\n<&>\"'\x00\xff")
+	f.Fuzz(func(t *testing.T, s string) {
+		var got struct {
+			Text string `xml:",chardata"`
+		}
+		if err := xml.Unmarshal(append(appendXML([]byte("<t>"), s), "</t>"...), &got); err != nil {
+			t.Fatalf("%q is not well formed: %v", s, err)
+		}
+		if !utf8.ValidString(got.Text) {
+			t.Fatalf("%q", got.Text)
+		}
+	})
+}
