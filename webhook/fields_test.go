@@ -4,6 +4,8 @@ import (
 	"testing"
 	"time"
 
+	"pgregory.net/rapid"
+
 	"callvault/internal/call"
 )
 
@@ -104,5 +106,29 @@ func TestWrongTypes(t *testing.T) {
 	if c.Key != "8397472" || c.Outcome != call.Answered || c.Status != "" || *c.TalkSeconds != 40 || c.Cost != "1.5" ||
 		c.CustomerNumber != "+919812345678" || c.EndedAt.Unix() != 1672650214 || c.Group != "" {
 		t.Errorf("%+v", c)
+	}
+}
+
+// TestPlainNumbers: the short way to a number finds what the long way finds.
+func TestPlainNumbers(t *testing.T) {
+	t.Parallel()
+	found := 0
+	rapid.Check(t, func(t *rapid.T) {
+		region := rapid.SampledFrom([]string{"IN", "US", "GB", "IT", "RU", "BR", "AE", "MX", "SG", "KZ", ""}).Draw(t, "region")
+		digits := rapid.StringMatching(`(0|1|8|91|44|7|971|1204)?[0-9]{7,11}`).Draw(t, "digits")
+		if got := plain(digits, region); got != "" {
+			found++
+			if want := valid(digits, region); got != want {
+				t.Fatalf("%s in %s: %s, want %s", digits, region, got, want)
+			}
+		}
+		if got := plainWorld(digits); got != "" {
+			if want := valid("+"+digits, ""); got != want {
+				t.Fatalf("%s: %s, want %s", digits, got, want)
+			}
+		}
+	})
+	if found == 0 {
+		t.Error("none found")
 	}
 }

@@ -97,7 +97,9 @@ func (r *Receiver) refuseLarge(w http.ResponseWriter, req *http.Request, control
 // readAll is io.ReadAll into a buffer of about the right size. It never
 // returns nil without an error.
 func readAll(r io.Reader, size int64) ([]byte, error) {
-	b := bytes.NewBuffer(make([]byte, 0, max(size, 0)+bytes.MinRead))
+	// A client may announce more than it sends, and many may at once.
+	const most = 64 << 10
+	b := bytes.NewBuffer(make([]byte, 0, min(max(size, 0), most)+bytes.MinRead))
 	_, err := b.ReadFrom(r)
 	return b.Bytes(), err
 }

@@ -78,7 +78,7 @@ func teleCMILeg(a *account, f fields, key, status string) *call.Leg {
 		TalkSeconds:   f.seconds("answeredsec", "billedsec"),
 		HangupCause:   strings.ToLower(f.word("hangup_reason")),
 		Cost:          f.word("call_rate", "rate"),
-		LeftVoicemail: f.yes("voicemail") || !nothing(f.text("voicename")),
+		LeftVoicemail: f.yes("voicemail") || isVoiceName(f.text("voicename")),
 		Attributes:    call.Attributes(f),
 	}
 	if l.Outcome == "" && status == "" && l.TalkSeconds != nil && *l.TalkSeconds > 0 {
@@ -194,6 +194,12 @@ func firstOf(f fields, names ...string) string {
 		}
 	}
 	return ""
+}
+
+// isVoiceName reports whether a voicename says that there is a voicemail, even
+// if it is no name by which to fetch it.
+func isVoiceName(name string) bool {
+	return !nothing(name) && !strings.EqualFold(name, "false")
 }
 
 // cutAppID takes off the app id that users and teams end in.

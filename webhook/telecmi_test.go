@@ -71,6 +71,7 @@ func TestTeleCMIInboundMissed(t *testing.T) {
 	}{
 		{"recv_cancel", "false", "", call.Missed},
 		{"recv_bye", "false", "", call.Abandoned},
+		{"recv_bye", "false", "false", call.Abandoned},
 		{"recv_bye", "true", "", call.Voicemail},
 		{"recv_cancel", `"true"`, "", call.Voicemail},
 		{"recv_cancel", "false", "1634721220656289350027_2222223.mp3", call.Voicemail},
