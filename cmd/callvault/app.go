@@ -122,7 +122,7 @@ func (a *app) run(ctx context.Context) (err error) {
 	group.Go(func() error { a.receiver.Run(ctx); return nil })
 	group.Go(func() error {
 		if openErr != nil {
-			a.logger.ErrorContext(ctx, "the database does not answer; deliveries go to the spool until it does", "error", openErr)
+			a.logger.ErrorContext(ctx, "the database does not answer; deliveries go to the spool until it does", "url", a.url(), "error", openErr)
 			if err := a.openLater(ctx); err != nil {
 				return err
 			}

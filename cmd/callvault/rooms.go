@@ -71,6 +71,10 @@ func vaultKind(c *config.Config) string {
 	return "directory " + c.Vault.Folder(c.Data)
 }
 
+// claimLease is how long a recording waits for a node that died while fetching
+// it: short, for a node that starts again is often that very node.
+const claimLease = 20 * time.Second
+
 func newArchiver(c *config.Config, s *store.Store, v archive.Vault, registry prometheus.Registerer, logger *slog.Logger) (*archive.Archiver, error) {
 	accounts := make([]archive.Account, len(c.Accounts))
 	for i, a := range c.Accounts {
@@ -93,6 +97,7 @@ func newArchiver(c *config.Config, s *store.Store, v archive.Vault, registry pro
 		MaxSize:     int64(c.Archive.MaxSize),
 		GiveUpAfter: c.Archive.GiveUpAfter,
 		SpoolDir:    filepath.Join(c.Data, "spool", "recordings"),
+		Lease:       claimLease,
 		Now:         time.Now,
 		Logger:      logger,
 		Metrics:     registry,
