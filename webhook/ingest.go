@@ -15,6 +15,9 @@ const (
 	// recordTime is how long the database may take for a batch before the
 	// deliveries go to the spool.
 	recordTime = 5 * time.Second
+	// patientTime is the same where nobody waits: for what is in the spool
+	// already, and for imports.
+	patientTime = time.Minute
 	// A batch is bounded, so that no transaction takes long and none is large.
 	maxBatch      = 256
 	maxBatchItems = 2_000
@@ -105,7 +108,7 @@ func (in *ingest) next() []*receipt {
 func (in *ingest) keep(ctx context.Context, batch []*call.Delivery) error {
 	left, err := batch, error(nil)
 	if !in.resting() {
-		if left, err = record(ctx, in.store, in.logger, batch); err == nil {
+		if left, err = record(ctx, in.store, in.logger, batch, hasty); err == nil {
 			in.works()
 			return nil
 		}
@@ -161,38 +164,55 @@ func Record(ctx context.Context, store Store, logger *slog.Logger, deliveries []
 		for i, r := range receipts {
 			batch[i] = r.delivery
 		}
-		if _, err := record(ctx, store, logger, batch); err != nil {
+		if _, err := record(ctx, store, logger, batch, patient); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
+// haste says whether somebody waits for what is being recorded.
+type haste bool
+
+const (
+	// hasty: the sender waits, and there is a spool.
+	hasty haste = true
+	// patient: it must be stored now, be it large, and must not stand in the
+	// way of what comes behind it.
+	patient haste = false
+)
+
 // record stores a batch in the database. If that fails each delivery is tried
 // by itself; one that cannot be stored then is kept without what was made of
 // it, as unreadable. If not even that can be stored, the fault is the
 // database's: left are those that were not stored.
-func record(ctx context.Context, store Store, logger *slog.Logger, batch []*call.Delivery) (left []*call.Delivery, err error) {
-	if err = try(ctx, store, batch); err == nil {
+func record(ctx context.Context, store Store, logger *slog.Logger, batch []*call.Delivery, h haste) (left []*call.Delivery, err error) {
+	if err = try(ctx, store, batch, h); err == nil {
 		return nil, nil
 	}
-	if down(err) {
+	if down(err) && h == hasty {
 		return batch, err
 	}
 	for i, d := range batch {
+		one := batch[i : i+1]
 		if len(batch) > 1 {
-			err = try(ctx, store, batch[i:i+1])
+			err = try(ctx, store, one, h)
+		}
+		if down(err) {
+			// What the store takes for its own fault may still be this one's,
+			// if it is the only one that fails.
+			if h == hasty || try(ctx, store, nil, h) != nil {
+				return batch[i:], err
+			}
+			err = try(ctx, store, one, h)
 		}
 		if err == nil {
 			continue
 		}
-		if down(err) {
-			return batch[i:], err
-		}
 		bare := *d
 		bare.Items = []call.Item{unreadable("what it says could not be stored")}
 		bare.Summarize()
-		if again := try(ctx, store, []*call.Delivery{&bare}); again != nil {
+		if again := try(ctx, store, []*call.Delivery{&bare}, h); again != nil {
 			return batch[i:], errors.Join(err, again)
 		}
 		logger.Error("delivery kept as unreadable: what it says could not be stored",
@@ -202,9 +222,13 @@ func record(ctx context.Context, store Store, logger *slog.Logger, batch []*call
 	return nil, nil
 }
 
-// try records a batch within recordTime.
-func try(ctx context.Context, store Store, batch []*call.Delivery) (err error) {
-	ctx, cancel := context.WithTimeout(ctx, recordTime)
+// try records a batch within recordTime, or patientTime if nobody waits.
+func try(ctx context.Context, store Store, batch []*call.Delivery, h haste) (err error) {
+	limit := recordTime
+	if h == patient {
+		limit = patientTime
+	}
+	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	defer func() {
 		// A delivery that the store trips over must not end the process, and

@@ -199,7 +199,7 @@ func TestSpoolAndDrain(t *testing.T) {
 					t.Errorf("%d tries in three minutes", n)
 				}
 				m.failWith(nil)
-				pass(maxPause + recordTime + time.Second)
+				pass(maxPause + patientTime + time.Second)
 				if diff := cmp.Diff(want, m.bodies()); diff != "" {
 					t.Error(diff)
 				}
@@ -219,6 +219,46 @@ func TestSpoolAndDrain(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestSpoolIsNotBlocked: a delivery for whose sake the store blames the
+// database does not stand in the way of the others in the spool.
+func TestSpoolIsNotBlocked(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		m := &memory{fail: func(ctx context.Context, batch []*call.Delivery) error {
+			for _, d := range batch {
+				if strings.Contains(string(d.Body), "endless") && d.Items[0].Leg != nil {
+					<-ctx.Done()
+					return ctx.Err()
+				}
+			}
+			return nil
+		}}
+		r := newTestReceiver(t, m, nil)
+		ctx, cancel := context.WithCancel(t.Context())
+		go r.Run(ctx)
+		endless := `{"CallSid":"endless","EndTime":""}`
+		for _, err := range takeAll(r, report(1), endless, report(2), report(3)) {
+			if err != nil {
+				t.Error(err)
+			}
+		}
+		pass(5 * patientTime)
+		if diff := cmp.Diff([]string{report(1), report(2), report(3), endless}, m.bodies()); diff != "" {
+			t.Error(diff)
+		}
+		for _, d := range m.stored() {
+			if unread := d.Outcome == call.Unreadable; unread != (string(d.Body) == endless) {
+				t.Errorf("%s is %s", d.Body, d.Outcome)
+			}
+		}
+		if n, err := r.Spooled(); err != nil || n != 0 {
+			t.Errorf("%d bytes still spooled, %v", n, err)
+		}
+		cancel()
+		synctest.Wait()
+	})
 }
 
 // TestDatabaseLeftAlone: a database that hangs is not asked by every batch.

@@ -30,7 +30,9 @@ func (m *memory) Record(ctx context.Context, batch []*call.Delivery) error {
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.batches = append(m.batches, slices.Clone(batch))
+	if len(batch) > 0 {
+		m.batches = append(m.batches, slices.Clone(batch))
+	}
 	return nil
 }
 

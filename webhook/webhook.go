@@ -35,7 +35,8 @@ type Store interface {
 	// Record stores the whole batch or, on error, nothing of it. A delivery
 	// whose UID is stored already changes nothing. An error with the code
 	// call.Unavailable says that the database cannot be written just now, and
-	// that it is not the batch's fault.
+	// that it is not the batch's fault. An empty batch shows whether the
+	// database can be written.
 	Record(ctx context.Context, batch []*call.Delivery) error
 }
 
@@ -121,7 +122,7 @@ func (r *Receiver) Run(ctx context.Context) {
 		for _, d := range batch {
 			r.decoder.Decode(d)
 		}
-		if _, err := record(ctx, r.ingest.store, r.logger, batch); err != nil {
+		if _, err := record(ctx, r.ingest.store, r.logger, batch, patient); err != nil {
 			return err
 		}
 		r.ingest.works()
