@@ -1,0 +1,305 @@
+package archive
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"callvault/internal/call"
+	"callvault/internal/safehttp"
+)
+
+// Store is the queue: the recordings' rows, and nothing beside them. Marks
+// change only what the lease token still holds; a call.Conflict error says
+// that it is lost.
+type Store interface {
+	ClaimRecordings(context.Context, call.ClaimOptions) ([]call.Claim, error)
+	RenewLease(ctx context.Context, leaseToken string, lease time.Duration) error
+	ChooseObjectKey(ctx context.Context, leaseToken, key string) (string, error)
+	MarkArchived(ctx context.Context, leaseToken string, a call.Archiving) error
+	MarkPending(ctx context.Context, leaseToken string, delay time.Duration, lastError string) error
+	MarkAbsent(ctx context.Context, leaseToken, reason string) error
+	MarkRefused(ctx context.Context, leaseToken, reason string) error
+	ReleaseClaim(ctx context.Context, leaseToken string) error
+	PauseAccount(ctx context.Context, account, reason string) error
+	WakeAccount(ctx context.Context, account string) error
+	PausedAccounts(context.Context) (map[string]string, error)
+}
+
+// Options say what an Archiver works on, and within which limits.
+type Options struct {
+	Store Store
+	Vault Vault
+	// Accounts are those whose recordings can be fetched. Recordings of other
+	// accounts wait.
+	Accounts []Account
+	// SpoolDir takes recordings over 1 MiB while they are under way. It
+	// belongs to this archiver alone.
+	SpoolDir string
+	// Workers is how many recordings are under way at once, and PerHost how
+	// many of them are being fetched from one host; defaults 8 and 4.
+	Workers, PerHost int
+	// MaxSize is the largest recording taken, in bytes; default 512 MiB.
+	MaxSize int64
+	// GiveUpAfter is how long after it was wanted a recording that is never
+	// there is absent; default 72 h. When it is short, so are the waits
+	// between tries.
+	GiveUpAfter time.Duration
+	// Lease is how long a recording stays claimed by a node that died;
+	// default 60 s.
+	Lease time.Duration
+	// Fetch sets time limits of requests; its hosts and networks are ignored,
+	// as those are the accounts'.
+	Fetch safehttp.Options
+	// Now is the clock; default time.Now.
+	Now func() time.Time
+	// Logger is told what an operator should know; default none.
+	Logger *slog.Logger
+	// Metrics is where the metrics are registered; default nowhere.
+	Metrics prometheus.Registerer
+}
+
+// Time limits of what the archiver asks of others. Fetches have theirs in
+// safehttp.
+const (
+	storeTimeout = 10 * time.Second
+	checkTimeout = 15 * time.Second
+	putTimeout   = time.Minute
+	// putBytesPerSecond is the slowest vault that is waited for: a PUT may
+	// take putTimeout and its size at this rate.
+	putBytesPerSecond = 256 << 10
+	// idlePoll is how often an idle archiver looks for what has become due,
+	// here or through another node.
+	idlePoll = 500 * time.Millisecond
+)
+
+// Archiver takes due recordings from the queue, fetches them and puts them
+// into the vault. Any number of archivers may share a queue.
+type Archiver struct {
+	opts     Options
+	sources  map[string]*source
+	spooler  *Spooler
+	metrics  *metrics
+	schedule schedule
+	// changed wakes the dispatcher: something is due, or a worker or a host
+	// is free.
+	changed chan struct{}
+	// vaultFailed says that the vault shall be looked at before more is
+	// claimed.
+	vaultFailed atomic.Bool
+
+	mu      sync.Mutex
+	working int
+	hosts   map[string]int // fetches under way
+}
+
+// New makes an Archiver. Its error names what in the options cannot work.
+func New(opts Options) (*Archiver, error) {
+	if opts.Store == nil || opts.Vault == nil || opts.SpoolDir == "" {
+		return nil, errors.New("an archiver needs a store, a vault and a spool folder")
+	}
+	orElse(&opts.Workers, 8)
+	orElse(&opts.PerHost, 4)
+	orElse(&opts.MaxSize, 512<<20)
+	orElse(&opts.GiveUpAfter, 72*time.Hour)
+	orElse(&opts.Lease, time.Minute)
+	orElse(&opts.Fetch.IdlePerHost, opts.PerHost)
+	if opts.Now == nil {
+		opts.Now = time.Now
+	}
+	if opts.Logger == nil {
+		opts.Logger = slog.New(slog.DiscardHandler)
+	}
+	a := &Archiver{
+		opts:     opts,
+		sources:  make(map[string]*source, len(opts.Accounts)),
+		schedule: schedule{opts.GiveUpAfter},
+		changed:  make(chan struct{}, 1),
+		hosts:    map[string]int{},
+	}
+	var err error
+	for _, account := range opts.Accounts {
+		if a.sources[account.Name], err = newSource(account, opts.Fetch); err != nil {
+			return nil, err
+		}
+	}
+	if a.spooler, err = NewSpooler(opts.SpoolDir); err != nil {
+		return nil, err
+	}
+	if a.metrics, err = newMetrics(opts.Metrics); err != nil {
+		return nil, fmt.Errorf("register the archive's metrics: %w", err)
+	}
+	return a, nil
+}
+
+func orElse[T int | int64 | time.Duration](v *T, otherwise T) {
+	if *v <= 0 {
+		*v = otherwise
+	}
+}
+
+// Wake lets Run look for due recordings at once, as when one was queued.
+func (a *Archiver) Wake() {
+	select {
+	case a.changed <- struct{}{}:
+	default: // it is awake
+	}
+}
+
+// Run archives until ctx ends, and returns when all recordings under way are
+// given back. What fails, it waits for.
+func (a *Archiver) Run(ctx context.Context) {
+	var workers sync.WaitGroup
+	defer func() {
+		workers.Wait()
+		for _, s := range a.sources {
+			s.client.CloseIdle()
+		}
+	}()
+	if !a.insist(ctx, "the database", a.wakeAccounts) {
+		return
+	}
+	// The first look tells an operator at once that the vault is wrong.
+	a.vaultFailed.Store(true)
+	for ctx.Err() == nil {
+		if a.vaultFailed.CompareAndSwap(true, false) {
+			if !a.insist(ctx, "the vault", a.checkVault) {
+				return
+			}
+		}
+		limit, busy := a.room()
+		var claims []call.Claim
+		if limit > 0 {
+			if !a.insist(ctx, "the database", func(ctx context.Context) (err error) {
+				claims, err = a.claim(ctx, limit, busy)
+				return err
+			}) {
+				return
+			}
+		}
+		for _, c := range claims {
+			a.begin(c.Host)
+			workers.Go(func() { a.work(ctx, c) })
+		}
+		if limit == 0 || len(claims) < limit {
+			a.idle(ctx)
+		}
+	}
+}
+
+// room says how many recordings can be claimed, whatever host they are on:
+// those on hosts with no room left are not claimed, and the host with the
+// least room left bounds the number. So nothing is ever claimed that would
+// have to wait.
+func (a *Archiver) room() (limit int, busy []string) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	limit = min(a.opts.Workers-a.working, a.opts.PerHost)
+	for host, n := range a.hosts {
+		if n >= a.opts.PerHost {
+			busy = append(busy, host)
+		} else {
+			limit = min(limit, a.opts.PerHost-n)
+		}
+	}
+	return max(limit, 0), busy
+}
+
+func (a *Archiver) begin(host string) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.working++
+	a.hosts[host]++
+}
+
+// fetched frees the host for others, while the vault is still at work.
+func (a *Archiver) fetched(host string) {
+	a.mu.Lock()
+	if a.hosts[host]--; a.hosts[host] == 0 {
+		delete(a.hosts, host)
+	}
+	a.mu.Unlock()
+	a.Wake()
+}
+
+func (a *Archiver) done() {
+	a.mu.Lock()
+	a.working--
+	a.mu.Unlock()
+	a.Wake()
+}
+
+func (a *Archiver) idle(ctx context.Context) {
+	timer := time.NewTimer(idlePoll)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+	case <-a.changed:
+	case <-timer.C:
+	}
+}
+
+// insist does something until it works, waiting longer and longer, and says
+// so once. It is false when ctx ended before.
+func (a *Archiver) insist(ctx context.Context, what string, do func(context.Context) error) bool {
+	for failures := 0; ; {
+		err := do(ctx)
+		if err == nil {
+			if failures > 0 {
+				a.opts.Logger.InfoContext(ctx, "archiving goes on", "with", what, "failures", failures)
+			}
+			return true
+		}
+		if ctx.Err() != nil {
+			return false
+		}
+		if failures++; failures == 1 {
+			a.opts.Logger.ErrorContext(ctx, "archiving waits", "for", what, "error", err)
+		}
+		timer := time.NewTimer(backOffAfter(failures))
+		select {
+		case <-ctx.Done():
+			timer.Stop()
+			return false
+		case <-timer.C:
+		}
+	}
+}
+
+// claim is not cut short by a shutdown: nobody would know what was claimed.
+func (a *Archiver) claim(ctx context.Context, limit int, busy []string) ([]call.Claim, error) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), storeTimeout)
+	defer cancel()
+	return a.opts.Store.ClaimRecordings(ctx, call.ClaimOptions{Limit: limit, Lease: a.opts.Lease, SkipHosts: busy})
+}
+
+func (a *Archiver) checkVault(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, checkTimeout)
+	defer cancel()
+	return a.opts.Vault.Check(ctx)
+}
+
+// wakeAccounts ends the pauses of accounts that may work by now: whoever put
+// them right started Callvault again. If not, one try pauses them again.
+func (a *Archiver) wakeAccounts(ctx context.Context) error {
+	paused, err := a.opts.Store.PausedAccounts(ctx)
+	if err != nil {
+		return err
+	}
+	for account := range paused {
+		if a.sources[account].pause() != "" {
+			continue
+		}
+		if err := a.opts.Store.WakeAccount(ctx, account); err != nil {
+			return err
+		}
+		a.opts.Logger.InfoContext(ctx, "account woken", "account", account)
+	}
+	return nil
+}

@@ -1,0 +1,98 @@
+package archive
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+
+	"callvault/internal/call"
+	"callvault/internal/safehttp"
+)
+
+// Account is what the archiver needs to know of an account to fetch its
+// recordings.
+type Account struct {
+	Name     string
+	Provider call.Provider
+	// RecordingHosts are the hosts that recordings may come from, as in
+	// safehttp.Options. TeleCMI's own host is always one of them.
+	RecordingHosts []string
+	// AllowPrivateNetworks permits loopback and private addresses, and http.
+	AllowPrivateNetworks bool
+	// APIURL is TeleCMI's API, such as https://rest.telecmi.com/v2.
+	APIURL string
+	// AppID and Secret are TeleCMI's credentials. Without them the account's
+	// recordings wait.
+	AppID  string
+	Secret string
+}
+
+// source is where the recordings of one account are fetched.
+type source struct {
+	account Account
+	client  *safehttp.Client
+	api     *url.URL // of TeleCMI
+}
+
+// Why an account's recordings wait, for people.
+const (
+	pausedUntil         = "; its recordings wait until this is changed and Callvault is started again"
+	pausedUnknown       = "the account is not in the configuration" + pausedUntil
+	pausedNoCredentials = "app_id and secret of the account are not configured" + pausedUntil
+	pausedRejected      = call.CredentialsRejected + ", app_id and secret" + pausedUntil
+)
+
+func newSource(account Account, limits safehttp.Options) (*source, error) {
+	s := &source{account: account}
+	limits.Hosts = account.RecordingHosts
+	limits.AllowPrivate = account.AllowPrivateNetworks
+	limits.AllowHTTP = account.AllowPrivateNetworks
+	if account.Provider == call.TeleCMI {
+		api, err := url.Parse(account.APIURL)
+		if err != nil || api.Host == "" {
+			return nil, fmt.Errorf("account %s: api_url is not a usable URL", account.Name)
+		}
+		s.api = api
+		limits.Hosts = append([]string{api.Host}, limits.Hosts...)
+	}
+	client, err := safehttp.New(limits)
+	if err != nil {
+		return nil, fmt.Errorf("account %s: %w", account.Name, err)
+	}
+	s.client = client
+	return s, nil
+}
+
+// pause says why nothing of the account can be fetched; empty when it can.
+func (s *source) pause() string {
+	switch {
+	case s == nil:
+		return pausedUnknown
+	case s.api != nil && (s.account.AppID == "" || s.account.Secret == ""):
+		return pausedNoCredentials
+	}
+	return ""
+}
+
+// ask asks for a recording. Its errors hold no more of the URL than the host.
+func (s *source) ask(ctx context.Context, c call.Claim) (*http.Response, error) {
+	at := c.Location
+	if at == "" {
+		at = c.Source
+	}
+	if s.api != nil {
+		at = s.playURL(c.Source)
+	}
+	resp, err := s.client.Get(ctx, at)
+	if refused, ok := errors.AsType[*safehttp.RefusedError](err); ok {
+		// TeleCMI's address is the operator's, and the same for all of its
+		// recordings; CallerDesk's came with the call report.
+		if s.api != nil {
+			return nil, &accountError{"recordings of api_url cannot be fetched: " + refused.Error() + pausedUntil}
+		}
+		return nil, &refusal{refused.Error()}
+	}
+	return resp, err
+}

@@ -1,0 +1,245 @@
+package archive
+
+import (
+	"context"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"path"
+	"strings"
+	"time"
+
+	"callvault/internal/call"
+)
+
+// errLeaseLost ends the work on a recording that another worker has.
+var errLeaseLost = errors.New("the lease was lost")
+
+// work makes one try at a recording, and marks how it ended.
+func (a *Archiver) work(ctx context.Context, c call.Claim) {
+	defer a.done()
+	began := time.Now()
+	leased, stop := a.holdLease(ctx, c.LeaseToken)
+	archiving, err := a.try(leased, c)
+	lost := errors.Is(context.Cause(leased), errLeaseLost)
+	stop()
+
+	// A shutdown must not keep what became of it from being written down.
+	marking, cancel := context.WithTimeout(context.WithoutCancel(ctx), storeTimeout)
+	defer cancel()
+	log := a.opts.Logger.With("recording", c.ID, "account", c.Account)
+	var how result
+	switch {
+	case lost || call.CodeOf(err) == call.Conflict:
+		how = resultLeaseLost
+	case err == nil:
+		how = resultArchived
+		err = a.opts.Store.MarkArchived(marking, c.LeaseToken, archiving)
+	case ctx.Err() != nil:
+		how = resultReleased
+		err = a.opts.Store.ReleaseClaim(marking, c.LeaseToken)
+	default:
+		how, err = a.settle(marking, log, c, err)
+	}
+	switch {
+	case how == resultLeaseLost || call.CodeOf(err) == call.Conflict:
+		how = resultLeaseLost
+		log.WarnContext(ctx, "recording was taken over by another worker")
+	case err != nil:
+		// The lease runs out, and it is tried again.
+		how = resultStorage
+		log.WarnContext(ctx, "recording could not be marked", "error", err)
+	case how == resultArchived:
+		a.metrics.archived(c.Account, archiving.Size, a.opts.Now().Sub(c.WantedAt))
+		log.DebugContext(ctx, "recording archived", "object_key", archiving.ObjectKey, "size", archiving.Size)
+	}
+	a.metrics.tried(c.Account, how, time.Since(began))
+}
+
+// settle marks a try that failed with err. The error it returns is the
+// mark's.
+func (a *Archiver) settle(ctx context.Context, log *slog.Logger, c call.Claim, err error) (result, error) {
+	store := a.opts.Store
+	if account, ok := errors.AsType[*accountError](err); ok {
+		// First the pause: what is given back must not be claimed again.
+		log.ErrorContext(ctx, "account paused", "reason", account.reason)
+		return resultPaused, errors.Join(store.PauseAccount(ctx, c.Account, account.reason),
+			store.ReleaseClaim(ctx, c.LeaseToken))
+	}
+	if errors.Is(err, errCredentials) {
+		log.ErrorContext(ctx, "account paused", "reason", pausedRejected)
+		return resultPaused, errors.Join(store.PauseAccount(ctx, c.Account, pausedRejected),
+			store.MarkRefused(ctx, c.LeaseToken, call.CredentialsRejected))
+	}
+	if refused, ok := errors.AsType[*refusal](err); ok {
+		log.WarnContext(ctx, "recording refused", "reason", refused.reason)
+		return resultRefused, store.MarkRefused(ctx, c.LeaseToken, clean(refused.reason))
+	}
+	if failed, ok := errors.AsType[*storageError](err); ok {
+		// However long it takes: a recording that can be had is not absent.
+		log.WarnContext(ctx, "recording could not be stored", "error", err)
+		return resultStorage, store.MarkPending(ctx, c.LeaseToken,
+			a.schedule.step(c.Attempts, rand.Float64()), "could not "+failed.what) //nolint:gosec // a spread, not a secret
+	}
+	var asked time.Duration
+	if missing, ok := errors.AsType[*notThere](err); ok {
+		asked = missing.retryAfter
+	}
+	seen := clean(err.Error())
+	delay, giveUp := a.schedule.next(c.Attempts, a.opts.Now().Sub(c.WantedAt), asked, rand.Float64()) //nolint:gosec // a spread, not a secret
+	if giveUp {
+		log.WarnContext(ctx, "recording given up", "tries", c.Attempts, "last_seen", seen)
+		return resultAbsent, store.MarkAbsent(ctx, c.LeaseToken,
+			fmt.Sprintf("not offered within %s; the last of %d tries: %s", short(a.opts.GiveUpAfter), c.Attempts, seen))
+	}
+	log.DebugContext(ctx, "recording not there yet", "tries", c.Attempts, "again_in", delay, "seen", seen)
+	return resultNotReady, store.MarkPending(ctx, c.LeaseToken, delay, seen)
+}
+
+// try fetches a recording and puts it into the vault.
+func (a *Archiver) try(ctx context.Context, c call.Claim) (call.Archiving, error) {
+	spool := a.spooler.New(a.opts.MaxSize)
+	defer func() {
+		if err := spool.Close(); err != nil {
+			a.opts.Logger.WarnContext(ctx, "spool could not be closed", "error", err)
+		}
+	}()
+	content, err := a.fetchFromHost(ctx, c, spool)
+	if err != nil {
+		return call.Archiving{}, err
+	}
+	sum := spool.SHA256()
+	put := PutOptions{
+		Size: spool.Size(), SHA256: sum, MediaType: content.MediaType,
+		Metadata: map[string]string{
+			"call-key": c.CallKey, "account": c.Account, "kind": string(c.Kind), "recording-id": c.ID,
+		},
+	}
+	key, err := a.chooseKey(ctx, c, content.Extension)
+	if err != nil {
+		return call.Archiving{}, err
+	}
+	if key, err = a.put(ctx, key, spool, put); err != nil {
+		return call.Archiving{}, err
+	}
+	return call.Archiving{
+		ObjectKey: key, Size: put.Size, SHA256: hex.EncodeToString(sum[:]), MediaType: content.MediaType,
+		AudioSeconds: audioSeconds(content.MediaType, spool, put.Size),
+	}, nil
+}
+
+func (a *Archiver) fetchFromHost(ctx context.Context, c call.Claim, spool *Spool) (Content, error) {
+	defer a.fetched(c.Host)
+	if reason := a.sources[c.Account].pause(); reason != "" {
+		return Content{}, &accountError{reason}
+	}
+	last := a.opts.Now().Sub(c.WantedAt) >= a.opts.GiveUpAfter
+	return a.fetch(ctx, c, spool, last)
+}
+
+// chooseKey settles under which key the recording will lie. What an earlier
+// try chose counts.
+func (a *Archiver) chooseKey(ctx context.Context, c call.Claim, extension string) (string, error) {
+	day := c.StartedAt
+	if day.IsZero() {
+		day = c.WantedAt
+	}
+	key := path.Join("calls", day.UTC().Format("2006/01/02"), c.Account, c.ID+extension)
+	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
+	defer cancel()
+	chosen, err := a.opts.Store.ChooseObjectKey(ctx, c.LeaseToken, key)
+	if err != nil && call.CodeOf(err) != call.Conflict {
+		err = &storageError{"write the database", err}
+	}
+	return chosen, err
+}
+
+// put puts the recording under key, or, when other bytes lie there, beside
+// them. It returns the key under which the recording lies.
+func (a *Archiver) put(ctx context.Context, key string, spool *Spool, opts PutOptions) (string, error) {
+	limit := putTimeout + time.Duration(opts.Size/putBytesPerSecond)*time.Second
+	ctx, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	err := PutOnce(ctx, a.opts.Vault, key, spool, opts)
+	if errors.Is(err, ErrConflict) {
+		// The name is made of the content: the same bytes go to the same
+		// place however often they come.
+		extension := path.Ext(key)
+		beside := fmt.Sprintf("%s.conflict-%x%s", strings.TrimSuffix(key, extension), opts.SHA256[:8], extension)
+		a.opts.Logger.ErrorContext(ctx, "another object has the recording's key; both are kept",
+			"object_key", key, "kept_as", beside)
+		key = beside
+		err = PutOnce(ctx, a.opts.Vault, key, spool, opts)
+	}
+	if err != nil {
+		a.vaultFailed.Store(true)
+		return "", &storageError{"write the vault", err}
+	}
+	return key, nil
+}
+
+// holdLease renews the lease until stop is called. The context ends when the
+// lease is lost, or could not be renewed for as long as it lasts.
+func (a *Archiver) holdLease(ctx context.Context, token string) (leased context.Context, stop func()) {
+	leased, cancel := context.WithCancelCause(ctx)
+	stopped := make(chan struct{})
+	go func() {
+		defer close(stopped)
+		ticker := time.NewTicker(a.opts.Lease / 3)
+		defer ticker.Stop()
+		renewed := time.Now()
+		for {
+			select {
+			case <-leased.Done():
+				return
+			case <-ticker.C:
+			}
+			at := time.Now()
+			err := a.renewLease(leased, token)
+			if err == nil {
+				renewed = at
+			} else if call.CodeOf(err) == call.Conflict || time.Since(renewed) > a.opts.Lease {
+				cancel(errLeaseLost)
+			}
+		}
+	}()
+	return leased, func() {
+		cancel(nil)
+		<-stopped
+	}
+}
+
+func (a *Archiver) renewLease(ctx context.Context, token string) error {
+	ctx, cancel := context.WithTimeout(ctx, a.opts.Lease/3)
+	defer cancel()
+	return a.opts.Store.RenewLease(ctx, token, a.opts.Lease)
+}
+
+// clean bounds what came from outside, in bytes and in characters.
+func clean(s string) string {
+	const most = 300
+	s = strings.Map(func(r rune) rune {
+		if r < ' ' || r == 0x7f {
+			return ' '
+		}
+		return r
+	}, strings.ToValidUTF8(s, "�"))
+	if len(s) > most {
+		s = strings.ToValidUTF8(s[:most], "") + "…"
+	}
+	return s
+}
+
+// short leaves out the "0m0s" of Duration.String.
+func short(d time.Duration) string {
+	s := d.String()
+	if strings.HasSuffix(s, "m0s") {
+		s = strings.TrimSuffix(s, "0s")
+	}
+	if strings.HasSuffix(s, "h0m") {
+		s = strings.TrimSuffix(s, "0m")
+	}
+	return s
+}
