@@ -334,15 +334,15 @@ func (in *Input) period() Period {
 // until onCall returns.
 func (in *Input) each(ctx context.Context, onCall func(*row) error, onMissing func(*missing) error) (*comparison, error) {
 	var current row
+	var decoder rowDecoder
 	var whole *comparison
 	err := in.lines(ctx, func(raw []byte) error {
 		switch {
-		case bytes.HasPrefix(raw, []byte(`{"call":`)):
+		case bytes.HasPrefix(raw, callLine):
 			if onCall == nil {
 				return nil
 			}
-			current.reset()
-			if err := json.Unmarshal(raw, &line{Call: &current}); err != nil {
+			if err := decoder.decode(raw, &current); err != nil {
 				return err
 			}
 			return onCall(&current)
