@@ -83,13 +83,17 @@ func contentType(text []byte) string {
 	return "application/x-www-form-urlencoded"
 }
 
-// byDocument reports whether a file that begins like JSON has no complete JSON
-// in its first line.
+// byDocument reports whether a file that begins like JSON goes on with it
+// after its first line. A first line that is broken JSON costs itself alone.
 func byDocument(r *bufio.Reader) bool {
 	head, _ := r.Peek(maxDocument) // an error comes again when it is read
 	line, _, _ := bytes.Cut(head, []byte("\n"))
 	line = bytes.TrimSpace(line)
-	return len(line) > 0 && (line[0] == '{' || line[0] == '[') && !json.Valid(line)
+	if len(line) == 0 || line[0] != '{' && line[0] != '[' {
+		return false
+	}
+	var value json.RawMessage
+	return errors.Is(json.NewDecoder(bytes.NewReader(line)).Decode(&value), io.ErrUnexpectedEOF)
 }
 
 func lines(r *bufio.Reader, deliver func([]byte, error) bool) {

@@ -121,24 +121,6 @@ func unzip(packed []byte) ([]byte, error) {
 	return plain, nil
 }
 
-// remoteAddress is the client's: the sender's or, behind trusted proxies, the
-// last hop that is not one of them. Invalid if it is not an IP address.
-func (r *Receiver) remoteAddress(req *http.Request) netip.Addr {
-	at := parseAddress(req.RemoteAddr)
-	hops := strings.Split(strings.Join(req.Header.Values("X-Forwarded-For"), ","), ",")
-	for _, hop := range slices.Backward(hops) {
-		if !at.IsValid() || !contains(r.proxies, at) {
-			break
-		}
-		next := parseAddress(strings.TrimSpace(hop))
-		if !next.IsValid() {
-			break // the nearest that is known
-		}
-		at = next
-	}
-	return at
-}
-
 func parseAddress(s string) netip.Addr {
 	if host, _, err := net.SplitHostPort(s); err == nil {
 		s = host

@@ -11,7 +11,6 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
-	"net/netip"
 	"strconv"
 	"time"
 
@@ -40,19 +39,17 @@ type Store interface {
 	Record(ctx context.Context, batch []*call.Delivery) error
 }
 
-// Options is what a Receiver needs. All but TrustedProxies and Hooks are
+// Options is what a Receiver needs. All but Hooks are
 // required.
 type Options struct {
 	Accounts []Account
 	Store    Store
 	// Spool is the folder for deliveries that the database could not take; it
 	// is made if it does not exist. No other process may use it.
-	Spool string
-	// TrustedProxies are the networks whose X-Forwarded-For is believed.
-	TrustedProxies []netip.Prefix
-	Now            func() time.Time
-	Logger         *slog.Logger
-	Hooks          Hooks
+	Spool  string
+	Now    func() time.Time
+	Logger *slog.Logger
+	Hooks  Hooks
 }
 
 // Receiver answers webhooks.
@@ -61,7 +58,6 @@ type Receiver struct {
 	ingest  *ingest
 	spool   *spool
 	sources map[string]*source
-	proxies []netip.Prefix
 	now     func() time.Time
 	logger  *slog.Logger
 	hooks   Hooks
@@ -87,7 +83,6 @@ func New(o Options) (*Receiver, error) {
 	r := &Receiver{
 		decoder: decoder,
 		sources: make(map[string]*source, len(o.Accounts)),
-		proxies: o.TrustedProxies,
 		now:     o.Now,
 		logger:  o.Logger,
 		hooks:   o.Hooks,
@@ -139,6 +134,14 @@ func (r *Receiver) Spooled() (bytes int64, err error) { return r.spool.size() }
 
 // Decoder is the one by which the Receiver reads deliveries.
 func (r *Receiver) Decoder() *Decoder { return r.decoder }
+
+// Handler answers the webhook's address. A sender's address is RemoteAddr:
+// whoever believes a proxy sets that first.
+func (r *Receiver) Handler() http.Handler {
+	router := mux.NewRouter()
+	r.Routes(router)
+	return router
+}
 
 // Routes adds the webhook's address to a router.
 func (r *Receiver) Routes(router *mux.Router) {
@@ -196,7 +199,7 @@ func (r *Receiver) receive(w http.ResponseWriter, req *http.Request, src *source
 		w.Header().Set("Allow", "GET, POST")
 		return answer{status: http.StatusMethodNotAllowed, text: "method not allowed"}
 	}
-	from := r.remoteAddress(req)
+	from := parseAddress(req.RemoteAddr)
 	if !allowed(src.AllowFrom, from) {
 		src.warn.Do(func() {
 			r.logger.Warn("delivery from an address that is not allowed",

@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -21,7 +22,6 @@ import (
 	"callvault/reports"
 	"callvault/webhook"
 
-	"github.com/gorilla/mux"
 	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/sync/errgroup"
 )
@@ -33,11 +33,12 @@ type app struct {
 	logger   *slog.Logger
 	registry *prometheus.Registry
 	listener net.Listener
+	lock     *os.File
 	vault    archive.Vault
 	receiver *webhook.Receiver
 	gate     *gate
 	// rest answers what is not a webhook, once the database is open.
-	rest atomic.Pointer[mux.Router]
+	rest atomic.Pointer[http.Handler]
 
 	// Set once the database is open.
 	store    *store.Store
@@ -57,7 +58,7 @@ const (
 
 // newApp opens everything but the database: a database that does not answer
 // must not keep webhooks from being taken.
-func newApp(c *config.Config, logger *slog.Logger) (*app, error) {
+func newApp(c *config.Config, logger *slog.Logger) (_ *app, err error) {
 	for _, folder := range []string{c.Data, filepath.Join(c.Data, "spool")} {
 		if err := os.MkdirAll(folder, 0o700); err != nil {
 			return nil, fmt.Errorf("make the data folder: %w", err)
@@ -65,25 +66,31 @@ func newApp(c *config.Config, logger *slog.Logger) (*app, error) {
 	}
 	a := &app{config: c, logger: logger, registry: newRegistry(), opened: make(chan struct{})}
 	a.gate = &gate{app: a}
-	var err error
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, a.close())
+		}
+	}()
+	if a.lock, err = lockFolder(c.Data); err != nil {
+		return nil, err
+	}
 	if a.vault, err = openVault(c); err != nil {
 		return nil, err
 	}
 	a.receiver, err = webhook.New(webhook.Options{
-		Accounts:       webhookAccounts(c),
-		Store:          a.gate,
-		Spool:          filepath.Join(c.Data, "spool", "deliveries"),
-		TrustedProxies: c.TrustedProxies,
-		Now:            time.Now,
-		Logger:         logger,
-		Hooks:          webhookHooks(a.registry),
+		Accounts: webhookAccounts(c),
+		Store:    a.gate,
+		Spool:    filepath.Join(c.Data, "spool", "deliveries"),
+		Now:      time.Now,
+		Logger:   logger,
+		Hooks:    webhookHooks(a.registry),
 	})
 	if err != nil {
 		return nil, fmt.Errorf("set up the webhook: %w", err)
 	}
 	a.listener, err = new(net.ListenConfig).Listen(context.Background(), "tcp", c.Listen)
 	if err != nil {
-		return nil, fmt.Errorf("listen on %s (give another address with --listen): %w", c.Listen, errors.Join(err, a.receiver.Close()))
+		return nil, fmt.Errorf("listen on %s (give another address with --listen): %w", c.Listen, err)
 	}
 	return a, nil
 }
@@ -159,15 +166,22 @@ func (a *app) serve(server *http.Server) error {
 	return fmt.Errorf("serve: %w", err)
 }
 
+// close closes whatever is open.
 func (a *app) close() error {
-	err := a.receiver.Close()
+	var errs []error
+	if a.receiver != nil {
+		errs = append(errs, a.receiver.Close())
+	}
 	if a.store != nil {
-		err = errors.Join(err, a.store.Close())
+		errs = append(errs, a.store.Close())
 	}
 	if closer, ok := a.vault.(io.Closer); ok {
-		err = errors.Join(err, closer.Close())
+		errs = append(errs, closer.Close())
 	}
-	return err
+	if a.lock != nil {
+		errs = append(errs, a.lock.Close())
+	}
+	return errors.Join(errs...)
 }
 
 // open opens the database and what works on it.
@@ -218,8 +232,7 @@ func (a *app) build(ctx context.Context, s *store.Store) error {
 		return fmt.Errorf("set up the reports: %w", err)
 	}
 	registerQueue(a.registry, s, a.receiver, a.logger)
-	router := mux.NewRouter()
-	console.New(console.Options{
+	rest := console.New(console.Options{
 		Store:    s,
 		Vault:    vaultRooms{a.vault},
 		Registry: a.registry,
@@ -227,10 +240,10 @@ func (a *app) build(ctx context.Context, s *store.Store) error {
 		Logger:   a.logger,
 		Now:      time.Now,
 		Version:  programVersion(),
-	}).Routes(router)
+	}).Handler()
 	a.store = s
 	a.gate.store.Store(s)
-	a.rest.Store(router)
+	a.rest.Store(&rest)
 	close(a.opened)
 	a.logger.InfoContext(ctx, "Callvault is ready", "url", a.url(), "database", s.Kind(), "vault", vaultKind(a.config), "accounts", len(a.config.Accounts), "version", programVersion())
 	return nil
@@ -238,11 +251,14 @@ func (a *app) build(ctx context.Context, s *store.Store) error {
 
 // handler answers webhooks at once, and all else when the database is open.
 func (a *app) handler() http.Handler {
-	router := mux.NewRouter()
-	a.receiver.Routes(router)
-	router.PathPrefix("/").HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	hooks := a.receiver.Handler()
+	all := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if strings.HasPrefix(r.URL.Path, "/webhook/") {
+			hooks.ServeHTTP(w, r)
+			return
+		}
 		if rest := a.rest.Load(); rest != nil {
-			rest.ServeHTTP(w, r)
+			(*rest).ServeHTTP(w, r)
 			return
 		}
 		if r.URL.Path == "/healthz" {
@@ -252,7 +268,8 @@ func (a *app) handler() http.Handler {
 		w.Header().Set("Retry-After", "5")
 		http.Error(w, "The database does not answer. Call reports are taken and kept on disk meanwhile.", http.StatusServiceUnavailable)
 	})
-	return console.AccessLog(console.Recover(console.SecurityHeaders(router), a.logger), a.logger)
+	logged := console.AccessLog(console.Recover(console.SecurityHeaders(all), a.logger), a.logger)
+	return console.ClientAddress(logged, a.config.TrustedProxies)
 }
 
 // ready asks each part for /readyz.

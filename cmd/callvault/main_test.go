@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -81,6 +82,9 @@ const (
 type installation struct {
 	data     string
 	provider *httptest.Server
+	// stdout takes what a started program prints; it may be read when the
+	// program has ended.
+	stdout io.Writer
 }
 
 // storage is where an installation keeps things.
@@ -160,6 +164,7 @@ func (in installation) startUntil(t *testing.T, line *regexp.Regexp) *program {
 	p := &program{t: t, done: make(chan struct{})}
 	p.cmd = exec.Command(os.Args[0], "serve", "--data", in.data, "--listen", "127.0.0.1:0") //nolint:gosec,noctx // this test binary; it is killed below
 	p.cmd.Env = append(slices.DeleteFunc(os.Environ(), func(v string) bool { return strings.HasPrefix(v, "CALLVAULT_") }), runAsProgram+"=1")
+	p.cmd.Stdout = in.stdout
 	stderr, err := p.cmd.StderrPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -322,4 +327,15 @@ func (l *load) one(ctx context.Context, url, sid string) bool {
 	}
 	_, err = io.Copy(io.Discard, response.Body)
 	return response.Body.Close() == nil && err == nil && response.StatusCode == http.StatusOK
+}
+
+func base64Reader(r io.Reader) io.Reader { return base64.NewDecoder(base64.StdEncoding, r) }
+
+// startFirst starts the program with nothing but a data folder and returns
+// what it prints, too.
+func (in installation) startFirst(t *testing.T) (*program, *bytes.Buffer) {
+	t.Helper()
+	var stdout bytes.Buffer
+	in.stdout = &stdout
+	return in.start(t), &stdout
 }

@@ -1,6 +1,9 @@
 package call
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // DeliveryOutcome is what became of a delivery, or of one item of a batch.
 type DeliveryOutcome string
@@ -73,16 +76,17 @@ type Item struct {
 }
 
 // Summarize sets Outcome and Error from Items. Of a batch the first error is
-// shown.
+// shown that belongs to Outcome, or else the first there is.
 func (d *Delivery) Summarize() {
 	d.Outcome, d.Error = Ignored, ""
-	weight := map[DeliveryOutcome]int{Ignored: 0, Duplicate: 1, Recorded: 2, Unreadable: 3}
+	order := []DeliveryOutcome{Ignored, Duplicate, Recorded, Unreadable}
+	belongs := false
 	for _, it := range d.Items {
-		if weight[it.Outcome] > weight[d.Outcome] {
-			d.Outcome = it.Outcome
+		if slices.Index(order, it.Outcome) > slices.Index(order, d.Outcome) {
+			d.Outcome, belongs = it.Outcome, false
 		}
-		if d.Error == "" {
-			d.Error = it.Error
+		if it.Error != "" && (d.Error == "" || it.Outcome == d.Outcome && !belongs) {
+			d.Error, belongs = it.Error, it.Outcome == d.Outcome
 		}
 	}
 }

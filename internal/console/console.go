@@ -87,6 +87,13 @@ func New(o Options) *Console {
 // programs hold on to do.
 const apiRoot = "/api/v1"
 
+// Handler answers all that the Console knows.
+func (c *Console) Handler() http.Handler {
+	router := mux.NewRouter()
+	c.Routes(router)
+	return router
+}
+
 // Routes adds what the Console answers to r. Everything below /api that is
 // nothing answers with the API's own 404.
 func (c *Console) Routes(r *mux.Router) {
