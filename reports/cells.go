@@ -18,7 +18,6 @@ type cells struct {
 	column int
 	// names are the columns' letters.
 	names []string
-	err   error
 }
 
 func newCells(out io.Writer, zone *time.Location, firstRow, columns int) *cells {

@@ -161,7 +161,7 @@ func (r *row) audioSeconds() *int {
 		if sum == nil {
 			sum = o.AudioSeconds
 		} else {
-			sum = call.Int(*sum + *o.AudioSeconds)
+			sum = new(*sum + *o.AudioSeconds)
 		}
 	}
 	return sum

@@ -1,6 +1,7 @@
 package reports
 
 import (
+	"bytes"
 	"encoding/json"
 	"testing"
 
@@ -66,7 +67,7 @@ func FuzzRowDecoder(f *testing.F) {
 		f.Add([]byte(seed))
 	}
 	f.Fuzz(func(t *testing.T, raw []byte) {
-		raw = append([]byte(callLine), raw[min(len(raw), len(callLine)):]...)
+		raw = append(bytes.Clone(callLine), raw[min(len(raw), len(callLine)):]...)
 		var d rowDecoder
 		var got, want row
 		gotErr := d.decode(raw, &got)

@@ -33,7 +33,7 @@ func fakeCalls(n int, from time.Time, fn func(call.CallWithRecordings) error) er
 				Number: fmt.Sprintf("+9193%08d", agent)},
 			Group: fmt.Sprintf("Group %d", agent%12), Campaign: "spring",
 			StartedAt: started, EndedAt: started.Add(time.Duration(wait+talk) * time.Second),
-			WaitSeconds: &wait, TotalSeconds: call.Int(wait + talk),
+			WaitSeconds: &wait, TotalSeconds: new(wait + talk),
 			HangupCause: "16", HangupBy: "customer", Cost: "2", LegsCount: 1,
 		}}
 		if i%3 == 0 {

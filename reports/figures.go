@@ -141,7 +141,7 @@ func measure(ctx context.Context, in *Input, visit func(*row) error) (*Figures, 
 	onMissing := func(m *missing) error {
 		if m.ReturnedAt != 0 {
 			f.Returned++
-			f.ReturnMinutes.Add(call.Int(int((m.ReturnedAt - m.LastAt) / time.Minute.Milliseconds())))
+			f.ReturnMinutes.Add(new(int((m.ReturnedAt - m.LastAt) / time.Minute.Milliseconds())))
 			return nil
 		}
 		f.Missing++
@@ -225,16 +225,16 @@ func (f *Figures) addRecordings(c *row) {
 	}
 }
 
-func (f *RecordingFigures) compare(c *row, r *recording) {
-	if r.Kind != call.Conversation || r.AudioSeconds == nil || c.TalkSeconds == nil {
+func (r *RecordingFigures) compare(c *row, audio *recording) {
+	if audio.Kind != call.Conversation || audio.AudioSeconds == nil || c.TalkSeconds == nil {
 		return
 	}
-	f.Compared++
-	switch differ := *r.AudioSeconds - *c.TalkSeconds; {
+	r.Compared++
+	switch differ := *audio.AudioSeconds - *c.TalkSeconds; {
 	case differ < -tolerance(*c.TalkSeconds):
-		f.Shorter++
+		r.Shorter++
 	case differ > tolerance(*c.TalkSeconds):
-		f.Longer++
+		r.Longer++
 	}
 }
 

@@ -57,8 +57,8 @@ func (f *Figures) measures() []measureLine {
 	inbound := func(label, name string, u unit, fn func(*Tally) float64) *measureLine {
 		return add(label, name, u, of(&f.Inbound, fn), nil, nil)
 	}
-	total := func(label, name string, u unit, v float64) *measureLine {
-		return add(label, name, u, nil, nil, func() float64 { return v })
+	total := func(label, name string, n int64) *measureLine {
+		return add(label, name, counts, nil, nil, func() float64 { return float64(n) })
 	}
 	n := func(fn func(*Tally) int64) func(*Tally) float64 {
 		return func(t *Tally) float64 { return float64(fn(t)) }
@@ -84,7 +84,7 @@ func (f *Figures) measures() []measureLine {
 		n(func(t *Tally) int64 { return t.ShortAbandons })).detail = true
 	all("Outcome not known (not counted above)", "unknown", counts,
 		n(func(t *Tally) int64 { return t.Unknown }))
-	total("Start not known (not counted above)", "no_start", counts, float64(f.NoStart))
+	total("Start not known (not counted above)", "no_start", f.NoStart)
 
 	section = "Rates"
 	inbound("Answer rate", "answer_rate", rates, (*Tally).AnswerRate)
@@ -122,14 +122,14 @@ func (f *Figures) measures() []measureLine {
 
 	section = "Recordings"
 	r := &f.Recordings
-	total("Expected", "recordings_expected", counts, float64(r.Expected()))
+	total("Expected", "recordings_expected", r.Expected())
 	for _, s := range call.RecordingStates() {
-		total(stateLabel(s), "recordings_"+string(s), counts, float64(r.States[s])).detail = true
+		total(stateLabel(s), "recordings_"+string(s), r.States[s]).detail = true
 	}
-	total("not named by the provider", "recordings_not_named", counts, float64(r.NotNamed)).detail = true
-	total("Audio shorter than the talk time", "audio_shorter", counts, float64(r.Shorter))
-	total("Audio longer than the talk time", "audio_longer", counts, float64(r.Longer))
-	total("recordings compared", "audio_compared", counts, float64(r.Compared)).detail = true
+	total("not named by the provider", "recordings_not_named", r.NotNamed).detail = true
+	total("Audio shorter than the talk time", "audio_shorter", r.Shorter)
+	total("Audio longer than the talk time", "audio_longer", r.Longer)
+	total("recordings compared", "audio_compared", r.Compared).detail = true
 
 	section = "Cost"
 	all("Cost, in the provider's units", "cost", costs, (*Tally).Cost)

@@ -16,13 +16,18 @@ import (
 
 var settings = Settings{Formula: OfOffered, Within: 20, ShortAbandon: 5}
 
-// tally counts calls given as outcome and wait (−1 not known).
-func tally(calls ...any) *Tally {
+// ended is a call's outcome and wait in seconds, −1 if that is not known.
+type ended struct {
+	outcome call.Outcome
+	wait    int
+}
+
+func tally(calls ...ended) *Tally {
 	t := new(Tally)
-	for i := 0; i < len(calls); i += 2 {
-		r := row{Direction: call.Inbound, Outcome: calls[i].(call.Outcome)}
-		if wait := calls[i+1].(int); wait >= 0 {
-			r.WaitSeconds = &wait
+	for _, c := range calls {
+		r := row{Direction: call.Inbound, Outcome: c.outcome}
+		if c.wait >= 0 {
+			r.WaitSeconds = &c.wait
 		}
 		t.add(&r, &settings)
 	}
@@ -31,8 +36,9 @@ func tally(calls ...any) *Tally {
 
 func TestCounts(t *testing.T) {
 	t.Parallel()
-	got := tally(call.Answered, 3, call.Missed, 9, call.Busy, -1, call.Rejected, -1, call.Voicemail, 40,
-		call.Failed, -1, call.Abandoned, 2, call.Cancelled, 30, call.Unknown, 4)
+	got := tally(ended{call.Answered, 3}, ended{call.Missed, 9}, ended{call.Busy, -1}, ended{call.Rejected, -1},
+		ended{call.Voicemail, 40}, ended{call.Failed, -1}, ended{call.Abandoned, 2}, ended{call.Cancelled, 30},
+		ended{call.Unknown, 4})
 	counts := []int64{got.Calls, got.Answered(), got.Missed(), got.Abandoned(), got.ShortAbandons, got.Unknown}
 	if diff := cmp.Diff([]int64{8, 1, 5, 2, 1, 1}, counts); diff != "" {
 		t.Errorf("offered, answered, missed, abandoned, short, unknown: %s", diff)
@@ -44,7 +50,7 @@ func TestRates(t *testing.T) {
 	const a, m, x = call.Answered, call.Missed, call.Abandoned
 	// Offered 10: 6 answered (waits 5, 20, 21, 60, two unknown), 2 missed, 2
 	// abandoned, one of them after 5 s: short.
-	mixed := []any{a, 5, a, 20, a, 21, a, 60, a, -1, a, -1, m, -1, m, 100, x, 5, x, 6}
+	mixed := []ended{{a, 5}, {a, 20}, {a, 21}, {a, 60}, {a, -1}, {a, -1}, {m, -1}, {m, 100}, {x, 5}, {x, 6}}
 	for _, test := range []struct {
 		name  string
 		tally *Tally
@@ -57,15 +63,15 @@ func TestRates(t *testing.T) {
 		{"of offered: without short abandons and unknown waits", tally(mixed...), level(OfOffered), 2.0 / 7},
 		{"of answered", tally(mixed...), level(OfAnswered), 2.0 / 4},
 		{"of answered and abandoned", tally(mixed...), level(OfAnsweredAndAbandoned), 2.0 / 5},
-		{"half judged is enough", tally(a, 5, a, -1), level(OfOffered), 1},
-		{"under half judged", tally(a, 5, a, -1, a, -1), level(OfOffered), math.NaN()},
-		{"nothing answered", tally(m, 5), level(OfOffered), 0},
-		{"nothing answered, of answered", tally(m, 5), level(OfAnswered), math.NaN()},
+		{"half judged is enough", tally(ended{a, 5}, ended{a, -1}), level(OfOffered), 1},
+		{"under half judged", tally(ended{a, 5}, ended{a, -1}, ended{a, -1}), level(OfOffered), math.NaN()},
+		{"nothing answered", tally(ended{m, 5}), level(OfOffered), 0},
+		{"nothing answered, of answered", tally(ended{m, 5}), level(OfAnswered), math.NaN()},
 		{"no calls", tally(), (*Tally).AnswerRate, math.NaN()},
-		{"only short abandons", tally(x, 1), (*Tally).AnswerRate, math.NaN()},
-		{"unknown wait is no short abandon", tally(x, -1), (*Tally).AbandonmentRate, 1},
+		{"only short abandons", tally(ended{x, 1}), (*Tally).AnswerRate, math.NaN()},
+		{"unknown wait is no short abandon", tally(ended{x, -1}), (*Tally).AbandonmentRate, 1},
 		{"speed of answer", tally(mixed...), func(t *Tally) float64 { return t.Wait.Mean() }, 106.0 / 4},
-		{"speed of answer, no wait known", tally(a, -1), func(t *Tally) float64 { return t.Wait.Mean() }, math.NaN()},
+		{"speed of answer, no wait known", tally(ended{a, -1}), func(t *Tally) float64 { return t.Wait.Mean() }, math.NaN()},
 		{"wait before abandoning", tally(mixed...), func(t *Tally) float64 { return t.AbandonWait.Mean() }, 5.5},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -86,9 +92,9 @@ func level(f Formula) func(*Tally) float64 {
 func TestAlways(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
-		calls := []any{}
+		var calls []ended
 		for range rapid.IntRange(0, 50).Draw(t, "calls") {
-			calls = append(calls, rapid.SampledFrom(call.Outcomes()).Draw(t, "outcome"), rapid.IntRange(-1, 40).Draw(t, "wait"))
+			calls = append(calls, ended{rapid.SampledFrom(call.Outcomes()).Draw(t, "outcome"), rapid.IntRange(-1, 40).Draw(t, "wait")})
 		}
 		got := tally(calls...)
 		if got.Calls != got.Answered()+got.Missed()+got.Abandoned() {

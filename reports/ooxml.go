@@ -67,7 +67,8 @@ func (p *packager) Close() error {
 	slices.SortFunc(names, func(a, b string) int {
 		return cmp.Or(cmp.Compare(partRank(a), partRank(b)), cmp.Compare(a, b))
 	})
-	out := &countingWriter{w: bufio.NewWriterSize(p.file, 256<<10)}
+	buffer := bufio.NewWriterSize(p.file, 256<<10)
+	out := &countingWriter{w: buffer}
 	archive := zip.NewWriter(out)
 	archive.RegisterCompressor(zip.Deflate, func(w io.Writer) (io.WriteCloser, error) {
 		return flate.NewWriter(w, flate.BestSpeed)
@@ -95,7 +96,7 @@ func (p *packager) Close() error {
 	if err := archive.Close(); err != nil {
 		return err
 	}
-	if err := out.w.(*bufio.Writer).Flush(); err != nil {
+	if err := buffer.Flush(); err != nil {
 		return err
 	}
 	return p.markZip64(large)
@@ -117,10 +118,10 @@ func (p *packager) markZip64(offsets []int64) error {
 }
 
 func partRank(name string) int {
-	switch {
-	case name == "[Content_Types].xml":
+	switch name {
+	case "[Content_Types].xml":
 		return 0
-	case name == "_rels/.rels":
+	case "_rels/.rels":
 		return 1
 	default:
 		return 2

@@ -291,7 +291,7 @@ func (r *Reporter) Build(ctx context.Context, name string, date time.Time, o Bui
 // writeOut writes a report's files to a folder: those of the run if this call
 // has just made it, else files made of what is known now.
 func (r *Reporter) writeOut(ctx context.Context, report *Report, result Result, made bool, out string) (paths []string, err error) {
-	if err := os.MkdirAll(out, 0o755); err != nil {
+	if err := os.MkdirAll(out, 0o750); err != nil {
 		return nil, err
 	}
 	if made {

@@ -3,6 +3,7 @@ package reports
 import (
 	"bytes"
 	"context"
+	"errors"
 	"net/mail"
 	"os"
 	"path/filepath"
@@ -260,7 +261,7 @@ func TestRunEndsWithContext(t *testing.T) {
 	o := busyOffice(t)
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
-	if err := o.reporter(t, MailOptions{}).Run(ctx); err != context.Canceled {
+	if err := o.reporter(t, MailOptions{}).Run(ctx); !errors.Is(err, context.Canceled) {
 		t.Errorf("%v", err)
 	}
 }

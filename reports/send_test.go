@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/tls"
 	"encoding/base64"
+	"errors"
 	"fmt"
 	"io"
 	"mime"
@@ -140,7 +141,7 @@ func readParts(t *testing.T, m *netmail.Message) map[string][]byte {
 		reader := multipart.NewReader(body, params["boundary"])
 		for {
 			p, err := reader.NextRawPart()
-			if err == io.EOF {
+			if errors.Is(err, io.EOF) {
 				return
 			}
 			if err != nil {

@@ -2,6 +2,7 @@ package reports
 
 import (
 	"fmt"
+	"math"
 
 	"github.com/xuri/excelize/v2"
 )
@@ -11,18 +12,17 @@ func (b *book) summary() {
 	const sheet = "Summary"
 	f := b.figures
 	b.widths(sheet, 40, 15, 15, 17, 3, 14, 14, 14, 14, 14, 14)
-	b.view(sheet, false, 0, 0)
-	b.page(sheet, true, 0)
-	b.tab(sheet, accentColor)
+	b.view(sheet, 0, 0)
+	b.page(sheet, 0)
 	b.put(sheet, 1, 1, f.title(), b.title)
 	b.do(b.file.SetRowHeight(sheet, 1, 28))
 	b.put(sheet, 1, 2, f.Completeness(), b.lead)
 	b.put(sheet, 1, 3, f.bounds(), b.note)
 
-	b.tile(sheet, 1, "Inbound calls offered", float64(f.Inbound.Calls), b.tileNumber)
-	b.tile(sheet, 2, "Answer rate", f.Inbound.AnswerRate(), b.tileRate)
-	b.tile(sheet, 3, "Service level", f.Inbound.ServiceLevel(f.Settings.Formula), b.tileRate)
-	b.tile(sheet, 4, "To call back", float64(f.Missing), b.tileNumber)
+	b.tile(1, "Inbound calls offered", float64(f.Inbound.Calls), b.tileNumber)
+	b.tile(2, "Answer rate", f.Inbound.AnswerRate(), b.tileRate)
+	b.tile(3, "Service level", f.Inbound.ServiceLevel(f.Settings.Formula), b.tileRate)
+	b.tile(4, "To call back", float64(f.Missing), b.tileNumber)
 	b.do(b.file.SetRowHeight(sheet, 6, 30))
 
 	row := 8
@@ -56,11 +56,12 @@ func (b *book) summary() {
 	b.talkChart(sheet, "F24")
 }
 
-// tile is a headline figure.
-func (b *book) tile(sheet string, column int, label string, value float64, style int) {
+// tile is a headline figure of the summary.
+func (b *book) tile(column int, label string, value float64, style int) {
+	const sheet = "Summary"
 	b.put(sheet, column, 5, label, b.tileLabel)
 	b.put(sheet, column, 6, value, style)
-	if value != value { // NaN: there is no such figure
+	if math.IsNaN(value) {
 		b.put(sheet, column, 6, notAvailable, b.tileText)
 	}
 }
@@ -163,8 +164,8 @@ func (b *book) agents() {
 	}
 	b.widths(sheet, widths...)
 	b.do(b.file.SetRowHeight(sheet, 1, 30))
-	b.view(sheet, false, 1, 2)
-	b.page(sheet, true, 1)
+	b.view(sheet, 1, 2)
+	b.page(sheet, 1)
 	for i, a := range b.figures.Agents {
 		row := i + 2
 		b.put(sheet, 1, row, i+1, b.integer)
@@ -184,11 +185,7 @@ func (b *book) agents() {
 	if n == 0 {
 		b.put(sheet, 2, 2, "No agent is named in this period's calls.", b.note)
 	}
-	area := fmt.Sprintf("A1:%s%d", columnName(len(widths)-1), max(n, 1)+1)
-	stripes := true
-	b.do(b.file.AddTable(sheet, &excelize.Table{
-		Range: area, Name: "Agents", StyleName: "TableStyleLight1", ShowRowStripes: &stripes,
-	}))
+	b.table(sheet, len(widths), max(n, 1)+1)
 	b.bars(sheet, fmt.Sprintf("L2:L%d", max(n, 1)+1), accentColor)
 }
 
@@ -220,8 +217,8 @@ func (b *book) hours() {
 	}
 	b.widths(sheet, widths...)
 	b.do(b.file.SetRowHeight(sheet, 1, 30))
-	b.view(sheet, false, 1, 1)
-	b.page(sheet, true, 1)
+	b.view(sheet, 1, 1)
+	b.page(sheet, 1)
 	for hour := range b.figures.Hours {
 		row := hour + 2
 		name := fmt.Sprintf("%02d:00–%02d:00", hour, hour+1)
@@ -234,18 +231,18 @@ func (b *book) hours() {
 			b.figure(sheet, heat+1+i, row, float64(b.figures.Heat[day][hour]), counts)
 		}
 	}
-	b.heat(sheet, "B2:B25", accentColor)
-	b.heat(sheet, "D2:D25", badColor)
-	b.heat(sheet, "E2:E25", warnColor)
-	b.heat(sheet, "H2:H25", accentColor)
-	b.heat(sheet, fmt.Sprintf("%s2:%s25", columnName(heat), columnName(heat+len(days)-1)), accentColor)
+	b.heat("B2:B25", accentColor)
+	b.heat("D2:D25", badColor)
+	b.heat("E2:E25", warnColor)
+	b.heat("H2:H25", accentColor)
+	b.heat(fmt.Sprintf("%s2:%s25", columnName(heat), columnName(heat+len(days)-1)), accentColor)
 	b.put(sheet, 1, 27, "By the clocks of "+b.in.zone.String()+"; an hour that daylight "+
 		"saving repeats counts both. Inbound calls but for Outbound and Connected; talk time is of both.", b.note)
 }
 
-// heat colours cells from white to a colour, by their figures.
-func (b *book) heat(sheet, area, color string) {
-	b.do(b.file.SetConditionalFormat(sheet, area, []excelize.ConditionalFormatOptions{{
+// heat colours cells of the hours from white to a colour, by their figures.
+func (b *book) heat(area, color string) {
+	b.do(b.file.SetConditionalFormat("Hours", area, []excelize.ConditionalFormatOptions{{
 		Type: "2_color_scale", Criteria: "=", MinType: "num", MinValue: "0", MaxType: "max",
 		MinColor: "#FFFFFF", MaxColor: "#" + color,
 	}}))
@@ -267,8 +264,8 @@ func (b *book) definitions() {
 	const sheet = "Definitions"
 	b.sheet(sheet)
 	b.widths(sheet, 34, 100)
-	b.view(sheet, false, 1, 0)
-	b.page(sheet, true, 1)
+	b.view(sheet, 1, 0)
+	b.page(sheet, 1)
 	b.put(sheet, 1, 1, "Word", b.head)
 	b.put(sheet, 2, 1, "Meaning in this report", b.head)
 	for i, d := range b.figures.definitions() {

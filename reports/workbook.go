@@ -7,6 +7,7 @@ import (
 	"io"
 	"math"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/xuri/excelize/v2"
@@ -17,7 +18,6 @@ const maxRows = 1_048_576
 
 // book is a workbook being made.
 type book struct {
-	ctx  context.Context // of the one call that makes the book
 	file *excelize.File
 	pack *packager
 	*styles
@@ -42,7 +42,7 @@ func writeWorkbook(ctx context.Context, in *Input, figures *Figures, path string
 }
 
 func makeWorkbook(ctx context.Context, in *Input, figures *Figures, out *os.File, rowsPerSheet int64) (err error) {
-	b := &book{ctx: ctx, file: excelize.NewFile(), pack: newPackager(out, in.Settings.AsOf),
+	b := &book{file: excelize.NewFile(), pack: newPackager(out, in.Settings.AsOf),
 		in: in, figures: figures, rowsPerSheet: rowsPerSheet}
 	defer func() { err = errors.Join(err, b.file.Close()) }()
 	b.file.SetZipWriter(func(io.Writer) excelize.ZipWriter { return b.pack })
@@ -57,9 +57,9 @@ func makeWorkbook(ctx context.Context, in *Input, figures *Figures, out *os.File
 	b.agents()
 	b.hours()
 	b.summary()
-	b.missed()
-	b.calls()
-	b.recordings()
+	b.missed(ctx)
+	b.calls(ctx)
+	b.recordings(ctx)
 	b.definitions()
 	b.properties()
 	if b.err != nil {
@@ -128,11 +128,8 @@ func (b *book) widths(sheet string, widths ...float64) {
 
 // page sets a sheet up for printing on A4: as wide as the page, with title and
 // page number below, and its first rows repeated.
-func (b *book) page(sheet string, landscape bool, repeatRows int) {
-	orientation, paper, width, height := "portrait", 9, 1, 0
-	if landscape {
-		orientation = "landscape"
-	}
+func (b *book) page(sheet string, repeatRows int) {
+	orientation, paper, width, height := "landscape", 9, 1, 0
 	fit := true
 	b.do(b.file.SetSheetProps(sheet, &excelize.SheetPropsOptions{FitToPage: &fit}))
 	b.do(b.file.SetPageLayout(sheet, &excelize.PageLayoutOptions{
@@ -153,7 +150,9 @@ func (b *book) page(sheet string, landscape bool, repeatRows int) {
 	}
 }
 
-func (b *book) view(sheet string, gridLines bool, frozenRows, frozenColumns int) {
+// view hides a sheet's grid and keeps its first rows and columns in sight.
+func (b *book) view(sheet string, frozenRows, frozenColumns int) {
+	gridLines := false
 	b.do(b.file.SetSheetView(sheet, 0, &excelize.ViewOptions{ShowGridLines: &gridLines}))
 	if frozenRows == 0 && frozenColumns == 0 {
 		return
@@ -167,10 +166,6 @@ func (b *book) view(sheet string, gridLines bool, frozenRows, frozenColumns int)
 	b.do(b.file.SetPanes(sheet, &excelize.Panes{
 		Freeze: true, XSplit: frozenColumns, YSplit: frozenRows, TopLeftCell: corner, ActivePane: pane,
 	}))
-}
-
-func (b *book) tab(sheet, color string) {
-	b.do(b.file.SetSheetProps(sheet, &excelize.SheetPropsOptions{TabColorRGB: &color}))
 }
 
 // properties sets what file managers show. Their times are the report's.
@@ -201,7 +196,9 @@ type list[T any] struct {
 	frozen int
 }
 
-func addList[T any](b *book, l list[T]) {
+// addList adds a list's sheets. Their rows are written when the workbook is,
+// under ctx.
+func addList[T any](ctx context.Context, b *book, l list[T]) {
 	perSheet := b.rowsPerSheet - 1
 	for part := int64(0); part == 0 || part*perSheet < l.rows; part++ {
 		name := l.sheet
@@ -216,8 +213,8 @@ func addList[T any](b *book, l list[T]) {
 			b.do(b.file.SetColWidth(name, columnName(i), columnName(i), c.width))
 		}
 		b.do(b.file.SetRowHeight(name, 1, 30))
-		b.view(name, false, 1, l.frozen)
-		b.page(name, true, 1)
+		b.view(name, 1, l.frozen)
+		b.page(name, 1)
 		if l.rows == 0 {
 			b.put(name, 1, 2, l.none, b.note)
 		}
@@ -226,17 +223,19 @@ func addList[T any](b *book, l list[T]) {
 			continue
 		}
 		b.pack.rows[fmt.Sprintf("xl/worksheets/sheet%d.xml", b.sheets)] = func(w io.Writer) error {
-			return writeRows(b.ctx, w, b.in.zone, l, first, n)
+			return writeRows(ctx, w, b.in.zone, l, first, n)
 		}
 	}
 }
 
-// table makes the first rows of a sheet a table with filters.
+// table makes the first rows of a sheet a table with filters. Its name must not
+// look like a cell's.
 func (b *book) table(sheet string, columns, rows int) {
+	name := strings.ReplaceAll(sheet, " ", "_") + "_table"
 	area := fmt.Sprintf("A1:%s%d", columnName(columns-1), rows)
 	stripes := true
 	b.do(b.file.AddTable(sheet, &excelize.Table{
-		Range: area, Name: fmt.Sprintf("T%d", b.sheets),
+		Range: area, Name: name,
 		StyleName: "TableStyleLight1", ShowRowStripes: &stripes,
 	}))
 	b.do(b.file.SetSheetDimension(sheet, area))
@@ -268,8 +267,8 @@ func writeRows[T any](ctx context.Context, w io.Writer, zone *time.Location, l l
 	return err
 }
 
-func (b *book) calls() {
-	addList(b, list[*row]{
+func (b *book) calls(ctx context.Context) {
+	addList(ctx, b, list[*row]{
 		sheet: "Calls", columns: callColumns(b.styles, b.in.zone, b.in.Settings.PublicURL),
 		rows: b.figures.Rows, none: "No calls in this period.", frozen: 1,
 		each: func(ctx context.Context, fn func(*row) error) error {
@@ -279,8 +278,8 @@ func (b *book) calls() {
 	})
 }
 
-func (b *book) missed() {
-	addList(b, list[*missing]{
+func (b *book) missed(ctx context.Context) {
+	addList(ctx, b, list[*missing]{
 		sheet: "Missed", columns: missingColumns(b.styles),
 		rows: b.figures.Missing + b.figures.Returned, none: "Nobody was missed.", frozen: 2,
 		each: func(ctx context.Context, fn func(*missing) error) error {
@@ -290,8 +289,8 @@ func (b *book) missed() {
 	})
 }
 
-func (b *book) recordings() {
-	addList(b, list[problem]{
+func (b *book) recordings(ctx context.Context) {
+	addList(ctx, b, list[problem]{
 		sheet: "Recordings", columns: problemColumns(b.styles, b.in.Settings.PublicURL),
 		rows: b.figures.Problems, none: "Nothing is absent, refused or pending.", frozen: 1,
 		each: func(ctx context.Context, fn func(problem) error) error {

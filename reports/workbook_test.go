@@ -124,11 +124,12 @@ func TestWorkbookCells(t *testing.T) {
 
 func part(t *testing.T, f *excelize.File, name string) string {
 	t.Helper()
-	content, ok := f.Pkg.Load(name)
-	if !ok {
+	content, found := f.Pkg.Load(name)
+	raw, ok := content.([]byte)
+	if !found || !ok {
 		t.Fatalf("no part %s", name)
 	}
-	return string(content.([]byte))
+	return string(raw)
 }
 
 // Where a recording can be played by anybody is in no file.
@@ -244,7 +245,7 @@ func TestNoCalls(t *testing.T) {
 	}
 }
 
-// More calls than a sheet holds go on on the next.
+// More calls than a sheet holds continue on the next.
 func TestNextSheet(t *testing.T) {
 	t.Parallel()
 	in := busyInput(t)
