@@ -36,8 +36,8 @@ type Report struct {
 	// ServiceLevel is how the service level is counted.
 	ServiceLevel ServiceLevel `yaml:"service_level"`
 
-	// MaskNumbers hides all but the last digits of customers' numbers. Default
-	// false.
+	// MaskNumbers hides customers' numbers in mailed files. Default false. Not
+	// supported by this version: true is a fault.
 	MaskNumbers bool `yaml:"mask_numbers"`
 
 	// Recipients are the mail addresses that get it. Default none: it is built
@@ -102,6 +102,9 @@ func checkReports(l *loader, reports []Report, accounts []Account) {
 		}
 		oneOf(l, at+".period", r.Period, PeriodDay, PeriodWeek, PeriodMonth)
 		r.Match.check(l, at+".match", accounts)
+		if r.MaskNumbers {
+			l.fault(at+".mask_numbers", notYet)
+		}
 		if len(r.Formats) == 0 {
 			l.fault(at+".formats", "must name xlsx, csv or both")
 		}
