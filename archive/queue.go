@@ -77,6 +77,8 @@ const (
 	// idlePoll is how often an idle archiver looks for what has become due,
 	// here or through another node.
 	idlePoll = 500 * time.Millisecond
+	// gather is how long a Wake waits for others.
+	gather = 20 * time.Millisecond
 )
 
 // Archiver takes due recordings from the queue, fetches them and puts them
@@ -87,9 +89,9 @@ type Archiver struct {
 	spooler  *Spooler
 	metrics  *metrics
 	schedule schedule
-	// changed wakes the dispatcher: something is due, or a worker or a host
-	// is free.
-	changed chan struct{}
+	// freed says that a worker or a host is free, woken that something may be
+	// due.
+	freed, woken chan struct{}
 	// vaultFailed says that the vault shall be looked at before more is
 	// claimed.
 	vaultFailed atomic.Bool
@@ -120,7 +122,8 @@ func New(opts Options) (*Archiver, error) {
 		opts:     opts,
 		sources:  make(map[string]*source, len(opts.Accounts)),
 		schedule: schedule{opts.GiveUpAfter},
-		changed:  make(chan struct{}, 1),
+		freed:    make(chan struct{}, 1),
+		woken:    make(chan struct{}, 1),
 		hosts:    map[string]int{},
 	}
 	var err error
@@ -144,11 +147,14 @@ func orElse[T int | int64 | time.Duration](v *T, otherwise T) {
 	}
 }
 
-// Wake lets Run look for due recordings at once, as when one was queued.
-func (a *Archiver) Wake() {
+// Wake lets Run look for due recordings now, as when one was queued. It may
+// be called as often as one likes.
+func (a *Archiver) Wake() { signal(a.woken) }
+
+func signal(c chan<- struct{}) {
 	select {
-	case a.changed <- struct{}{}:
-	default: // it is awake
+	case c <- struct{}{}:
+	default: // it will be seen
 	}
 }
 
@@ -225,22 +231,34 @@ func (a *Archiver) fetched(host string) {
 		delete(a.hosts, host)
 	}
 	a.mu.Unlock()
-	a.Wake()
+	signal(a.freed)
 }
 
 func (a *Archiver) done() {
 	a.mu.Lock()
 	a.working--
 	a.mu.Unlock()
-	a.Wake()
+	signal(a.freed)
 }
 
+// idle waits until it is worth while to look for due recordings.
 func (a *Archiver) idle(ctx context.Context) {
 	timer := time.NewTimer(idlePoll)
 	defer timer.Stop()
 	select {
 	case <-ctx.Done():
-	case <-a.changed:
+		return
+	case <-a.freed:
+		return
+	case <-timer.C:
+		return
+	case <-a.woken:
+	}
+	// Reports come in crowds; one look serves them all.
+	timer.Reset(gather)
+	select {
+	case <-ctx.Done():
+	case <-a.freed:
 	case <-timer.C:
 	}
 }

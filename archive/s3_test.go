@@ -34,7 +34,7 @@ func s3Options(b testenv.Bucket) archive.S3Options {
 	}
 }
 
-func openS3(t *testing.T, opts archive.S3Options) *archive.S3 {
+func openS3(t testing.TB, opts archive.S3Options) *archive.S3 {
 	t.Helper()
 	v, err := archive.NewS3(opts)
 	if err != nil {

@@ -17,9 +17,10 @@ var steps = []time.Duration{
 }
 
 const (
-	// leastTries are made of every recording, also when its time was over
-	// before the first: the node was down, or its account paused.
-	leastTries = 3
+	// leastTries are made for every recording, also when its time was over
+	// before the first, because the node or the vault was down or the account
+	// paused: a host may be busy for some minutes just then.
+	leastTries = 6
 	// triesAtLeast is how many steps fit into giveUpAfter, however short it
 	// is: what comes a little later shall be found.
 	triesAtLeast = 8

@@ -43,7 +43,7 @@ func TestAbsentUntilNamedAgain(t *testing.T) {
 	a, _ := run(t, o)
 	eventually(t, "it is absent", func() bool { return recording().State == call.Absent })
 	if r := recording(); !strings.HasPrefix(r.Reason, "not offered within 1s; the last of ") ||
-		!strings.HasSuffix(r.Reason, "the host answered 404 Not Found") || r.Attempts < 3 || r.ObjectKey != "" {
+		!strings.HasSuffix(r.Reason, "the host answered 404 Not Found") || r.Attempts < 6 || r.ObjectKey != "" {
 		t.Errorf("recording is %+v", r)
 	}
 	there.Store(true)
@@ -172,9 +172,12 @@ func (g gate) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 func TestShutdownGivesBack(t *testing.T) {
 	t.Parallel()
-	for name, open := range map[string]func(t *testing.T) *store.Store{
-		"SQLite":     onSQLite,
-		"PostgreSQL": func(t *testing.T) *store.Store { return openStore(t, store.Options{DSN: testenv.Postgres(t)}) },
+	for name, open := range map[string]func(t testing.TB) *store.Store{
+		"SQLite": onSQLite,
+		"PostgreSQL": func(t testing.TB) *store.Store {
+			t.Helper()
+			return openStore(t, store.Options{DSN: testenv.Postgres(t)})
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

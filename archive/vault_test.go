@@ -357,7 +357,7 @@ func list(t *testing.T, v archive.Vault, prefix string) (keys []string) {
 	return keys
 }
 
-func closeIt(t *testing.T, c io.Closer) {
+func closeIt(t testing.TB, c io.Closer) {
 	t.Helper()
 	if err := c.Close(); err != nil {
 		t.Error(err)
