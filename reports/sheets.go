@@ -26,8 +26,9 @@ func (b *book) summary() {
 	b.do(b.file.SetRowHeight(sheet, 6, 30))
 
 	row := 8
-	for i, title := range []string{"Measure", "Inbound", "Outbound", "Total"} {
-		b.put(sheet, i+1, row, title, b.head)
+	b.put(sheet, 1, row, "Measure", b.head)
+	for i, title := range []string{"Inbound", "Outbound", "Total"} {
+		b.put(sheet, i+2, row, title, b.headRight)
 	}
 	section := ""
 	for _, m := range f.measures() {
@@ -97,6 +98,14 @@ func solid(color string) excelize.Fill {
 	return excelize.Fill{Type: "pattern", Pattern: 1, Color: []string{color}}
 }
 
+func axis(format string, lines bool) excelize.ChartAxis {
+	return excelize.ChartAxis{
+		MajorGridLines: lines,
+		Font:           excelize.Font{Family: "Calibri", Size: 9, Color: quietColor},
+		NumFmt:         excelize.ChartNumFmt{CustomNumFmt: format},
+	}
+}
+
 func (b *book) hoursChart(sheet, cell string) {
 	series := func(column, color string) excelize.ChartSeries {
 		return excelize.ChartSeries{
@@ -115,7 +124,8 @@ func (b *book) hoursChart(sheet, cell string) {
 		Title:     b.chartTitle("Inbound calls by hour"),
 		Legend:    excelize.ChartLegend{Position: "bottom"},
 		Dimension: excelize.ChartDimension{Width: 640, Height: 340},
-		YAxis:     excelize.ChartAxis{MajorGridLines: true, NumFmt: excelize.ChartNumFmt{CustomNumFmt: "#,##0"}},
+		XAxis:     axis("", false),
+		YAxis:     axis("#,##0", true),
 		GapWidth:  &gap,
 		Format:    excelize.GraphicOptions{AltText: "Inbound calls by hour: answered, missed and abandoned"},
 	}))
@@ -127,6 +137,8 @@ func (b *book) talkChart(sheet, cell string) {
 		return
 	}
 	gap := uint(40)
+	names := axis("", false)
+	names.ReverseOrder = true // the first agent on top
 	b.do(b.file.AddChart(sheet, cell, &excelize.Chart{
 		Type: excelize.Bar,
 		Series: []excelize.ChartSeries{{
@@ -138,8 +150,8 @@ func (b *book) talkChart(sheet, cell string) {
 		Title:     b.chartTitle("Talk time of the busiest agents"),
 		Legend:    excelize.ChartLegend{Position: "none"},
 		Dimension: excelize.ChartDimension{Width: 640, Height: uint(120 + 22*n)},
-		XAxis:     excelize.ChartAxis{ReverseOrder: true},
-		YAxis:     excelize.ChartAxis{MajorGridLines: true, NumFmt: excelize.ChartNumFmt{CustomNumFmt: "[h]:mm"}},
+		XAxis:     names,
+		YAxis:     axis("[h]:mm", true),
 		GapWidth:  &gap,
 		Format:    excelize.GraphicOptions{AltText: "Talk time of the busiest agents"},
 	}))
@@ -186,7 +198,7 @@ func (b *book) agents() {
 		b.put(sheet, 2, 2, "No agent is named in this period's calls.", b.note)
 	}
 	b.table(sheet, len(widths), max(n, 1)+1)
-	b.bars(sheet, fmt.Sprintf("L2:L%d", max(n, 1)+1), accentColor)
+	b.bars(sheet, fmt.Sprintf("L2:L%d", max(n, 1)+1), accentTint)
 }
 
 // bars draws the size of each figure into its cell.
@@ -204,7 +216,7 @@ func (b *book) hours() {
 	b.put(sheet, 1, 1, "Hour", b.head)
 	widths := []float64{13}
 	for i, m := range measures {
-		b.put(sheet, i+2, 1, m.title, b.head)
+		b.put(sheet, i+2, 1, m.title, b.headRight)
 		widths = append(widths, 11)
 	}
 	heat := len(measures) + 3
@@ -212,7 +224,7 @@ func (b *book) hours() {
 	b.put(sheet, heat, 1, "Offered", b.head)
 	days := b.weekdays()
 	for i, day := range days {
-		b.put(sheet, heat+1+i, 1, weekdayNames[day], b.head)
+		b.put(sheet, heat+1+i, 1, weekdayNames[day], b.headRight)
 		widths = append(widths, 9)
 	}
 	b.widths(sheet, widths...)
@@ -221,7 +233,7 @@ func (b *book) hours() {
 	b.page(sheet, 1)
 	for hour := range b.figures.Hours {
 		row := hour + 2
-		name := fmt.Sprintf("%02d:00–%02d:00", hour, hour+1)
+		name := fmt.Sprintf("%02d", hour)
 		b.put(sheet, 1, row, name, b.text)
 		for i, m := range measures {
 			b.figure(sheet, i+2, row, m.figure(&b.figures.Hours[hour]), m.unit)
@@ -231,11 +243,11 @@ func (b *book) hours() {
 			b.figure(sheet, heat+1+i, row, float64(b.figures.Heat[day][hour]), counts)
 		}
 	}
-	b.heat("B2:B25", accentColor)
-	b.heat("D2:D25", badColor)
-	b.heat("E2:E25", warnColor)
-	b.heat("H2:H25", accentColor)
-	b.heat(fmt.Sprintf("%s2:%s25", columnName(heat), columnName(heat+len(days)-1)), accentColor)
+	b.heat("B2:B25", accentTint)
+	b.heat("D2:D25", badTint)
+	b.heat("E2:E25", warnTint)
+	b.heat("H2:H25", accentTint)
+	b.heat(fmt.Sprintf("%s2:%s25", columnName(heat), columnName(heat+len(days)-1)), accentTint)
 	b.put(sheet, 1, 27, "By the clocks of "+b.in.zone.String()+"; an hour that daylight "+
 		"saving repeats counts both. Inbound calls but for Outbound and Connected; talk time is of both.", b.note)
 }

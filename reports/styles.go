@@ -17,12 +17,16 @@ const (
 	goodColor   = "2F8F7B"
 	badColor    = "C4512D"
 	warnColor   = "E3A33B"
+	// Behind figures: light enough to read ink on.
+	accentTint = "9CBADB"
+	badTint    = "EBA793"
+	warnTint   = "F3D29B"
 )
 
 // styles are the cell styles of a workbook.
 type styles struct {
 	title, note, lead              int
-	head, section                  int
+	head, headRight, section       int
 	tileLabel, tileNumber          int
 	tileRate, tileText             int
 	label, detail                  int
@@ -60,7 +64,6 @@ func newStyles(f *excelize.File) (*styles, error) {
 	fill := func(color string) excelize.Fill {
 		return excelize.Fill{Type: "pattern", Pattern: 1, Color: []string{color}}
 	}
-	below := []excelize.Border{{Type: "bottom", Color: lineColor, Style: 1}}
 	tile := func(code string) excelize.Style {
 		s := format(code)
 		s.Font = &excelize.Font{Size: 18, Bold: true, Color: accentColor}
@@ -78,6 +81,11 @@ func newStyles(f *excelize.File) (*styles, error) {
 			Fill:      fill(accentColor),
 			Alignment: &excelize.Alignment{WrapText: true, Vertical: "center"},
 		}),
+		headRight: style(excelize.Style{
+			Font:      &excelize.Font{Bold: true, Color: "FFFFFF"},
+			Fill:      fill(accentColor),
+			Alignment: &excelize.Alignment{Horizontal: "right", WrapText: true, Vertical: "center"},
+		}),
 		section: style(excelize.Style{
 			Font:   &excelize.Font{Bold: true, Color: accentColor, Size: 11},
 			Border: []excelize.Border{{Type: "bottom", Color: accentColor, Style: 1}},
@@ -89,10 +97,10 @@ func newStyles(f *excelize.File) (*styles, error) {
 		tileNumber: style(tile("#,##0")),
 		tileRate:   style(tile("0.0%")),
 		tileText:   style(tile(plain)),
-		label:      style(excelize.Style{Border: below}),
+		label:      style(excelize.Style{}),
 		detail: style(excelize.Style{
-			Font: &excelize.Font{Color: quietColor}, Border: below,
-			Alignment: &excelize.Alignment{Indent: 2},
+			Font:      &excelize.Font{Color: quietColor},
+			Alignment: &excelize.Alignment{Horizontal: "left", Indent: 2},
 		}),
 		text:    style(excelize.Style{}),
 		wrapped: style(excelize.Style{Alignment: &excelize.Alignment{WrapText: true, Vertical: "top"}}),

@@ -140,7 +140,7 @@ func (b *book) page(sheet string, repeatRows int) {
 		Left: &margin, Right: &margin, Top: &edge, Bottom: &edge, Header: &foot, Footer: &foot,
 	}))
 	b.do(b.file.SetHeaderFooter(sheet, &excelize.HeaderFooterOptions{
-		OddFooter: "&L&8" + b.in.Settings.Report + " " + b.figures.Period.Label() + "&C&8&A&R&8&P / &N",
+		OddFooter: "&L&8 " + b.in.Settings.Report + " " + b.figures.Period.Label() + "&C&8&A&R&8&P / &N",
 	}))
 	if repeatRows > 0 {
 		b.do(b.file.SetDefinedName(&excelize.DefinedName{
