@@ -58,7 +58,7 @@ const (
 
 // newApp opens everything but the database: a database that does not answer
 // must not keep webhooks from being taken.
-func newApp(c *config.Config, logger *slog.Logger) (_ *app, err error) {
+func newApp(ctx context.Context, c *config.Config, logger *slog.Logger) (_ *app, err error) {
 	for _, folder := range []string{c.Data, filepath.Join(c.Data, "spool")} {
 		if err := os.MkdirAll(folder, 0o700); err != nil {
 			return nil, fmt.Errorf("make the data folder: %w", err)
@@ -88,7 +88,7 @@ func newApp(c *config.Config, logger *slog.Logger) (_ *app, err error) {
 	if err != nil {
 		return nil, fmt.Errorf("set up the webhook: %w", err)
 	}
-	a.listener, err = new(net.ListenConfig).Listen(context.Background(), "tcp", c.Listen)
+	a.listener, err = new(net.ListenConfig).Listen(ctx, "tcp", c.Listen)
 	if err != nil {
 		return nil, fmt.Errorf("listen on %s (give another address with --listen): %w", c.Listen, err)
 	}

@@ -53,7 +53,7 @@ func (c demoCommand) Run(ctx context.Context, g *globals) error {
 		return usagef("--calls must be from 1 to 1000000")
 	}
 	began := time.Now()
-	cfg, mark, err := g.loadForDemo(c.Listen)
+	cfg, mark, err := g.loadForDemo(ctx, c.Listen)
 	if err != nil {
 		return err
 	}
@@ -77,7 +77,7 @@ func (c demoCommand) Run(ctx context.Context, g *globals) error {
 	provider.serve(day.Recordings)
 
 	logger := slog.New(slog.NewTextHandler(g.stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
-	a, err := newApp(cfg, logger)
+	a, err := newApp(ctx, cfg, logger)
 	if err != nil {
 		return err
 	}
@@ -98,7 +98,7 @@ func (c demoCommand) Run(ctx context.Context, g *globals) error {
 			return err
 		}
 		summary.Seconds = time.Since(began).Round(10 * time.Millisecond).Seconds()
-		if err := g.print(summary, func(w io.Writer) { summary.write(w, a, cfg) }); err != nil {
+		if err := g.print(summary, func(w io.Writer) { summary.write(w, cfg) }); err != nil {
 			return err
 		}
 		if !c.Exit {
@@ -233,7 +233,7 @@ func (g *globals) settle(ctx context.Context, a *app) (call.QueueStats, error) {
 }
 
 // write tells a person what the demo has done.
-func (s *demoSummary) write(w io.Writer, a *app, cfg *config.Config) {
+func (s *demoSummary) write(w io.Writer, cfg *config.Config) {
 	fmt.Fprintf(w, "\n%d deliveries made %d calls.\n", s.Deliveries, s.Calls)
 	r := s.Recordings
 	fmt.Fprintf(w, "Recordings: %d archived, %d absent, %d refused, %d pending, in %s\n", r.Archived, r.Absent, r.Refused, r.Pending, vaultKind(cfg))
@@ -261,7 +261,7 @@ func (g *globals) demoGoesOn(ctx context.Context, a *app) error {
 
 // loadForDemo reads the configuration, or writes the first one, and makes sure
 // that no demo is played into somebody's real calls.
-func (g *globals) loadForDemo(listen string) (*config.Config, demoMark, error) {
+func (g *globals) loadForDemo(ctx context.Context, listen string) (*config.Config, demoMark, error) {
 	cfg, first, err := g.loadOrWriteFirst(listen)
 	if err != nil {
 		return nil, demoMark{}, err
@@ -276,8 +276,8 @@ func (g *globals) loadForDemo(listen string) (*config.Config, demoMark, error) {
 		return cfg, demoMark{}, nil
 	}
 	empty := false
-	err = withStore(context.Background(), cfg, func(s *store.Store) error {
-		found, _, err := s.FindDeliveries(context.Background(), call.DeliveryFilter{Limit: 1})
+	err = withStore(ctx, cfg, func(s *store.Store) error {
+		found, _, err := s.FindDeliveries(ctx, call.DeliveryFilter{Limit: 1})
 		empty = len(found) == 0
 		return err
 	})
@@ -300,7 +300,7 @@ type demoMark struct {
 const demoFile = "demo.json"
 
 func readDemo(data string) (*demoMark, error) {
-	text, err := os.ReadFile(filepath.Join(data, demoFile)) //nolint:gosec // the operator's own folder
+	text, err := os.ReadFile(filepath.Join(data, demoFile))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil //nolint:nilnil // no demo has been played here
 	}

@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"encoding/csv"
+	"errors"
 	"fmt"
 	"io"
 	"mime"
@@ -60,13 +61,13 @@ func TestDemo(t *testing.T) {
 	}
 	checkMail(t, text, want.Expected.Calls)
 	// A folder with real calls is left alone.
-	real := install(t, storage{}, anySize(), "reports: [{name: daily}]\n")
+	inUse := install(t, storage{}, anySize(), "reports: [{name: daily}]\n")
 	file := filepath.Join(t.TempDir(), "x.json")
 	if err := os.WriteFile(file, []byte(`{"CallSid":"1.1","Status":"BUSY","EndTime":"2026-11-20 10:00:00"}`), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	commandJSON[imported](t, "import", file, "--account", "sales", "--data", real.data)
-	if got := command(t, "", "demo", "--exit", "--data", real.data, "--listen", "127.0.0.1:0"); got.status != exitWrong || !strings.Contains(got.stderr, "real calls") {
+	commandJSON[imported](t, "import", file, "--account", "sales", "--data", inUse.data)
+	if got := command(t, "", "demo", "--exit", "--data", inUse.data, "--listen", "127.0.0.1:0"); got.status != exitWrong || !strings.Contains(got.stderr, "real calls") {
 		t.Errorf("a demo into real calls: %+v", got)
 	}
 }
@@ -87,7 +88,7 @@ func checkMail(t *testing.T, text []byte, calls int) {
 	found := map[string]bool{}
 	for {
 		part, err := parts.NextPart()
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			break
 		}
 		if err != nil {

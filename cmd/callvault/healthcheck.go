@@ -40,8 +40,7 @@ func (c healthcheckCommand) Run(ctx context.Context, g *globals) error {
 	}}
 	response, err := client.Do(request)
 	if err != nil {
-		var urlErr *url.Error
-		if errors.As(err, &urlErr) {
+		if urlErr, ok := errors.AsType[*url.Error](err); ok {
 			err = urlErr.Err
 		}
 		return fmt.Errorf("no answer from %s: %w", address, err)

@@ -70,7 +70,7 @@ func (c importCommand) Run(ctx context.Context, g *globals) error {
 func (c importCommand) file(ctx context.Context, g *globals, s *store.Store, decoder *webhook.Decoder, name string, total *imported, logger *slog.Logger) (err error) {
 	in := g.stdin
 	if name != "-" {
-		f, err := os.Open(name) //nolint:gosec // the operator's own file
+		f, err := os.Open(name)
 		if err != nil {
 			return err
 		}

@@ -98,8 +98,7 @@ func run(ctx context.Context, args []string, world *globals) int {
 		return exitWrong
 	}
 	fmt.Fprintln(world.stderr, "callvault:", err)
-	var usage usageError
-	if errors.As(err, &usage) {
+	if _, ok := errors.AsType[usageError](err); ok {
 		return exitUsage
 	}
 	return exitWrong
@@ -127,8 +126,7 @@ func (g *globals) configOptions(listen string) config.Options {
 
 // configError puts a sentence before the list of faults.
 func configError(err error) error {
-	var faults config.Faults
-	if errors.As(err, &faults) {
+	if _, ok := errors.AsType[config.Faults](err); ok {
 		return fmt.Errorf("the configuration cannot be used:\n%w", err)
 	}
 	return err

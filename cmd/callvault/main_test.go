@@ -162,7 +162,7 @@ func (in installation) startListening(t *testing.T) *program {
 func (in installation) startUntil(t *testing.T, line *regexp.Regexp) *program {
 	t.Helper()
 	p := &program{t: t, done: make(chan struct{})}
-	p.cmd = exec.Command(os.Args[0], "serve", "--data", in.data, "--listen", "127.0.0.1:0") //nolint:gosec,noctx // this test binary; it is killed below
+	p.cmd = exec.Command(os.Args[0], "serve", "--data", in.data, "--listen", "127.0.0.1:0") //nolint:noctx // this test binary; it is killed below
 	// A container may have no temporary folder.
 	p.cmd.Env = append(slices.DeleteFunc(os.Environ(), func(v string) bool { return strings.HasPrefix(v, "CALLVAULT_") }), runAsProgram+"=1", "TMPDIR=/no/such/folder")
 	p.cmd.Stdout = in.stdout
@@ -337,6 +337,5 @@ func base64Reader(r io.Reader) io.Reader { return base64.NewDecoder(base64.StdEn
 func (in installation) startFirst(t *testing.T) (*program, *bytes.Buffer) {
 	t.Helper()
 	var stdout bytes.Buffer
-	in.stdout = &stdout
-	return in.start(t), &stdout
+	return installation{data: in.data, provider: in.provider, stdout: &stdout}.start(t), &stdout
 }

@@ -36,7 +36,7 @@ func (c serveCommand) Run(ctx context.Context, g *globals) error {
 	if demo, err := readDemo(cfg.Data); err == nil && demo != nil {
 		logger.WarnContext(ctx, "this data folder holds the calls of a demo; give --data another folder for real ones", "data", cfg.Data)
 	}
-	a, err := newApp(cfg, logger)
+	a, err := newApp(ctx, cfg, logger)
 	if err != nil {
 		return err
 	}

@@ -106,6 +106,3 @@ type Call struct {
 	Cost      string
 	LegsCount int
 }
-
-// Int returns a pointer to n, for the optional durations of Call and Leg.
-func Int(n int) *int { return &n }

@@ -31,7 +31,7 @@ type Filter struct {
 	Cursor string
 }
 
-// RecordingNone, as Filter.Recording, selects calls that have no recording.
+// RecordingNone selects, as Filter.Recording, calls that have no recording.
 const RecordingNone RecordingState = "none"
 
 // Sort is an order of calls.

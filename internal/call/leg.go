@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	"encoding/json"
+	"maps"
 	"reflect"
 	"slices"
 	"strings"
@@ -296,9 +297,7 @@ func joinAttributes(a, b Attributes) Attributes {
 		}
 		if joined == nil {
 			joined = make(Attributes, len(a)+len(b))
-			for n, v := range a {
-				joined[n] = v
-			}
+			maps.Copy(joined, a)
 		}
 		joined[name] = value
 	}

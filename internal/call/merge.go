@@ -74,5 +74,5 @@ func between(a, b time.Time) *int {
 	if a.IsZero() || b.IsZero() || b.Before(a) {
 		return nil
 	}
-	return Int(int(b.Sub(a) / time.Second))
+	return new(int(b.Sub(a) / time.Second))
 }

@@ -39,8 +39,10 @@ func postgresDialect() dialect {
 // bind turns the portable question marks into what the database wants, and
 // {now} into its clock. SQL texts here hold no question mark but placeholders.
 func (d dialect) bind(query string) string {
-	if bound, ok := d.bindCache.Load(query); ok {
-		return bound.(string)
+	if cached, ok := d.bindCache.Load(query); ok {
+		if bound, ok := cached.(string); ok {
+			return bound
+		}
 	}
 	bound := strings.ReplaceAll(query, "{now}", d.now)
 	bound = strings.ReplaceAll(bound, "{skip locked}", d.skipLock)

@@ -19,19 +19,16 @@ func (f inputFault) Unwrap() error { return f.error }
 // another try would end alike. All else (no connection, no space, no time) may
 // pass.
 func isInputFault(err error) bool {
-	var fault inputFault
-	if errors.As(err, &fault) {
+	if _, ok := errors.AsType[inputFault](err); ok {
 		return true
 	}
-	var pg *pgconn.PgError
-	if errors.As(err, &pg) {
+	if pg, ok := errors.AsType[*pgconn.PgError](err); ok {
 		// Classes of SQLSTATE: data exception, integrity constraint
 		// violation, program limit exceeded (PostgreSQL, appendix A).
 		class := pg.Code[:min(2, len(pg.Code))]
 		return class == "22" || class == "23" || class == "54"
 	}
-	var lite *sqlite.Error
-	if errors.As(err, &lite) {
+	if lite, ok := errors.AsType[*sqlite.Error](err); ok {
 		switch lite.Code() & 0xff { // the primary code
 		case sqlite3.SQLITE_TOOBIG, sqlite3.SQLITE_CONSTRAINT, sqlite3.SQLITE_MISMATCH, sqlite3.SQLITE_RANGE:
 			return true

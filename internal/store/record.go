@@ -198,8 +198,8 @@ func (r *recording) lockKeys(ctx context.Context, keys []callKey) error {
 	hashes := make([]int64, 0, len(keys))
 	for _, k := range keys {
 		h := fnv.New64a()
-		fmt.Fprintf(h, "%s\x00%s\x00%s", k.account, k.kind, k.value)
-		hashes = append(hashes, int64(h.Sum64())) //nolint:gosec // wraps on purpose
+		h.Write([]byte(k.account + "\x00" + string(k.kind) + "\x00" + k.value))
+		hashes = append(hashes, int64(h.Sum64()))
 	}
 	slices.Sort(hashes)
 	_, err := r.tx.exec(ctx, "SELECT pg_advisory_xact_lock(h) FROM (SELECT unnest(CAST(? AS BIGINT[])) AS h ORDER BY 1) AS keys", slices.Compact(hashes))

@@ -51,7 +51,7 @@ func TestQueue(t *testing.T) {
 		if again := must(s.ChooseObjectKey(t.Context(), c.LeaseToken, "calls/b.wav"))(t); key != "calls/a.wav" || again != key {
 			t.Errorf("keys are %s and %s", key, again)
 		}
-		done := call.Archiving{ObjectKey: key, Size: 12, SHA256: "ab", MediaType: "audio/wav", AudioSeconds: call.Int(40)}
+		done := call.Archiving{ObjectKey: key, Size: 12, SHA256: "ab", MediaType: "audio/wav", AudioSeconds: new(40)}
 		if err := s.MarkArchived(t.Context(), c.LeaseToken, done); err != nil {
 			t.Fatal(err)
 		}

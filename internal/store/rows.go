@@ -68,7 +68,7 @@ type millis time.Time
 // Value implements driver.Valuer.
 func (m millis) Value() (driver.Value, error) {
 	if time.Time(m).IsZero() {
-		return nil, nil
+		return nil, nil //nolint:nilnil // NULL, as driver.Valuer wants it
 	}
 	return time.Time(m).UnixMilli(), nil
 }

@@ -74,7 +74,7 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 	if err := s.prepareSchema(ctx, !o.NoMigrate); err != nil {
 		return nil, errors.Join(err, s.closePools())
 	}
-	s.writer = newWriter(s.write, s.dialect)
+	s.writer = newWriter(s.write, s.dialect) //nolint:contextcheck // it outlives ctx
 	return s, nil
 }
 
@@ -103,7 +103,7 @@ func (s *Store) openPostgres(ctx context.Context, dsn string) error {
 func (s *Store) openSQLite(path string) error {
 	// A folder that cannot be written gives SQLite's "unable to open database
 	// file (14)", which tells an operator nothing.
-	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600) //nolint:gosec // the operator's own path
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
 		return fmt.Errorf("open the database: %w", err)
 	}

@@ -65,7 +65,7 @@ func report(sid string) *call.Leg {
 		CustomerNumber: "+919812345678", BusinessNumber: "+911204567890",
 		Agent: call.Agent{Name: "Ashish", Number: "+919281234567"}, Group: "TestGroup",
 		StartedAt: nine, RangAt: nine.Add(15 * time.Second), AnsweredAt: nine.Add(24 * time.Second), EndedAt: nine.Add(64 * time.Second),
-		TalkSeconds: call.Int(40), TotalSeconds: call.Int(64), Cost: "1",
+		TalkSeconds: new(40), TotalSeconds: new(64), Cost: "1",
 		Recordings: []call.Wanted{{Kind: call.Conversation, Source: "https://rec.callerdesk.io/" + sid + ".wav"}},
 		Attributes: call.Attributes{"CallSid": json.RawMessage(`"` + sid + `"`), "coins": json.RawMessage(`"1"`)},
 	}
@@ -176,7 +176,7 @@ func TestSameUIDIsStoredOnce(t *testing.T) {
 // guest and agentLeg are the legs of an inbound TeleCMI call.
 func guest(uuid string) *call.Leg {
 	l := &call.Leg{Account: "support", Provider: call.TeleCMI, Key: uuid, Direction: call.Inbound, Status: "answered", Outcome: call.Answered,
-		CustomerNumber: "+919811111111", AnsweredAt: nine, TalkSeconds: call.Int(30), Agent: call.Agent{ID: "204", Number: "+919000000204"}, Group: "Sales"}
+		CustomerNumber: "+919811111111", AnsweredAt: nine, TalkSeconds: new(30), Agent: call.Agent{ID: "204", Number: "+919000000204"}, Group: "Sales"}
 	return l
 }
 

@@ -20,7 +20,7 @@ func TestFindCalls(t *testing.T) {
 			l.StartedAt = nine.Add(time.Duration(i/2) * time.Minute) // pairs start together
 			if i == 6 {
 				l.CustomerNumber, l.Agent, l.Group, l.StartedAt = "0091 7 55", call.Agent{Name: "Zoë_%"}, "Billing", time.Time{}
-				l.TalkSeconds, l.Recordings = call.Int(3), nil
+				l.TalkSeconds, l.Recordings = new(3), nil
 			}
 			record(t, s, delivery(l))
 		}
@@ -45,7 +45,7 @@ func TestFindCalls(t *testing.T) {
 			{"groups", call.Filter{Groups: []string{"Billing", "Other"}}, 1},
 			{"no recording", call.Filter{Recording: call.RecordingNone}, 1},
 			{"pending", call.Filter{Recording: call.Pending}, 6},
-			{"talk", call.Filter{MinTalk: call.Int(4), MaxTalk: call.Int(40)}, 6},
+			{"talk", call.Filter{MinTalk: new(4), MaxTalk: new(40)}, 6},
 			{"account", call.Filter{Account: "none"}, 0},
 			{"injection", call.Filter{Text: "' OR 1=1 --", Number: "1'2"}, 0},
 		} {

@@ -229,7 +229,7 @@ func (t *tx) exec(ctx context.Context, query string, args ...any) (sql.Result, e
 	if t.sql != nil {
 		return t.sql.ExecContext(ctx, query, cleanArgs(args)...)
 	}
-	stmt, err := t.w.prepared(ctx, query)
+	stmt, err := t.w.prepared(ctx, query) //nolint:sqlclosecheck // it stays prepared as long as the writer lives
 	if err != nil {
 		return nil, err
 	}
@@ -241,7 +241,7 @@ func (t *tx) query(ctx context.Context, query string, args ...any) (*sql.Rows, e
 	if t.sql != nil {
 		return t.sql.QueryContext(ctx, query, cleanArgs(args)...)
 	}
-	stmt, err := t.w.prepared(ctx, query)
+	stmt, err := t.w.prepared(ctx, query) //nolint:sqlclosecheck // it stays prepared as long as the writer lives
 	if err != nil {
 		return nil, err
 	}
