@@ -3,6 +3,7 @@ package reports
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
 	"crypto/tls"
 	"encoding/base64"
 	"errors"
@@ -240,19 +241,28 @@ func TestCutBeforeDot(t *testing.T) {
 	t.Parallel()
 	server, smtp := smtpServer(t, testenv.SMTPOptions{CutBeforeDot: 1})
 	o := busyOffice(t)
+	r := o.reporter(t, MailOptions{SMTP: smtp})
 	// Large enough not to vanish into buffers on the way.
-	for i := range 60_000 {
-		c := o.store.calls[1]
-		c.ID, c.Key = fmt.Sprintf("%d-%x", i, i*7919), fmt.Sprint(i*104729)
-		o.store.calls = append(o.store.calls, c)
+	run := call.Run{ID: "run-1", Report: "daily", Zone: "Asia/Kolkata", State: call.RunBuilt, Revision: 1}
+	for name, size := range map[string]int{mailTextName: 10, mailHTMLName: 10, "calls.csv": 12 << 20} {
+		content := bytes.Repeat([]byte("x"), size)
+		run.Files = append(run.Files, call.RunFile{Name: name, ObjectKey: name, Size: int64(size),
+			SHA256: fmt.Sprintf("%x", sha256.Sum256(content)), MediaType: "text/plain"})
+		if err := o.vault.PutFile(context.Background(), name, bytes.NewReader(content), int64(size), sha256.Sum256(content), ""); err != nil {
+			t.Fatal(err)
+		}
 	}
-	r := o.reporter(t, MailOptions{SMTP: smtp}, "ops@example.org")
-	r.Look(context.Background())
+	o.store.runs = []call.Run{run}
+	if err := r.mailRun(context.Background(), run, []string{"ops@example.org"}); err != nil {
+		t.Fatal(err)
+	}
 	if got := o.states()["ops@example.org"]; got != call.MailRetry {
 		t.Fatalf("%s: %s", got, o.store.mails[0].Detail)
 	}
 	o.clock.set(o.clock.now().Add(time.Hour))
-	r.Look(context.Background())
+	if err := r.mailAgain(context.Background()); err != nil {
+		t.Fatal(err)
+	}
 	if got := o.states()["ops@example.org"]; got != call.MailSent || len(server.Messages()) != 1 {
 		t.Errorf("%s, %d messages", got, len(server.Messages()))
 	}

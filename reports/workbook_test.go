@@ -7,6 +7,7 @@ import (
 	"encoding/csv"
 	"encoding/xml"
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"path/filepath"
@@ -273,7 +274,7 @@ func TestHostileTexts(t *testing.T) {
 	t.Parallel()
 	long := strings.Repeat("x", 40_000)
 	emoji := strings.Repeat("🎧", 20_000) // 40,000 UTF-16 units
-	for _, test := range []struct{ name, text, cell, csv string }{
+	tests := []struct{ name, text, cell, csv string }{
 		{"formula", `=cmd|'/C calc'!A0`, `=cmd|'/C calc'!A0`, `'=cmd|'/C calc'!A0`},
 		{"minus", "-2+3", "-2+3", "'-2+3"},
 		{"at", "@SUM(A1)", "@SUM(A1)", "'@SUM(A1)"},
@@ -291,35 +292,45 @@ func TestHostileTexts(t *testing.T) {
 		{"spaces", "  a  ", "  a  ", "  a  "},
 		{"too long", long, long[:32766] + "…", long},
 		{"too long in UTF-16", emoji, strings.Repeat("🎧", 16_383) + "…", emoji},
-	} {
-		t.Run(test.name, func(t *testing.T) {
-			t.Parallel()
-			o := newOffice(t)
-			o.store.calls = []call.CallWithRecordings{{Call: call.Call{
-				ID: "a", Account: "sales", Direction: call.Inbound, Outcome: call.Answered,
-				StartedAt: at("2026-11-21 10:00:00"), Agent: call.Agent{Name: test.text},
-			}}}
-			r := o.reporter(t, MailOptions{})
-			report := dailyReport()
-			in, err := r.freeze(context.Background(), &report, report.PeriodOf(at("2026-11-21 00:00:00")), 1,
-				filepath.Join(t.TempDir(), inputName))
-			if err != nil {
-				t.Fatal(err)
-			}
-			dir := buildBusy(t, in)
-			f := openBook(t, filepath.Join(dir, "daily-2026-11-21.xlsx"))
-			for _, where := range [][2]string{{"Calls", "I2"}, {"Agents", "B2"}} {
-				if got := cellsOf(t, f, where[0], where[1])[0]; got != test.cell {
-					t.Errorf("%s: %.60q, want %.60q", where[0], got, test.cell)
-				}
-				if formula, err := f.GetCellFormula(where[0], where[1]); err != nil || formula != "" {
-					t.Errorf("%s: formula %q, %v", where[0], formula, err)
-				}
-			}
-			if got := readCSV(t, filepath.Join(dir, "daily-2026-11-21-calls.csv"))[1][8]; got != test.csv {
-				t.Errorf("CSV: %.60q, want %.60q", got, test.csv)
-			}
-		})
+	}
+	o := newOffice(t)
+	for i, test := range tests {
+		o.store.calls = append(o.store.calls, call.CallWithRecordings{Call: call.Call{
+			ID: fmt.Sprint(i), Account: "sales", Direction: call.Inbound, Outcome: call.Answered,
+			StartedAt: at("2026-11-21 10:00:00"), Agent: call.Agent{Name: test.text},
+		}})
+	}
+	report := dailyReport()
+	in, err := o.reporter(t, MailOptions{}).freeze(context.Background(), &report,
+		report.PeriodOf(at("2026-11-21 00:00:00")), 1, filepath.Join(t.TempDir(), inputName))
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := buildBusy(t, in)
+	f := openBook(t, filepath.Join(dir, "daily-2026-11-21.xlsx"))
+	calls := readCSV(t, filepath.Join(dir, "daily-2026-11-21-calls.csv"))
+	agents := make(map[string]bool)
+	for i := range tests {
+		cell := fmt.Sprintf("B%d", i+2)
+		agents[cellsOf(t, f, "Agents", cell)[0]] = true
+		if formula, err := f.GetCellFormula("Agents", cell); err != nil || formula != "" {
+			t.Errorf("Agents %s: formula %q, %v", cell, formula, err)
+		}
+	}
+	for i, test := range tests {
+		cell := fmt.Sprintf("I%d", i+2)
+		if got := cellsOf(t, f, "Calls", cell)[0]; got != test.cell {
+			t.Errorf("%s: %.60q, want %.60q", test.name, got, test.cell)
+		}
+		if formula, err := f.GetCellFormula("Calls", cell); err != nil || formula != "" {
+			t.Errorf("%s: formula %q, %v", test.name, formula, err)
+		}
+		if !agents[test.cell] {
+			t.Errorf("%s: not on sheet Agents", test.name)
+		}
+		if got := calls[i+1][8]; got != test.csv {
+			t.Errorf("%s: CSV %.60q, want %.60q", test.name, got, test.csv)
+		}
 	}
 }
 
