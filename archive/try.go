@@ -211,8 +211,10 @@ func (a *Archiver) holdLease(ctx context.Context, token string) (leased context.
 	}
 }
 
+// renewLease is not cut short when the work is done: it takes no time, and a
+// database should not have to roll back.
 func (a *Archiver) renewLease(ctx context.Context, token string) error {
-	ctx, cancel := context.WithTimeout(ctx, a.opts.Lease/3)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), storeTimeout)
 	defer cancel()
 	return a.opts.Store.RenewLease(ctx, token, a.opts.Lease)
 }
