@@ -74,8 +74,23 @@ func (s *Store) prepareSchema(ctx context.Context, migrate bool) error {
 	case !migrate:
 		return errors.New("the database's schema is older than this program: run `callvault migrate`")
 	}
-	if _, err := p.Up(ctx); err != nil {
-		return fmt.Errorf("bring the schema up to date: %w", err)
+	// On SQLite a second process may have begun to migrate at the same time.
+	// Each migration is a transaction, so the one who comes late fails, and
+	// finds what the other has done.
+	for tries := 1; ; tries++ {
+		_, err := p.Up(ctx)
+		if err == nil {
+			return nil
+		}
+		if v, versionErr := schemaVersion(ctx, p); versionErr == nil && v.Database == v.Program {
+			return nil
+		}
+		if tries == migrateTries {
+			return fmt.Errorf("bring the schema up to date: %w", err)
+		}
 	}
-	return nil
 }
+
+// migrateTries is how often a migration is tried that another process may be
+// making, too.
+const migrateTries = 5

@@ -6,10 +6,13 @@ import (
 	"fmt"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
 	"callvault/internal/call"
+
+	"github.com/google/uuid"
 )
 
 const recordingColumns = `id, call_id, account, provider, kind, source, location, state, reason, object_key, size, sha256,
@@ -29,8 +32,8 @@ func scanRecording(rows *sql.Rows, r *call.Recording) error {
 func (r *recording) wantRecordings(ctx context.Context, changed []*leg) error {
 	type wantedRow struct {
 		call.Wanted
-		leg    *leg
-		paused int
+		leg *leg
+		due any
 	}
 	var rows []wantedRow
 	seen := map[[3]string]bool{}
@@ -56,14 +59,14 @@ func (r *recording) wantRecordings(ctx context.Context, changed []*leg) error {
 	if err != nil {
 		return fmt.Errorf("read paused accounts: %w", err)
 	}
+	now := r.now.UnixMilli()
 	for i := range rows {
-		if paused[rows[i].leg.Account] {
-			rows[i].paused = 1
+		if !paused[rows[i].leg.Account] {
+			rows[i].due = now + r.firstTryAfter.Milliseconds()
 		}
 	}
-	now := r.now.UnixMilli()
 	err = insertMany(ctx, r.tx, `INSERT INTO recordings (id, account, provider, kind, source, location, leg_id, call_id, state,
-		created_at, wanted_at, next_try_at, host, paused)`, 14,
+		created_at, wanted_at, next_try_at, host)`, 13,
 		` ON CONFLICT (source, kind, account) DO UPDATE SET
 			location = CASE WHEN excluded.location = '' THEN recordings.location ELSE excluded.location END,
 			call_id = CASE WHEN recordings.leg_id = excluded.leg_id THEN excluded.call_id ELSE recordings.call_id END,
@@ -74,7 +77,7 @@ func (r *recording) wantRecordings(ctx context.Context, changed []*leg) error {
 			state = CASE WHEN recordings.state = 'absent' THEN 'pending' ELSE recordings.state END`, rows,
 		func(w wantedRow, args []any) []any {
 			return append(args, newID(), w.leg.Account, string(w.leg.Provider), string(w.Kind), w.Source, w.Location, w.leg.id, w.leg.callID,
-				string(call.Pending), now, now, now+r.firstTryAfter.Milliseconds(), recordingHost(w.leg.Account, w.Source), w.paused)
+				string(call.Pending), now, now, w.due, recordingHost(w.leg.Account, w.Source))
 		})
 	if err != nil {
 		return fmt.Errorf("queue recordings: %w", err)
@@ -96,6 +99,9 @@ func recordingHost(account, source string) string {
 // ClaimRecordings claims due recordings for a worker, the longest due first.
 // Each claim counts as an attempt and holds for the lease, by the database's
 // clock. Recordings of paused accounts are not due.
+//
+// The limit stands in the text: SQLite plans a statement anew each time that a
+// parameter in LIMIT changes.
 func (s *Store) ClaimRecordings(ctx context.Context, o call.ClaimOptions) ([]call.Claim, error) {
 	var claims []call.Claim
 	token := newID()
@@ -107,12 +113,12 @@ func (s *Store) ClaimRecordings(ctx context.Context, o call.ClaimOptions) ([]cal
 	if skip != "" {
 		skip = " AND host NOT IN (" + skip[1:] + ")"
 	}
-	args := append([]any{token, o.Lease.Milliseconds()}, append(skipArgs, o.Limit)...)
+	args := append([]any{token, o.Lease.Milliseconds()}, skipArgs...)
 	err := s.change(ctx, func(ctx context.Context, t *tx) error {
 		claims = claims[:0]
 		err := t.each(ctx, `UPDATE recordings SET lease_token = ? || id, next_try_at = {now} + ?, attempts = attempts + 1
-			WHERE id IN (SELECT id FROM recordings WHERE state = 'pending' AND paused = 0 AND next_try_at <= {now}`+skip+`
-				ORDER BY next_try_at LIMIT ? {skip locked})
+			WHERE id IN (SELECT id FROM recordings WHERE next_try_at <= {now}`+skip+`
+				ORDER BY next_try_at LIMIT `+strconv.Itoa(o.Limit)+` {skip locked})
 			RETURNING lease_token, host, wanted_at, `+recordingColumns, slices.Clone(args), func(rows *sql.Rows) error {
 			var c call.Claim
 			err := rows.Scan(append([]any{&c.LeaseToken, &c.Host, timeInto{&c.WantedAt}}, recordingFields(&c.Recording)...)...)
@@ -162,10 +168,21 @@ func errLeaseLost() error {
 	return call.Errorf(call.Conflict, "another worker has taken this recording: the lease was lost")
 }
 
+// A lease token ends with the recording's id, so that the row is found by its
+// primary key.
+const whereLeased = " WHERE id = ? AND lease_token = ?"
+
+func leasedID(leaseToken string) string {
+	return leaseToken[max(0, len(leaseToken)-len(uuid.Nil.String())):]
+}
+
+// unlessPaused is a time to try again, unless the account was paused meanwhile.
+const unlessPaused = "CASE WHEN account IN (SELECT account FROM account_pauses) THEN NULL ELSE {now} + ? END"
+
 // mark changes the row that the lease token holds; a loser changes nothing and
 // gets a call.Conflict error.
 func (s *Store) mark(ctx context.Context, what, set, leaseToken string, args ...any) error {
-	n, err := s.update(ctx, "UPDATE recordings SET "+set+" WHERE lease_token = ?", append(args, leaseToken)...)
+	n, err := s.update(ctx, "UPDATE recordings SET "+set+whereLeased, append(args, leasedID(leaseToken), leaseToken)...)
 	if err != nil {
 		return fmt.Errorf("%s: %w", what, err)
 	}
@@ -187,8 +204,8 @@ func (s *Store) ChooseObjectKey(ctx context.Context, leaseToken, key string) (st
 	var chosen string
 	var found bool
 	err := s.change(ctx, func(ctx context.Context, t *tx) (err error) {
-		found, err = t.one(ctx, "UPDATE recordings SET object_key = CASE WHEN object_key = '' THEN ? ELSE object_key END WHERE lease_token = ? RETURNING object_key",
-			[]any{key, leaseToken}, &chosen)
+		found, err = t.one(ctx, "UPDATE recordings SET object_key = CASE WHEN object_key = '' THEN ? ELSE object_key END"+whereLeased+" RETURNING object_key",
+			[]any{key, leasedID(leaseToken), leaseToken}, &chosen)
 		return err
 	})
 	if err != nil {
@@ -203,7 +220,7 @@ func (s *Store) ChooseObjectKey(ctx context.Context, leaseToken, key string) (st
 // MarkArchived says that the recording lies in the vault.
 func (s *Store) MarkArchived(ctx context.Context, leaseToken string, a call.Archiving) error {
 	return s.mark(ctx, "mark a recording archived",
-		`state = 'archived', lease_token = NULL, reason = '', last_error = '', archived_at = {now},
+		`state = 'archived', lease_token = NULL, next_try_at = NULL, reason = '', last_error = '', archived_at = {now},
 		object_key = ?, size = ?, sha256 = ?, media_type = ?, audio_seconds = ?`, leaseToken,
 		a.ObjectKey, a.Size, a.SHA256, a.MediaType, number(a.AudioSeconds))
 }
@@ -211,25 +228,25 @@ func (s *Store) MarkArchived(ctx context.Context, leaseToken string, a call.Arch
 // MarkPending lets the recording be tried again after delay.
 func (s *Store) MarkPending(ctx context.Context, leaseToken string, delay time.Duration, lastError string) error {
 	return s.mark(ctx, "mark a recording pending",
-		"lease_token = NULL, next_try_at = {now} + ?, last_error = ?", leaseToken, delay.Milliseconds(), lastError)
+		"lease_token = NULL, next_try_at = "+unlessPaused+", last_error = ?", leaseToken, delay.Milliseconds(), lastError)
 }
 
 // MarkAbsent gives the recording up, until a later report names it again.
 func (s *Store) MarkAbsent(ctx context.Context, leaseToken, reason string) error {
 	return s.mark(ctx, "mark a recording absent",
-		"state = 'absent', lease_token = NULL, reason = ?, last_error = ?", leaseToken, reason, reason)
+		"state = 'absent', lease_token = NULL, next_try_at = NULL, reason = ?, last_error = ?", leaseToken, reason, reason)
 }
 
 // MarkRefused gives the recording up until a person decides otherwise.
 func (s *Store) MarkRefused(ctx context.Context, leaseToken, reason string) error {
 	return s.mark(ctx, "mark a recording refused",
-		"state = 'refused', lease_token = NULL, reason = ?, last_error = ?", leaseToken, reason, reason)
+		"state = 'refused', lease_token = NULL, next_try_at = NULL, reason = ?, last_error = ?", leaseToken, reason, reason)
 }
 
 // ReleaseClaim gives the recording back untried.
 func (s *Store) ReleaseClaim(ctx context.Context, leaseToken string) error {
 	return s.mark(ctx, "release a recording",
-		"lease_token = NULL, next_try_at = {now}, attempts = attempts - 1", leaseToken)
+		"lease_token = NULL, next_try_at = "+unlessPaused+", attempts = attempts - 1", leaseToken, 0)
 }
 
 // backgroundRows is how many rows a background change touches at most in one
@@ -252,7 +269,7 @@ func (s *Store) changeInSteps(ctx context.Context, update string, args ...any) e
 func (s *Store) PauseAccount(ctx context.Context, account, reason string) error {
 	_, err := s.update(ctx, "INSERT INTO account_pauses (account, reason, paused_at) VALUES (?, ?, {now}) ON CONFLICT (account) DO UPDATE SET reason = excluded.reason", account, reason)
 	if err == nil {
-		err = s.changeInSteps(ctx, "UPDATE recordings SET paused = 1 WHERE id IN (SELECT id FROM recordings WHERE state = 'pending' AND account = ? AND paused = 0 LIMIT ?)", account)
+		err = s.changeInSteps(ctx, "UPDATE recordings SET next_try_at = NULL WHERE id IN (SELECT id FROM recordings WHERE state = 'pending' AND account = ? AND next_try_at IS NOT NULL LIMIT ?)", account)
 	}
 	if err != nil {
 		return fmt.Errorf("pause account %s: %w", account, err)
@@ -261,16 +278,17 @@ func (s *Store) PauseAccount(ctx context.Context, account, reason string) error 
 }
 
 // WakeAccount ends the account's pause: its pending recordings, and those that
-// were refused because of its credentials, are due at once.
+// were refused because of its credentials, are due at once, and waited for as
+// long as if they were new.
 func (s *Store) WakeAccount(ctx context.Context, account string) error {
 	_, err := s.update(ctx, "DELETE FROM account_pauses WHERE account = ?", account)
 	if err == nil {
-		err = s.changeInSteps(ctx, `UPDATE recordings SET state = 'pending', paused = 0, reason = '', attempts = 0, wanted_at = {now}, next_try_at = {now}
+		err = s.changeInSteps(ctx, `UPDATE recordings SET state = 'pending', reason = '', attempts = 0, wanted_at = {now}, next_try_at = {now}
 			WHERE id IN (SELECT id FROM recordings WHERE account = ? AND state = 'refused' AND reason = ? LIMIT ?)`, account, call.CredentialsRejected)
 	}
 	if err == nil {
-		err = s.changeInSteps(ctx, `UPDATE recordings SET paused = 0
-			WHERE id IN (SELECT id FROM recordings WHERE account = ? AND state = 'pending' AND paused = 1 LIMIT ?)`, account)
+		err = s.changeInSteps(ctx, `UPDATE recordings SET wanted_at = {now}, next_try_at = {now}
+			WHERE id IN (SELECT id FROM recordings WHERE account = ? AND state = 'pending' AND next_try_at IS NULL LIMIT ?)`, account)
 	}
 	if err != nil {
 		return fmt.Errorf("wake account %s: %w", account, err)
@@ -318,7 +336,7 @@ func (s *Store) QueueStats(ctx context.Context) (call.QueueStats, error) {
 	if err == nil {
 		err = s.each(ctx, `SELECT coalesce(sum(CASE WHEN next_try_at <= {now} THEN 1 ELSE 0 END), 0),
 			coalesce(sum(CASE WHEN lease_token IS NOT NULL AND next_try_at > {now} THEN 1 ELSE 0 END), 0),
-			min(next_try_at) FROM recordings WHERE state = 'pending' AND paused = 0`, nil, func(rows *sql.Rows) error {
+			min(next_try_at) FROM recordings WHERE next_try_at IS NOT NULL`, nil, func(rows *sql.Rows) error {
 			return rows.Scan(&q.Due, &q.Leased, timeInto{&q.NextTryAt})
 		})
 	}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -15,8 +16,10 @@ const (
 	// maxShared is how many changes share a transaction at most.
 	maxShared = 64
 	// writeTimeout bounds one transaction, so that a database that hangs is
-	// noticed; whoever waits longer than that spools.
-	writeTimeout = 10 * time.Second
+	// noticed. A caller whose context has more time gets more, up to
+	// patientTimeout.
+	writeTimeout   = 8 * time.Second
+	patientTimeout = time.Minute
 	// collisionTries is how often a change is tried that gets into the way of
 	// another node's.
 	collisionTries = 4
@@ -50,6 +53,10 @@ type job struct {
 	ctx    context.Context //nolint:containedctx // of the caller who waits
 	change change
 	result chan error
+	// taken is set by the first of the two: the writer that begins, or the
+	// caller who gives up. A change that has begun is waited for: it works on
+	// the caller's variables.
+	taken atomic.Bool
 }
 
 func newWriter(db *sql.DB, d dialect) *writer {
@@ -63,13 +70,13 @@ func newWriter(db *sql.DB, d dialect) *writer {
 }
 
 // change runs c in a transaction and returns after its commit. When ctx ends
-// first, whether the change was committed is not known.
+// before it has begun, it never will.
 func (s *Store) change(ctx context.Context, c change) error {
 	return s.writer.do(ctx, c)
 }
 
 func (w *writer) do(ctx context.Context, c change) error {
-	j := &job{ctx, c, make(chan error, 1)}
+	j := &job{ctx: ctx, change: c, result: make(chan error, 1)}
 	select {
 	case w.jobs <- j:
 	case <-w.quit:
@@ -81,15 +88,15 @@ func (w *writer) do(ctx context.Context, c change) error {
 	case err := <-j.result:
 		return err
 	case <-ctx.Done():
-		return ctx.Err()
+		if j.taken.CompareAndSwap(false, true) {
+			return ctx.Err()
+		}
+		return <-j.result
 	case <-w.done:
-		// The job may have been answered just before the end.
-		select {
-		case err := <-j.result:
-			return err
-		default:
+		if j.taken.CompareAndSwap(false, true) {
 			return errClosed
 		}
+		return <-j.result
 	}
 }
 
@@ -133,11 +140,9 @@ func (w *writer) run() {
 func (w *writer) commit(jobs []*job) {
 	waiting := jobs[:0]
 	for _, j := range jobs {
-		if err := j.ctx.Err(); err != nil {
-			j.result <- err // nobody waits for it any more
-			continue
+		if j.taken.CompareAndSwap(false, true) { // else nobody waits for it
+			waiting = append(waiting, j)
 		}
-		waiting = append(waiting, j)
 	}
 	if len(waiting) == 0 {
 		return
@@ -159,7 +164,13 @@ func (w *writer) commit(jobs []*job) {
 }
 
 func (w *writer) transact(jobs []*job) error {
-	ctx, cancel := context.WithTimeout(context.Background(), writeTimeout)
+	limit := writeTimeout
+	for _, j := range jobs {
+		if deadline, ok := j.ctx.Deadline(); ok {
+			limit = max(limit, min(time.Until(deadline), patientTimeout))
+		}
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), limit)
 	defer cancel()
 	t, err := w.begin(ctx)
 	if err != nil {

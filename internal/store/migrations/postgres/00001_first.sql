@@ -27,7 +27,7 @@ CREATE TABLE deliveries (
     error          TEXT NOT NULL
 );
 CREATE INDEX deliveries_received ON deliveries (received_at);
-CREATE INDEX deliveries_unreadable ON deliveries (id) WHERE outcome = 'unreadable';
+CREATE INDEX deliveries_outcome ON deliveries (outcome, id);
 
 CREATE TABLE legs (
     id      BIGINT PRIMARY KEY,
@@ -132,14 +132,15 @@ CREATE TABLE recordings (
     archived_at   BIGINT,
     retain_until  BIGINT,
     attempts      BIGINT NOT NULL DEFAULT 0,
-    next_try_at   BIGINT NOT NULL, -- while leased: when the lease ends
+    -- When it is due; while leased, when the lease ends. NULL: it is settled, or
+    -- waits for its account.
+    next_try_at   BIGINT,
     last_error    TEXT NOT NULL DEFAULT '',
     host          TEXT COLLATE "C" NOT NULL,
-    paused        BIGINT NOT NULL DEFAULT 0, -- 1: waits for its account
     lease_token   TEXT COLLATE "C",
     UNIQUE (source, kind, account)
 );
-CREATE INDEX recordings_due ON recordings (next_try_at) WHERE state = 'pending' AND paused = 0;
+CREATE INDEX recordings_due ON recordings (next_try_at) WHERE next_try_at IS NOT NULL;
 CREATE INDEX recordings_call ON recordings (call_id);
 CREATE INDEX recordings_leg ON recordings (leg_id);
 CREATE INDEX recordings_state ON recordings (state, account);
