@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"time"
 
 	"github.com/pressly/goose/v3"
 	"github.com/pressly/goose/v3/lock"
@@ -57,7 +58,33 @@ func schemaVersion(ctx context.Context, p *goose.Provider) (SchemaVersion, error
 	return SchemaVersion{database, program}, nil
 }
 
+// prepareSchema brings the schema up to date. On SQLite other processes may be
+// doing the same at the same moment: whoever comes late is told that something
+// is locked or there already, looks again, and finds it done.
 func (s *Store) prepareSchema(ctx context.Context, migrate bool) error {
+	for tries := 1; ; tries++ {
+		err := s.trySchema(ctx, migrate)
+		var final schemaError
+		if err == nil || s.dialect.postgres || tries == schemaTries || errors.As(err, &final) {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return err
+		case <-time.After(schemaPause):
+		}
+	}
+}
+
+const (
+	schemaTries = 20
+	schemaPause = 50 * time.Millisecond
+)
+
+// schemaError says what no further try changes.
+type schemaError struct{ error }
+
+func (s *Store) trySchema(ctx context.Context, migrate bool) error {
 	p, err := s.goose(s.write)
 	if err != nil {
 		return fmt.Errorf("read the migrations: %w", err)
@@ -68,29 +95,14 @@ func (s *Store) prepareSchema(ctx context.Context, migrate bool) error {
 	}
 	switch {
 	case v.Database > v.Program:
-		return fmt.Errorf("the database has schema version %d, and this program knows up to %d: it was last used by a newer Callvault; run that one", v.Database, v.Program)
+		return schemaError{fmt.Errorf("the database has schema version %d, and this program knows up to %d: it was last used by a newer Callvault; run that one", v.Database, v.Program)}
 	case v.Database == v.Program:
 		return nil
 	case !migrate:
-		return errors.New("the database's schema is older than this program: run `callvault migrate`")
+		return schemaError{errors.New("the database's schema is older than this program: run `callvault migrate`")}
 	}
-	// On SQLite a second process may have begun to migrate at the same time.
-	// Each migration is a transaction, so the one who comes late fails, and
-	// finds what the other has done.
-	for tries := 1; ; tries++ {
-		_, err := p.Up(ctx)
-		if err == nil {
-			return nil
-		}
-		if v, versionErr := schemaVersion(ctx, p); versionErr == nil && v.Database == v.Program {
-			return nil
-		}
-		if tries == migrateTries {
-			return fmt.Errorf("bring the schema up to date: %w", err)
-		}
+	if _, err := p.Up(ctx); err != nil {
+		return fmt.Errorf("bring the schema up to date: %w", err)
 	}
+	return nil
 }
-
-// migrateTries is how often a migration is tried that another process may be
-// making, too.
-const migrateTries = 5
