@@ -1,0 +1,149 @@
+package main
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"callvault/internal/call"
+	"callvault/internal/store"
+	"callvault/webhook"
+
+	"github.com/google/uuid"
+	"golang.org/x/sync/errgroup"
+)
+
+// dayVersion changes when another big day is made, so that an old one is not
+// taken for it.
+const dayVersion = 1
+
+// bigDate is the day of the very many calls, long over.
+func bigDate() time.Time { return time.Date(2026, 3, 10, 0, 0, 0, 0, kolkata()) }
+
+// bigDay makes a database with a day of very many calls, decoded and recorded
+// as if they had been posted, their recordings archived. That takes minutes,
+// so the database is kept for the next time, in a folder that git ignores.
+func (b *bench) bigDay(ctx context.Context, calls int) (settings, error) {
+	schema, err := b.schema()
+	if err != nil {
+		return settings{}, err
+	}
+	s := settings{data: filepath.Join(b.root, "bench-results", fmt.Sprintf("day-%d-v%d-%s", calls, dayVersion, schema))}
+	if _, err := os.Stat(s.database()); err == nil {
+		return s, nil
+	}
+	making := settings{data: s.data + ".part"}
+	if err := errors.Join(os.RemoveAll(making.data), os.MkdirAll(making.data, 0o700)); err != nil {
+		return s, err
+	}
+	if err := fillDay(ctx, making, calls); err != nil {
+		return s, err
+	}
+	return s, os.Rename(making.data, s.data)
+}
+
+// schema names the database's schema as it is now: until a release has it, it
+// may change without a version.
+func (b *bench) schema() (string, error) {
+	files, err := filepath.Glob(filepath.Join(b.root, "internal", "store", "migrations", "sqlite", "*.sql"))
+	if err != nil {
+		return "", err
+	}
+	h := sha256.New()
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			return "", err
+		}
+		h.Write(text)
+	}
+	return hex.EncodeToString(h.Sum(nil)[:4]), nil
+}
+
+func fillDay(ctx context.Context, c settings, calls int) (err error) {
+	s, err := store.Open(ctx, c.storeOptions())
+	if err != nil {
+		return err
+	}
+	defer closing(&err, s)
+	decoder, err := webhook.NewDecoder([]webhook.Account{
+		{Name: account, Provider: call.CallerDesk, Token: token, Zone: kolkata(), Region: "IN"},
+	}, webhook.Hooks{})
+	if err != nil {
+		return err
+	}
+	const batch = 500
+	for first := 0; first < calls; first += batch {
+		deliveries := make([]*call.Delivery, min(batch, calls-first))
+		for i := range deliveries {
+			if deliveries[i], err = bigDayReport(decoder, first+i, calls); err != nil {
+				return err
+			}
+		}
+		if err := s.Record(ctx, deliveries); err != nil {
+			return err
+		}
+		if first%50_000 == 0 {
+			progress("making a day of %d calls for this time and the next: %d", calls, first)
+		}
+	}
+	return archiveDay(ctx, s)
+}
+
+// bigDayReport is one of the day's call reports, as it was received.
+func bigDayReport(decoder *webhook.Decoder, number, calls int) (*call.Delivery, error) {
+	uid, err := uuid.NewV7()
+	if err != nil {
+		return nil, err
+	}
+	started := bigDate().Add(time.Duration(float64(number) / float64(calls) * float64(23*time.Hour)))
+	report := callReport{
+		number: number, started: started, outcomes: usualEndings(), recordings: "https://callrecords.callerdesk.io",
+	}
+	d := &call.Delivery{
+		UID: uid.String(), Account: account, ReceivedAt: started.Add(15 * time.Minute).UTC().Truncate(time.Millisecond),
+		Method: "POST", ContentType: "application/json", Body: report.appendJSON(nil), Source: call.SourceWebhook,
+	}
+	decoder.Decode(d)
+	if len(d.Items) != 1 || d.Items[0].Leg == nil {
+		return nil, fmt.Errorf("call report not understood: %s", d.Error)
+	}
+	return d, nil
+}
+
+// archiveDay marks the day's recordings as archived.
+func archiveDay(ctx context.Context, s *store.Store) error {
+	sum := strings.Repeat("5e", 32)
+	for done := 0; ; {
+		claims, err := s.ClaimRecordings(ctx, call.ClaimOptions{Limit: 500, Lease: time.Minute})
+		if err != nil {
+			return err
+		}
+		if len(claims) == 0 {
+			return nil
+		}
+		group, groupCtx := errgroup.WithContext(ctx)
+		group.SetLimit(64) // as many as share a transaction
+		for _, c := range claims {
+			group.Go(func() error {
+				seconds := recordingSize / 2000
+				return s.MarkArchived(groupCtx, c.LeaseToken, call.Archiving{
+					ObjectKey: "calls/2026/03/10/" + account + "/" + c.ID + ".mp3", Size: recordingSize,
+					SHA256: sum, MediaType: "audio/mpeg", AudioSeconds: &seconds,
+				})
+			})
+		}
+		if err := group.Wait(); err != nil {
+			return err
+		}
+		if done += len(claims); done%50_000 == 0 {
+			progress("marking its recordings as archived: %d", done)
+		}
+	}
+}
