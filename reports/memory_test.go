@@ -9,6 +9,7 @@ import (
 	"io"
 	"log/slog"
 	"path/filepath"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -258,6 +259,25 @@ func (c *clockAt) set(t time.Time) {
 	c.t = t
 }
 
+// journal collects what reporters log.
+type journal struct {
+	mu   sync.Mutex
+	text strings.Builder
+}
+
+func (j *journal) Write(p []byte) (int, error) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.text.Write(p)
+}
+
+// count is how often something has been logged.
+func (j *journal) count(s string) int {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return strings.Count(j.text.String(), s)
+}
+
 // office is a store, a vault and a clock for reporters of one test. It is
 // 22 November 2026, 07:30 in Kolkata; the daily report has been known for a
 // day.
@@ -265,6 +285,7 @@ type office struct {
 	store *memory
 	vault *shelf
 	clock *clockAt
+	log   journal
 	dir   string
 }
 
@@ -279,12 +300,17 @@ func newOffice(t *testing.T) *office {
 
 func (o *office) reporter(t *testing.T, m MailOptions, recipients ...string) *Reporter {
 	t.Helper()
+	return o.reporterOf(t, m, dailyReport(recipients...))
+}
+
+func (o *office) reporterOf(t *testing.T, m MailOptions, report Report) *Reporter {
+	t.Helper()
 	if m.Dir == "" {
 		m.Dir = filepath.Join(o.dir, "mail")
 	}
-	r, err := New(Options{Store: o.store, Vault: o.vault, Reports: []Report{dailyReport(recipients...)},
+	r, err := New(Options{Store: o.store, Vault: o.vault, Reports: []Report{report},
 		PublicURL: "https://calls.example.org", SpoolDir: filepath.Join(o.dir, "spool"), Mail: m,
-		Version: "1.0", Now: o.clock.now, Log: slog.New(slog.DiscardHandler)})
+		Version: "1.0", Now: o.clock.now, Log: slog.New(slog.NewTextHandler(&o.log, nil))})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -99,6 +99,9 @@ func TestDue(t *testing.T) {
 			var got []string
 			for _, p := range s.due(Day, at(test.firstSeen), at(test.now)) {
 				got = append(got, p.Label())
+				if want := s.next(p.To); !p.At.Equal(want) {
+					t.Errorf("%s is due at %v, want %v", p.Label(), p.At, want)
+				}
 			}
 			if diff := cmp.Diff(test.want, got); diff != "" {
 				t.Error(diff)

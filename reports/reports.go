@@ -107,6 +107,8 @@ type Reporter struct {
 	// failures delays the next try of a run that could not be built; it is
 	// used by Look alone.
 	failures map[string]failure
+	// late are the runs of which noteLate has been called; also Look's alone.
+	late map[string]bool
 }
 
 // failure says how often a run could not be built on this node, and when it is
@@ -122,7 +124,7 @@ func New(o Options) (*Reporter, error) {
 		store: o.Store, vault: o.Vault, reports: o.Reports,
 		publicURL: o.PublicURL, spoolDir: o.SpoolDir, mail: o.Mail,
 		version: o.Version, now: o.Now, log: o.Log,
-		failures: make(map[string]failure),
+		failures: make(map[string]failure), late: make(map[string]bool),
 	}
 	for _, report := range o.Reports {
 		s, err := newSchedule(report.Schedule, report.Zone)
@@ -139,12 +141,20 @@ func New(o Options) (*Reporter, error) {
 
 // Report finds a configured report; call.NotFound if there is none.
 func (r *Reporter) Report(name string) (Report, error) {
-	for _, report := range r.reports {
-		if report.Name == name {
-			return report, nil
+	n, err := r.index(name)
+	if err != nil {
+		return Report{}, err
+	}
+	return r.reports[n], nil
+}
+
+func (r *Reporter) index(name string) (int, error) {
+	for n := range r.reports {
+		if r.reports[n].Name == name {
+			return n, nil
 		}
 	}
-	return Report{}, call.Errorf(call.NotFound, "no report is called %q", name)
+	return 0, call.Errorf(call.NotFound, "no report is called %q", name)
 }
 
 // PeriodOf returns the period of a report that holds a date (year, month and

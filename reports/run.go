@@ -18,8 +18,8 @@ const (
 	// buildLease is how long a node may take to build a run before another
 	// may: many times what the largest report takes.
 	buildLease = 30 * time.Minute
-	// mailWindow is for how long after it was built a run's mails are begun,
-	// and how long one is tried again.
+	// mailWindow is for how long after its time, or after it was built if that
+	// was later, a run's mails are begun, and how long one is tried again.
 	mailWindow = 24 * time.Hour
 )
 
@@ -62,14 +62,15 @@ func (r *Reporter) lookAt(ctx context.Context, report *Report, s schedule) error
 	if len(due) == 0 {
 		return nil
 	}
-	known, err := r.knownRuns(ctx, report, due[0])
+	known, err := r.knownRuns(ctx, report, due[0].Period)
 	if err != nil {
 		return err
 	}
-	for _, p := range due {
+	for _, d := range due {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
+		p := d.Period
 		run, ok := known[p.From.UnixMilli()]
 		if !ok || run.State != call.RunBuilt {
 			key := report.Name + " " + p.Label()
@@ -83,12 +84,47 @@ func (r *Reporter) lookAt(ctx context.Context, report *Report, s schedule) error
 			}
 			delete(r.failures, key)
 		}
-		if run.State == call.RunBuilt && r.now().Sub(run.BuiltAt) < mailWindow {
-			if err := r.mailRun(ctx, run, report.Recipients); err != nil {
-				r.log.ErrorContext(ctx, "report cannot be mailed", "report", report.Name,
-					"period", p.Label(), "error", err)
-			}
+		if run.State != call.RunBuilt {
+			continue // another node is at it
 		}
+		// A run made by hand may have been there long before its time.
+		begin := d.At
+		if run.BuiltAt.After(begin) {
+			begin = run.BuiltAt
+		}
+		if r.now().Sub(begin) < mailWindow {
+			err = r.mailRun(ctx, run, report.Recipients)
+		} else {
+			err = r.noteLate(ctx, run, p, report.Recipients)
+		}
+		if err != nil {
+			r.log.ErrorContext(ctx, "report cannot be mailed", "report", report.Name,
+				"period", p.Label(), "error", err)
+		}
+	}
+	return nil
+}
+
+// noteLate logs, once, that a run is not mailed any more to recipients whose
+// mail has never been begun.
+func (r *Reporter) noteLate(ctx context.Context, run call.Run, p Period, recipients []string) error {
+	if len(recipients) == 0 || r.late[run.ID] {
+		return nil
+	}
+	mails, err := r.mailsOf(ctx, run)
+	if err != nil {
+		return err
+	}
+	r.late[run.ID] = true
+	var never []string
+	for _, recipient := range recipients {
+		if _, begun := mails[recipient]; !begun {
+			never = append(never, recipient)
+		}
+	}
+	if len(never) > 0 {
+		r.log.WarnContext(ctx, "report is too old to be mailed by itself; report NAME --date DATE --send sends it",
+			"report", run.Report, "period", p.Label(), "recipients", never)
 	}
 	return nil
 }
@@ -127,6 +163,12 @@ func (r *Reporter) knownRuns(ctx context.Context, report *Report, first Period) 
 		}
 		filter.Cursor = next
 	}
+}
+
+// findRun finds the run of a period; the zero Run if there is none.
+func (r *Reporter) findRun(ctx context.Context, report *Report, p Period) (call.Run, error) {
+	known, err := r.knownRuns(ctx, report, p)
+	return known[p.From.UnixMilli()], err
 }
 
 // buildRun reserves, builds and keeps a run. When it is there already, or
@@ -234,8 +276,7 @@ type BuildOptions struct {
 
 // Result is what became of a report that was built by hand.
 type Result struct {
-	// Run is the period's run. Its ID is empty if the period has not ended:
-	// then there is none yet.
+	// Run is the period's run. Its ID is empty if there is none yet.
 	Run    call.Run
 	Period Period
 	// Files are the paths of the files written to Out.
@@ -246,25 +287,34 @@ type Result struct {
 
 // Build builds a report by hand, for the period that holds a date (see
 // Report.PeriodOf), from what is known now. It makes the period's run if there
-// is none and the period has ended; a run that is there is left as it is.
+// is none and the time to report the period has come, or the run is to be sent;
+// a run that is there is left as it is.
 func (r *Reporter) Build(ctx context.Context, name string, date time.Time, o BuildOptions) (Result, error) {
-	report, err := r.Report(name)
+	n, err := r.index(name)
 	if err != nil {
 		return Result{}, err
 	}
+	report := &r.reports[n]
 	result := Result{Period: report.PeriodOf(date)}
-	ended := !r.now().Before(result.Period.To)
+	now := r.now()
+	ended := !now.Before(result.Period.To)
 	if o.Send && !ended {
 		return result, call.Errorf(call.Invalid, "%s has not ended, so it cannot be sent yet", result.Period.Title())
 	}
+	dueAt := r.schedules[n].dueAt(result.Period)
 	made := false
-	if ended {
-		if result.Run, made, err = r.buildRun(ctx, &report, result.Period); err != nil {
-			return result, err
-		}
+	switch {
+	case o.Send, ended && !now.Before(dueAt):
+		result.Run, made, err = r.buildRun(ctx, report, result.Period)
+	case ended:
+		// What is known now is not yet what the report is to tell at its time.
+		result.Run, err = r.findRun(ctx, report, result.Period)
+	}
+	if err != nil {
+		return result, err
 	}
 	if o.Out != "" {
-		if result.Files, err = r.writeOut(ctx, &report, result, made, o.Out); err != nil {
+		if result.Files, err = r.writeOut(ctx, report, result, made, o.Out); err != nil {
 			return result, fmt.Errorf("write report %s: %w", name, err)
 		}
 	}

@@ -177,6 +177,69 @@ func TestMailAfterCrash(t *testing.T) {
 	}
 }
 
+// A run that was made by hand long before its time is mailed at its time, and
+// for a day.
+func TestMailedFromItsTime(t *testing.T) {
+	t.Parallel()
+	ctx := context.Background()
+	o := newOffice(t)
+	weekly := dailyReport("ops@example.org")
+	weekly.Period, weekly.Schedule = Week, "0 7 * * 3"
+	r := o.reporterOf(t, MailOptions{}, weekly)
+	o.clock.set(at("2026-11-23 00:05:00")) // Monday; Wednesday's schedule is more than a day away
+	if _, err := r.Build(ctx, "daily", at("2026-11-20 00:00:00"), BuildOptions{Send: true, Recipients: []string{"boss@example.org"}}); err != nil {
+		t.Fatal(err)
+	}
+	r.Look(ctx)
+	if _, begun := o.states()["ops@example.org"]; begun {
+		t.Fatal("mailed before its time")
+	}
+	for _, look := range []string{"2026-11-26 07:00:00", "2026-11-26 07:01:00"} {
+		o.clock.set(at(look))
+		r.Look(ctx)
+	}
+	if _, begun := o.states()["ops@example.org"]; begun || o.log.count("too old to be mailed") != 1 {
+		t.Errorf("a day after its time: mailed %v, said %d times that it is too old", begun, o.log.count("too old to be mailed"))
+	}
+	o.clock.set(at("2026-11-26 06:59:00"))
+	r.Look(ctx)
+	if got := o.states()["ops@example.org"]; got != call.MailSent {
+		t.Errorf("within a day of its time: %s", got)
+	}
+}
+
+// A report by hand before its time gives files, and leaves the run to its time:
+// else the manager would be told at seven what was known at five past midnight.
+func TestBuildByHandBeforeItsTime(t *testing.T) {
+	t.Parallel()
+	ctx := context.Background()
+	o := busyOffice(t)
+	o.clock.set(at("2026-11-22 00:05:00"))
+	r := o.reporter(t, MailOptions{}, "ops@example.org")
+	result, err := r.Build(ctx, "daily", at("2026-11-21 00:00:00"), BuildOptions{Out: filepath.Join(o.dir, "out")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(result.Files) != 4 || result.Run.ID != "" || len(o.store.runs) != 0 {
+		t.Fatalf("%d files, run %q, %d runs", len(result.Files), result.Run.ID, len(o.store.runs))
+	}
+	o.clock.set(at("2026-11-22 07:00:00"))
+	r.Look(ctx)
+	if asOf := o.store.runs[0].AsOf; !asOf.Equal(at("2026-11-22 07:00:00")) {
+		t.Errorf("the run is as of %v", asOf)
+	}
+	// Sent by hand before its time, the run is there, and told.
+	o.clock.set(at("2026-11-23 00:05:00"))
+	sent, err := r.Build(ctx, "daily", at("2026-11-22 00:00:00"), BuildOptions{Send: true})
+	if err != nil || sent.Run.State != call.RunBuilt {
+		t.Fatalf("%+v, %v", sent.Run, err)
+	}
+	again, err := r.Build(ctx, "daily", at("2026-11-22 00:00:00"), BuildOptions{})
+	if err != nil || again.Run.ID != sent.Run.ID {
+		t.Errorf("run %q, want %q, %v", again.Run.ID, sent.Run.ID, err)
+	}
+}
+
 func TestBuildByHand(t *testing.T) {
 	t.Parallel()
 	o := busyOffice(t)

@@ -44,22 +44,31 @@ func (s schedule) next(t time.Time) time.Time {
 	}
 }
 
+// dueAt is when a period is to be reported: the first time of the schedule
+// after (or at) its end; zero if there is none.
+func (s schedule) dueAt(p Period) time.Time { return s.next(p.To.Add(-time.Nanosecond)) }
+
+// duePeriod is a period whose time to be reported came at At.
+type duePeriod struct {
+	Period
+	At time.Time
+}
+
 // due returns the periods whose time to be reported has come, oldest first: of
-// the last lookBack ended ones those whose first time of the schedule after
-// (or at) their end lies between firstSeen and now.
-func (s schedule) due(kind Kind, firstSeen, now time.Time) []Period {
-	var periods []Period
+// the last lookBack ended ones those that are due between firstSeen and now.
+func (s schedule) due(kind Kind, firstSeen, now time.Time) []duePeriod {
+	var periods []duePeriod
 	p := PeriodOf(kind, now.In(s.zone))
 	for range lookBack {
 		p = p.Before()
-		at := s.next(p.To.Add(-time.Nanosecond))
+		at := s.dueAt(p)
 		if at.IsZero() || at.After(now) {
 			continue
 		}
 		if at.Before(firstSeen) {
 			break
 		}
-		periods = append([]Period{p}, periods...)
+		periods = append([]duePeriod{{p, at}}, periods...)
 	}
 	return periods
 }

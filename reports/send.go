@@ -99,13 +99,11 @@ func (r *Reporter) mailRun(ctx context.Context, run call.Run, recipients []strin
 	if len(recipients) == 0 {
 		return nil
 	}
-	mails, err := r.store.Mails(ctx, run.ID)
+	mails, err := r.mailsOf(ctx, run)
 	if err != nil {
 		return err
 	}
-	begun := make(map[string]bool)
 	for _, m := range mails {
-		begun[m.Recipient] = true
 		if m.State == call.MailUncertain && r.mail.ResendUncertain {
 			if err := r.finish(ctx, m, sending{call.MailUncertain, m.Detail}); err != nil {
 				return err
@@ -114,7 +112,7 @@ func (r *Reporter) mailRun(ctx context.Context, run call.Run, recipients []strin
 	}
 	var missing []string
 	for _, recipient := range recipients {
-		if !begun[recipient] {
+		if _, begun := mails[recipient]; !begun {
 			missing = append(missing, recipient)
 		}
 	}
@@ -122,6 +120,19 @@ func (r *Reporter) mailRun(ctx context.Context, run call.Run, recipients []strin
 		return nil
 	}
 	return r.deliver(ctx, run, missing)
+}
+
+// mailsOf are a run's mails, by recipient.
+func (r *Reporter) mailsOf(ctx context.Context, run call.Run) (map[string]call.Mail, error) {
+	mails, err := r.store.Mails(ctx, run.ID)
+	if err != nil {
+		return nil, err
+	}
+	of := make(map[string]call.Mail)
+	for _, m := range mails {
+		of[m.Recipient] = m
+	}
+	return of, nil
 }
 
 // mailAgain tries again the mails whose time has come.
