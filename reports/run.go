@@ -24,11 +24,19 @@ const (
 )
 
 // Run looks for what is due at once and then every minute, until ctx ends. It
-// returns ctx's error.
+// returns ctx's error. At once and then every hour it removes what processes
+// that were killed have left in the spool.
 func (r *Reporter) Run(ctx context.Context) error {
 	ticker := time.NewTicker(lookEvery)
 	defer ticker.Stop()
+	var cleaned time.Time
 	for {
+		if r.now().Sub(cleaned) >= cleanEvery {
+			cleaned = r.now()
+			if err := r.cleanSpool(); err != nil {
+				r.log.WarnContext(ctx, "spool of reports cannot be cleaned", "error", err)
+			}
+		}
 		r.Look(ctx)
 		select {
 		case <-ctx.Done():
@@ -248,19 +256,6 @@ func (r *Reporter) keep(ctx context.Context, run call.Run, lease string, b *buil
 		return run, err
 	}
 	return r.store.Run(ctx, run.ID)
-}
-
-// inSpool calls fn with a folder of its own, and removes it afterwards.
-func (r *Reporter) inSpool(fn func(dir string) error) (err error) {
-	if err := os.MkdirAll(r.spoolDir, 0o700); err != nil {
-		return err
-	}
-	dir, err := os.MkdirTemp(r.spoolDir, "report-")
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
-	return fn(dir)
 }
 
 // BuildOptions say what to do with a report that is built by hand.

@@ -329,6 +329,47 @@ func TestRunEndsWithContext(t *testing.T) {
 	}
 }
 
+// A process that was killed leaves its folder; the next one removes it, but not
+// one in which somebody may be at work.
+func TestSpoolOfDeadProcess(t *testing.T) {
+	t.Parallel()
+	o := newOffice(t)
+	for path, age := range map[string]time.Duration{
+		"report-dead/input.ndjson.zst": 7 * time.Hour, "report-alive/input.ndjson.zst": 5 * time.Hour,
+		"fetch-old/audio.part": 7 * time.Hour,
+	} {
+		path = filepath.Join(o.dir, "spool", path)
+		if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, []byte("x"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		// The folder is as old as a folder can be: what counts is the newest.
+		for name, age := range map[string]time.Duration{path: age, filepath.Dir(path): 48 * time.Hour} {
+			if err := os.Chtimes(name, time.Time{}, o.clock.now().Add(-age)); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	if err := o.reporter(t, MailOptions{}).Run(ctx); !errors.Is(err, context.Canceled) {
+		t.Fatal(err)
+	}
+	entries, err := os.ReadDir(filepath.Join(o.dir, "spool"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var left []string
+	for _, e := range entries {
+		left = append(left, e.Name())
+	}
+	if diff := cmp.Diff([]string{"fetch-old", "report-alive"}, left); diff != "" {
+		t.Error(diff)
+	}
+}
+
 func TestNewFaults(t *testing.T) {
 	t.Parallel()
 	report := dailyReport()
