@@ -28,6 +28,8 @@ func mergeReport(c *Call, legs []Leg) {
 		c.Outcome = word
 	case talked:
 		c.Outcome = Answered
+	case l.HangupCause == "21": // call rejected, whatever the word
+		c.Outcome = Rejected
 	case l.Status == "" && l.TalkSeconds == nil && l.EndedAt.IsZero():
 		c.Outcome = Unknown // nothing was said of how it ended
 	default:

@@ -12,7 +12,8 @@ const (
 	RunFailed   RunState = "failed"
 )
 
-// Run is one report for one period: unique by (Report, PeriodFrom).
+// Run is one report for one period: unique by (Report, PeriodFrom,
+// PeriodTo).
 type Run struct {
 	ID     string
 	Report string

@@ -4,7 +4,6 @@ import (
 	"context"
 	"database/sql"
 	"encoding/base64"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -44,9 +43,9 @@ func (t *tx) upsertCalls(ctx context.Context, calls []call.Call) error {
 		func(c call.Call, args []any) []any {
 			var offers string
 			if len(c.Offers) > 0 {
-				text, err := json.Marshal(c.Offers)
+				text, err := marshal(c.Offers)
 				if err == nil { // plain strings always marshal
-					offers = string(text)
+					offers = text
 				}
 			}
 			var started int64
@@ -127,7 +126,7 @@ func matching(f call.Filter) conditions {
 		c.add("group_name IN ("+strings.Repeat(",?", len(args))[1:]+")", args...)
 	}
 	if f.Agent != "" {
-		a := strings.ToLower(f.Agent)
+		a := asciiLower(f.Agent)
 		c.add("(lower(agent_id) = ? OR lower(agent_name) = ? OR agent_number = ?)", a, a, f.Agent)
 	}
 	if rev := reverseDigits(f.Number); rev != "" {
@@ -139,7 +138,7 @@ func matching(f call.Filter) conditions {
 		c.add("1 = 0") // no digit in it: it matches no number
 	}
 	if f.Text != "" {
-		end, name := prefixEnd(f.Text), likePrefix(strings.ToLower(f.Text))
+		end, name := prefixEnd(f.Text), likePrefix(asciiLower(f.Text))
 		c.add(`(lower(agent_name) LIKE ? ESCAPE '!' OR lower(group_name) LIKE ? ESCAPE '!'
 			OR id IN (SELECT call_id FROM call_keys WHERE value >= ? AND value < ?
 				UNION ALL SELECT call_id FROM call_links WHERE value >= ? AND value < ?
@@ -160,6 +159,17 @@ func matching(f call.Filter) conditions {
 		c.add("talk_seconds <= ?", *f.MaxTalk)
 	}
 	return c
+}
+
+// asciiLower is what lower() is in both databases: of letters beyond ASCII the
+// case counts.
+func asciiLower(s string) string {
+	return strings.Map(func(r rune) rune {
+		if 'A' <= r && r <= 'Z' {
+			return r + 'a' - 'A'
+		}
+		return r
+	}, s)
 }
 
 func likePrefix(s string) string {

@@ -9,13 +9,28 @@ import (
 	"callvault/internal/call"
 )
 
-// CustomerStats counts the distinct customers of the inbound calls that the
-// filter selects; calls without a number are left out.
-func (s *Store) CustomerStats(ctx context.Context, f call.Filter) (call.CustomerStats, error) {
+// onlyInbound limits a filter to inbound calls; ok is false if it excludes
+// them, so that it selects nothing.
+func onlyInbound(f call.Filter) (_ call.Filter, ok bool) {
+	if f.Direction != "" && f.Direction != call.Inbound {
+		return f, false
+	}
 	f.Direction = call.Inbound
+	return f, true
+}
+
+// CustomerStats counts the distinct customers of the inbound calls that the
+// filter selects and that count as offered; calls without a number are left
+// out.
+func (s *Store) CustomerStats(ctx context.Context, f call.Filter) (call.CustomerStats, error) {
+	var stats call.CustomerStats
+	f, ok := onlyInbound(f)
+	if !ok {
+		return stats, nil
+	}
 	c := matching(f)
 	c.add("customer_number <> ''")
-	var stats call.CustomerStats
+	c.add("outcome <> 'unknown'")
 	err := s.each(ctx, "SELECT count(*), coalesce(sum(CASE WHEN n > 1 THEN 1 ELSE 0 END), 0) FROM (SELECT count(*) AS n FROM calls"+c.where()+" GROUP BY customer_number) AS customers",
 		c.args, func(rows *sql.Rows) error { return rows.Scan(&stats.Unique, &stats.Repeat) })
 	if err != nil {
@@ -29,19 +44,22 @@ func (s *Store) CustomerStats(ctx context.Context, f call.Filter) (call.Customer
 // in either direction and on any account, until asOf. First come those not
 // returned, then the others, each by their last attempt.
 func (s *Store) NotReturned(ctx context.Context, filter call.Filter, asOf time.Time, f func(call.Missing) error) error {
-	filter.Direction = call.Inbound
+	filter, ok := onlyInbound(filter)
+	if !ok {
+		return nil
+	}
 	c := matching(filter)
 	c.add("customer_number <> ''")
 	c.add("outcome NOT IN ('answered', 'unknown')")
 	// The last attempt of each customer says where they called.
 	query := `WITH attempts AS (
-			SELECT customer_number, started_at, business_number, account, group_name,
+			SELECT customer_number, customer_rev, started_at, business_number, account, group_name,
 				min(started_at) OVER customer AS first_at, count(*) OVER customer AS n,
 				row_number() OVER (PARTITION BY customer_number ORDER BY started_at DESC, id DESC) AS place
 			FROM calls` + c.where() + ` WINDOW customer AS (PARTITION BY customer_number)
 		), missed AS (
 			SELECT a.customer_number, a.first_at, a.started_at AS last_at, a.n, a.business_number, a.account, a.group_name,
-				(SELECT min(r.started_at) FROM calls r WHERE r.customer_rev = (SELECT x.customer_rev FROM calls x WHERE x.customer_number = a.customer_number AND x.customer_rev <> '' LIMIT 1)
+				(SELECT min(r.started_at) FROM calls r WHERE r.customer_rev = a.customer_rev
 					AND r.customer_number = a.customer_number AND r.outcome = 'answered'
 					AND r.started_at > a.started_at AND r.started_at < ?) AS returned_at
 			FROM attempts a WHERE a.place = 1

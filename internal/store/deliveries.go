@@ -4,7 +4,6 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
-	"time"
 
 	"callvault/internal/call"
 )
@@ -25,19 +24,7 @@ func (s *Store) FindDeliveries(ctx context.Context, f call.DeliveryFilter) ([]ca
 	if err != nil {
 		return nil, "", err
 	}
-	var c conditions
-	if f.Outcome != "" {
-		c.add("outcome = ?", string(f.Outcome))
-	}
-	if f.Account != "" {
-		c.add("account = ?", f.Account)
-	}
-	if !f.From.IsZero() {
-		c.add("received_at >= ?", f.From.UnixMilli())
-	}
-	if !f.To.IsZero() {
-		c.add("received_at < ?", f.To.UnixMilli())
-	}
+	c := matchingDeliveries(f)
 	if f.Cursor != "" {
 		id, _, err := readCursor(f.Cursor)
 		if err != nil {
@@ -126,20 +113,37 @@ func (s *Store) Delivery(ctx context.Context, id int64) (call.Delivery, error) {
 	return found[0], s.addCallIDs(ctx, found)
 }
 
-// DeliveryCounts counts the deliveries received in from <= t < to by their
-// outcome.
-func (s *Store) DeliveryCounts(ctx context.Context, from, to time.Time) (map[call.DeliveryOutcome]int64, error) {
+// DeliveryCounts counts the deliveries that the filter selects by their
+// outcome; its limit and cursor are not used.
+func (s *Store) DeliveryCounts(ctx context.Context, f call.DeliveryFilter) (map[call.DeliveryOutcome]int64, error) {
+	c := matchingDeliveries(f)
 	counts := map[call.DeliveryOutcome]int64{}
-	err := s.each(ctx, "SELECT outcome, count(*) FROM deliveries WHERE received_at >= ? AND received_at < ? GROUP BY outcome",
-		[]any{from.UnixMilli(), to.UnixMilli()}, func(rows *sql.Rows) error {
-			var o call.DeliveryOutcome
-			var n int64
-			err := rows.Scan(&o, &n)
-			counts[o] = n
-			return err
-		})
+	err := s.each(ctx, "SELECT outcome, count(*) FROM deliveries"+c.where()+" GROUP BY outcome", c.args, func(rows *sql.Rows) error {
+		var o call.DeliveryOutcome
+		var n int64
+		err := rows.Scan(&o, &n)
+		counts[o] = n
+		return err
+	})
 	if err != nil {
 		return nil, fmt.Errorf("count deliveries: %w", err)
 	}
 	return counts, nil
+}
+
+func matchingDeliveries(f call.DeliveryFilter) conditions {
+	var c conditions
+	if f.Outcome != "" {
+		c.add("outcome = ?", string(f.Outcome))
+	}
+	if f.Account != "" {
+		c.add("account = ?", f.Account)
+	}
+	if !f.From.IsZero() {
+		c.add("received_at >= ?", f.From.UnixMilli())
+	}
+	if !f.To.IsZero() {
+		c.add("received_at < ?", f.To.UnixMilli())
+	}
+	return c
 }

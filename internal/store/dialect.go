@@ -29,7 +29,8 @@ func postgresDialect() dialect {
 	return dialect{
 		name: "PostgreSQL", goose: "postgres", folder: "migrations/postgres",
 		postgres: true,
-		now:      "CAST(extract(epoch FROM clock_timestamp()) * 1000 AS BIGINT)",
+		// Not clock_timestamp(): that is volatile, and no index serves it.
+		now:      "CAST(extract(epoch FROM statement_timestamp()) * 1000 AS BIGINT)",
 		skipLock: "FOR UPDATE SKIP LOCKED",
 
 		bindCache: new(sync.Map),

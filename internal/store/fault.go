@@ -1,6 +1,7 @@
 package store
 
 import (
+	"context"
 	"errors"
 	"strings"
 
@@ -42,4 +43,22 @@ func isInputFault(err error) bool {
 func isCollision(err error) bool {
 	var pg *pgconn.PgError
 	return errors.As(err, &pg) && strings.HasPrefix(pg.Code, "40")
+}
+
+// mayBeOne reports whether an error of a shared transaction may be the fault of
+// one change, so that the others would succeed by themselves. When the
+// database does not answer, trying one after the other only makes all wait.
+func mayBeOne(err error) bool {
+	if isInputFault(err) || isCollision(err) {
+		return true
+	}
+	if errors.Is(err, context.DeadlineExceeded) {
+		return false
+	}
+	if pg, ok := errors.AsType[*pgconn.PgError](err); ok {
+		// Connection exception, insufficient resources, operator intervention.
+		class := pg.Code[:min(2, len(pg.Code))]
+		return class != "08" && class != "53" && class != "57"
+	}
+	return false
 }

@@ -13,15 +13,20 @@ import (
 // recordLive takes in live events, and ends the live calls whose report has
 // come. The true start that an event tells belongs to the call: it is filled
 // into a leg, whichever of the two arrives first.
-func (r *recording) recordLive(ctx context.Context, fresh []int) error {
+func (r *recorder) recordLive(ctx context.Context, fresh []int) error {
 	// The keys that the batch is about, and the calls in memory that have them.
 	about := map[callKey]*leg{}
+	note := func(k callKey, l *leg) {
+		if first := about[k]; first == nil || l.Key < first.Key {
+			about[k] = l
+		}
+	}
 	for _, l := range r.legs {
 		if l.changed {
-			k := l.callKey()
-			if first := about[k]; first == nil || l.Key < first.Key {
-				about[k] = l
-			}
+			note(l.callKey(), l)
+		}
+		if l.changed && l.isMoving() {
+			note(l.was, l) // the live events may have known no better either
 		}
 	}
 	events := map[callKey][]*call.Item{}
@@ -65,15 +70,23 @@ func (r *recording) recordLive(ctx context.Context, fresh []int) error {
 			known = true
 		}
 		l := about[k]
+		told := false
 		if l != nil && !state.start.IsZero() {
 			from := l.LiveFrom
 			l.LiveFrom = earlier(l.LiveFrom, state.start)
-			l.changed = l.changed || !l.LiveFrom.Equal(from)
+			told = !l.LiveFrom.Equal(from)
+			l.changed = l.changed || told
 		}
 		switch {
 		case !known:
 		case l != nil && r.isReported(l):
 			ended = append(ended, k)
+			for _, it := range events[k] {
+				// Nothing lives any more: only the true start was news.
+				if it.Outcome = call.Duplicate; told {
+					it.Outcome = call.Recorded
+				}
+			}
 		case len(events[k]) > 0:
 			current = append(current, state)
 		}
@@ -83,7 +96,7 @@ func (r *recording) recordLive(ctx context.Context, fresh []int) error {
 
 // isReported says whether the reports of the call of l speak of its end: an
 // agent who was rung in vain does not end a call.
-func (r *recording) isReported(l *leg) bool {
+func (r *recorder) isReported(l *leg) bool {
 	for _, m := range r.state(l.callID).legs {
 		if m.Provider == call.CallerDesk || m.IsGuest() || m.Direction == call.Outbound || m.Outcome == call.Answered {
 			return true
@@ -150,7 +163,7 @@ func scanLive(rows *sql.Rows, s *liveState) error {
 		&s.Agent.ID, &s.Agent.Name, &s.Agent.Number, &s.Group, timeInto{&s.Since}, timeInto{&s.At}, timeInto{&s.start})
 }
 
-func (r *recording) loadLive(ctx context.Context, keys []callKey) (map[callKey]liveState, error) {
+func (r *recorder) loadLive(ctx context.Context, keys []callKey) (map[callKey]liveState, error) {
 	states := map[callKey]liveState{}
 	err := selectMany(ctx, r.tx, "SELECT "+liveColumns+" FROM live_calls WHERE (account, kind, value) IN (VALUES {rows})", 3,
 		keys, func(k callKey, args []any) []any { return append(args, k.account, string(k.kind), k.value) },
@@ -170,7 +183,7 @@ func (r *recording) loadLive(ctx context.Context, keys []callKey) (map[callKey]l
 
 // loadReported finds for events that come late the calls that are reported
 // already, and a leg of each for what the event tells.
-func (r *recording) loadReported(ctx context.Context, keys []callKey, events map[callKey][]*call.Item, about map[callKey]*leg) error {
+func (r *recorder) loadReported(ctx context.Context, keys []callKey, events map[callKey][]*call.Item, about map[callKey]*leg) error {
 	var late []callKey
 	for _, k := range keys {
 		if about[k] == nil && len(events[k]) > 0 {
@@ -193,8 +206,12 @@ func (r *recording) loadReported(ctx context.Context, keys []callKey, events map
 		return err
 	}
 	for _, k := range late {
-		for _, l := range r.state(r.keys[k]).legs {
-			if first := about[k]; r.keys[k] != "" && (first == nil || l.Key < first.Key) {
+		id, ok := r.keys[k]
+		if !ok {
+			continue
+		}
+		for _, l := range r.state(id).legs {
+			if first := about[k]; first == nil || l.Key < first.Key {
 				about[k] = l
 			}
 		}
@@ -202,7 +219,7 @@ func (r *recording) loadReported(ctx context.Context, keys []callKey, events map
 	return nil
 }
 
-func (r *recording) writeLive(ctx context.Context, current []liveState, ended []callKey) error {
+func (r *recorder) writeLive(ctx context.Context, current []liveState, ended []callKey) error {
 	now := r.now.UnixMilli()
 	err := insertMany(ctx, r.tx, "INSERT INTO live_calls ("+liveColumns+", updated_at)", 15,
 		` ON CONFLICT (account, kind, value) DO UPDATE SET direction = excluded.direction, state = excluded.state,

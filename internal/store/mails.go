@@ -66,14 +66,15 @@ func (s *Store) DueMails(ctx context.Context) ([]call.Mail, error) {
 	return s.mails(ctx, "WHERE state = 'retry' AND next_try_at <= {now} ORDER BY next_try_at, id")
 }
 
-// ResendMail lets an uncertain mail be sent again.
+// ResendMail lets a mail that is refused, given up or uncertain be sent again,
+// for as long as if it were new. Another state is a call.NotFound error.
 func (s *Store) ResendMail(ctx context.Context, id string) error {
-	n, err := s.update(ctx, "UPDATE mails SET state = 'retry', next_try_at = {now} WHERE id = ? AND state = 'uncertain'", id)
+	n, err := s.update(ctx, "UPDATE mails SET state = 'retry', next_try_at = {now}, created_at = {now} WHERE id = ? AND state IN ('refused', 'failed', 'uncertain')", id)
 	if err != nil {
 		return fmt.Errorf("resend a mail: %w", err)
 	}
 	if n == 0 {
-		return call.Errorf(call.NotFound, "there is no uncertain mail with this id")
+		return call.Errorf(call.NotFound, "there is no such mail that could be sent again")
 	}
 	return nil
 }

@@ -11,6 +11,7 @@ import (
 	"hash/fnv"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"callvault/internal/call"
@@ -27,13 +28,13 @@ import (
 // a call.Unavailable one if the database cannot be written just now, which is
 // not the batch's fault.
 func (s *Store) Record(ctx context.Context, deliveries []*call.Delivery) error {
-	var r *recording
+	var r *recorder
 	err := s.change(ctx, func(ctx context.Context, t *tx) error {
 		// Made anew each time: a change may be run twice.
-		r = &recording{
+		r = &recorder{
 			tx: t, now: time.Now(), firstTryAfter: s.firstTryAfter,
 			legs: map[legKey]*leg{}, keys: map[callKey]string{},
-			calls: map[string]*callState{},
+			calls: map[string]*callState{}, held: map[callKey]bool{},
 		}
 		return r.record(ctx, deliveries)
 	})
@@ -80,14 +81,15 @@ type callState struct {
 	isNew    bool
 	legs     map[int64]*leg
 	loaded   bool // legs holds all of its legs
+	hasLost  bool // a leg has left it
 	isLoser  bool // all of its legs have gone to another call
 	survivor string
 }
 
-// recording is one run of Record: what it has read and what it will write. It
+// recorder is one run of Record: what it has read and what it will write. It
 // reads and writes in few statements, however many deliveries there are,
 // because on PostgreSQL each statement is a journey.
-type recording struct {
+type recorder struct {
 	tx     *tx
 	now    time.Time
 	stored []*call.Delivery
@@ -100,11 +102,17 @@ type recording struct {
 	keys     map[callKey]string
 	calls    map[string]*callState
 	merged   []mergedCalls
+	// dropped are call keys that their last leg has left.
+	dropped []callKey
+	// held are the keys that are locked.
+	held map[callKey]bool
+	// heldAll: so many keys are locked that all are.
+	heldAll bool
 }
 
 type mergedCalls struct{ loser, survivor string }
 
-func (r *recording) record(ctx context.Context, deliveries []*call.Delivery) error {
+func (r *recorder) record(ctx context.Context, deliveries []*call.Delivery) error {
 	for _, d := range deliveries {
 		copied := *d
 		copied.Items = slices.Clone(d.Items)
@@ -115,9 +123,6 @@ func (r *recording) record(ctx context.Context, deliveries []*call.Delivery) err
 		return err
 	}
 	if err := r.lock(ctx, fresh); err != nil {
-		return err
-	}
-	if err := r.loadLegs(ctx, fresh); err != nil {
 		return err
 	}
 	r.fill(fresh)
@@ -135,7 +140,7 @@ func (r *recording) record(ctx context.Context, deliveries []*call.Delivery) err
 
 // dropKnown finds the deliveries that are stored already and returns the
 // indexes of the others.
-func (r *recording) dropKnown(ctx context.Context) ([]int, error) {
+func (r *recorder) dropKnown(ctx context.Context) ([]int, error) {
 	byUID := map[string]int{}
 	var fresh []int
 	for i, d := range r.stored {
@@ -173,9 +178,11 @@ func (r *recording) dropKnown(ctx context.Context) ([]int, error) {
 }
 
 // lock makes nodes that record legs of the same calls at once wait for each
-// other: on PostgreSQL by advisory locks on the keys, taken in one order, so
-// that calls which do not exist yet are covered too. SQLite has one writer.
-func (r *recording) lock(ctx context.Context, fresh []int) error {
+// other: on PostgreSQL by advisory locks on the keys, so that calls which do
+// not exist yet are covered too. SQLite has one writer. Whoever changes a leg
+// holds its leg key, the call key that it had, and the one that it gets; so a
+// call is computed from all of its legs.
+func (r *recorder) lock(ctx context.Context, fresh []int) error {
 	var keys []callKey
 	for _, i := range fresh {
 		for _, it := range r.stored[i].Items {
@@ -188,28 +195,76 @@ func (r *recording) lock(ctx context.Context, fresh []int) error {
 			}
 		}
 	}
-	return r.lockKeys(ctx, keys)
+	if _, err := r.lockKeys(ctx, keys); err != nil {
+		return err
+	}
+	if err := r.loadLegs(ctx, fresh); err != nil {
+		return err
+	}
+	// A report may name less than its leg is known by. Then more is to be
+	// locked, and what was read before is read again. Taking locks out of order
+	// may end in a deadlock, which the database breaks and the writer tries
+	// again.
+	keys = keys[:0]
+	for _, i := range fresh {
+		for _, it := range r.stored[i].Items {
+			if it.Leg == nil {
+				continue
+			}
+			if known := r.legs[legKey{it.Leg.Account, it.Leg.Key}]; known != nil {
+				filled := leg{Leg: known.Leg}
+				filled.Fill(*it.Leg)
+				keys = append(keys, known.was, filled.callKey())
+			}
+		}
+	}
+	more, err := r.lockKeys(ctx, keys)
+	if err != nil || !more {
+		return err
+	}
+	clear(r.legs)
+	clear(r.calls)
+	return r.loadLegs(ctx, fresh)
 }
 
-func (r *recording) lockKeys(ctx context.Context, keys []callKey) error {
-	if !r.tx.w.dialect.postgres || len(keys) == 0 {
-		return nil
+// maxLocks is how many keys are locked one by one. PostgreSQL's lock table has
+// room for some thousands, for all its clients together.
+const maxLocks = 1000
+
+// lockKeys locks the keys that are not held yet, and says whether there were
+// any. A batch with very many keys locks out all others instead.
+func (r *recorder) lockKeys(ctx context.Context, keys []callKey) (more bool, err error) {
+	if !r.tx.w.dialect.postgres || r.heldAll {
+		return false, nil
 	}
-	hashes := make([]int64, 0, len(keys))
+	var hashes []int64
 	for _, k := range keys {
+		if r.held[k] {
+			continue
+		}
+		r.held[k] = true
 		h := fnv.New64a()
 		h.Write([]byte(k.account + "\x00" + string(k.kind) + "\x00" + k.value))
 		hashes = append(hashes, int64(h.Sum64()))
 	}
-	slices.Sort(hashes)
-	_, err := r.tx.exec(ctx, "SELECT pg_advisory_xact_lock(h) FROM (SELECT unnest(CAST(? AS BIGINT[])) AS h ORDER BY 1) AS keys", slices.Compact(hashes))
-	if err != nil {
-		return fmt.Errorf("lock the calls: %w", err)
+	if len(hashes) == 0 {
+		return false, nil
 	}
-	return nil
+	if len(r.held) > maxLocks {
+		r.heldAll = true
+		_, err = r.tx.exec(ctx, "SELECT pg_advisory_xact_lock(0)")
+	} else {
+		slices.Sort(hashes)
+		_, err = r.tx.exec(ctx, `SELECT pg_advisory_xact_lock_shared(0)
+			UNION ALL SELECT pg_advisory_xact_lock(h) FROM (SELECT unnest(CAST(? AS BIGINT[])) AS h ORDER BY 1) AS keys`, slices.Compact(hashes))
+	}
+	if err != nil {
+		return false, fmt.Errorf("lock the calls: %w", err)
+	}
+	return true, nil
 }
 
-func (r *recording) loadLegs(ctx context.Context, fresh []int) error {
+func (r *recorder) loadLegs(ctx context.Context, fresh []int) error {
 	var wanted []legKey
 	seen := map[legKey]bool{}
 	for _, i := range fresh {
@@ -234,7 +289,7 @@ func (r *recording) loadLegs(ctx context.Context, fresh []int) error {
 
 // scanLeg takes in a leg that is stored, unless it is known already: then it
 // may have been changed.
-func (r *recording) scanLeg(rows *sql.Rows) error {
+func (r *recorder) scanLeg(rows *sql.Rows) error {
 	l := &leg{}
 	if err := rows.Scan(&l.id, &l.callID, jsonInto{&l.Leg}); err != nil {
 		return err
@@ -248,7 +303,7 @@ func (r *recording) scanLeg(rows *sql.Rows) error {
 	return nil
 }
 
-func (r *recording) state(id string) *callState {
+func (r *recorder) state(id string) *callState {
 	c, ok := r.calls[id]
 	if !ok {
 		c = &callState{id: id, legs: map[int64]*leg{}}
@@ -258,7 +313,7 @@ func (r *recording) state(id string) *callState {
 }
 
 // fill joins the reports into their legs and says which told something new.
-func (r *recording) fill(fresh []int) {
+func (r *recorder) fill(fresh []int) {
 	r.itemLegs = make([][]*leg, len(r.stored))
 	for _, i := range fresh {
 		items := r.stored[i].Items
@@ -287,7 +342,7 @@ func (r *recording) fill(fresh []int) {
 
 // changedLegs are the legs to write, in a fixed order: two nodes that write
 // the same rows do so in the same order.
-func (r *recording) changedLegs() []*leg {
+func (r *recorder) changedLegs() []*leg {
 	var changed []*leg
 	for _, l := range r.legs {
 		if l.changed {
@@ -303,34 +358,22 @@ func (r *recording) changedLegs() []*leg {
 // joinCalls gives every changed leg its call: the one that has its call key. A
 // leg that learned a better key moves there; a call that loses its last leg so
 // is one with the other, and of the two ids the older survives.
-func (r *recording) joinCalls(ctx context.Context) error {
+func (r *recorder) joinCalls(ctx context.Context) error {
 	changed := r.changedLegs()
 	if err := r.giveIDs(ctx, changed); err != nil {
 		return err
 	}
 	keys := make([]callKey, 0, len(changed))
-	var moving []callKey
-	for _, l := range changed {
-		keys = append(keys, l.callKey())
-		if !l.isNew && l.was != l.callKey() {
-			moving = append(moving, l.was, l.callKey())
-		}
-	}
-	// These were not known before the legs were read. Taking them out of
-	// order may end in a deadlock, which the database breaks and the writer
-	// tries again.
-	if err := r.lockKeys(ctx, moving); err != nil {
-		return err
-	}
-	if err := r.loadKeys(ctx, keys); err != nil {
-		return err
-	}
 	// A leg that leaves a call must know whether others stay.
 	var left []string
 	for _, l := range changed {
-		if !l.isNew && l.was != l.callKey() {
+		keys = append(keys, l.callKey())
+		if l.isMoving() {
 			left = append(left, l.callID)
 		}
+	}
+	if err := r.loadKeys(ctx, keys); err != nil {
+		return err
 	}
 	if err := r.loadCalls(ctx, left); err != nil {
 		return err
@@ -347,6 +390,8 @@ func (r *recording) joinCalls(ctx context.Context) error {
 	return r.loadCalls(ctx, touched)
 }
 
+func (l *leg) isMoving() bool { return !l.isNew && l.was != l.callKey() }
+
 func (c *callState) isTouched() bool {
 	for _, l := range c.legs {
 		if l.changed {
@@ -356,7 +401,7 @@ func (c *callState) isTouched() bool {
 	return false
 }
 
-func (r *recording) join(l *leg) {
+func (r *recorder) join(l *leg) {
 	key := l.callKey()
 	target, found := r.keys[key]
 	if l.isNew {
@@ -379,23 +424,37 @@ func (r *recording) join(l *leg) {
 		// The call only got a better name.
 		from.legs[l.id] = l
 		r.keys[key] = from.id
+		r.drop(l.was, from.id)
 		return
 	case !found:
 		// The others stay without it.
+		from.hasLost = true
 		target = newID()
 		r.keys[key] = target
 		r.state(target).isNew, r.state(target).loaded = true, true
 	case len(from.legs) == 0:
+		r.drop(l.was, from.id)
 		survivor := min(from.id, target) // ids are ordered by time
 		r.mergeCalls(survivor, max(from.id, target))
 		target = survivor
+	default:
+		from.hasLost = true
 	}
 	l.callID = target
 	r.state(target).legs[l.id] = l
 }
 
+// drop forgets a call key that the last leg of the call has left, so that it
+// does not attract legs which have no other tie to it.
+func (r *recorder) drop(key callKey, id string) {
+	r.dropped = append(r.dropped, key)
+	if r.keys[key] == id {
+		delete(r.keys, key)
+	}
+}
+
 // mergeCalls makes loser one with survivor.
-func (r *recording) mergeCalls(survivor, loser string) {
+func (r *recorder) mergeCalls(survivor, loser string) {
 	s, l := r.state(survivor), r.state(loser)
 	for id, leg := range l.legs {
 		leg.callID, leg.changed = survivor, true
@@ -415,14 +474,14 @@ func (r *recording) mergeCalls(survivor, loser string) {
 }
 
 // survivor is the call that the call with this id is one with by now.
-func (r *recording) survivor(id string) string {
+func (r *recorder) survivor(id string) string {
 	for c := r.state(id); c.isLoser; c = r.state(c.survivor) {
 		id = c.survivor
 	}
 	return id
 }
 
-func (r *recording) giveIDs(ctx context.Context, changed []*leg) error {
+func (r *recorder) giveIDs(ctx context.Context, changed []*leg) error {
 	var fresh []*leg
 	for _, l := range changed {
 		if l.isNew {
@@ -439,7 +498,7 @@ func (r *recording) giveIDs(ctx context.Context, changed []*leg) error {
 	return nil
 }
 
-func (r *recording) loadKeys(ctx context.Context, keys []callKey) error {
+func (r *recorder) loadKeys(ctx context.Context, keys []callKey) error {
 	err := selectMany(ctx, r.tx, "SELECT account, kind, value, call_id FROM call_keys WHERE (value, kind, account) IN (VALUES {rows})", 3,
 		keys, func(k callKey, args []any) []any { return append(args, k.value, string(k.kind), k.account) },
 		func(rows *sql.Rows) error {
@@ -458,7 +517,7 @@ func (r *recording) loadKeys(ctx context.Context, keys []callKey) error {
 }
 
 // loadCalls reads all legs of the calls, as far as they are stored.
-func (r *recording) loadCalls(ctx context.Context, ids []string) error {
+func (r *recorder) loadCalls(ctx context.Context, ids []string) error {
 	var missing []string
 	for _, id := range ids {
 		if c := r.state(id); !c.loaded {
@@ -483,7 +542,7 @@ func (r *recording) loadCalls(ctx context.Context, ids []string) error {
 
 // scanMember takes in a leg found by its call; one that has just moved away is
 // known, and stays where it went.
-func (r *recording) scanMember(rows *sql.Rows) error {
+func (r *recorder) scanMember(rows *sql.Rows) error {
 	l := &leg{}
 	if err := rows.Scan(&l.id, &l.callID, jsonInto{&l.Leg}); err != nil {
 		return err
@@ -501,18 +560,18 @@ func (r *recording) scanMember(rows *sql.Rows) error {
 	return nil
 }
 
-func (r *recording) writeCalls(ctx context.Context) error {
+func (r *recorder) writeCalls(ctx context.Context) error {
 	if err := r.writeMerged(ctx); err != nil {
 		return err
 	}
 	changed := r.changedLegs()
 	facts := map[*leg]string{}
 	for _, l := range changed {
-		text, err := json.Marshal(l.Leg)
+		text, err := marshal(l.Leg)
 		if err != nil {
 			return fmt.Errorf("write leg %s: %w", l.Key, inputFault{err})
 		}
-		facts[l] = string(text)
+		facts[l] = text
 	}
 	err := insertMany(ctx, r.tx, "INSERT INTO legs (id, account, leg_key, call_id, facts)", 5,
 		" ON CONFLICT (leg_key, account) DO UPDATE SET call_id = excluded.call_id, facts = excluded.facts", changed,
@@ -523,21 +582,28 @@ func (r *recording) writeCalls(ctx context.Context) error {
 	touched := map[string]*callState{}
 	keys := map[callKey]string{}
 	var links []linkRow
+	addLinks := func(l *leg) {
+		for _, k := range l.LinkKeys() {
+			links = append(links, linkRow{callKey{l.Account, k.Kind, k.Value}, l.callID})
+		}
+	}
 	for _, l := range changed {
 		c := r.state(l.callID)
 		touched[c.id] = c
 		keys[l.callKey()] = c.id
-		for _, k := range l.LinkKeys() {
-			links = append(links, linkRow{callKey{l.Account, k.Kind, k.Value}, c.id})
-		}
+		addLinks(l)
 	}
-	for _, m := range r.merged {
-		touched[m.survivor] = r.state(m.survivor)
-	}
-	// A call that a leg has left must be computed again as well.
 	for id, c := range r.calls {
-		if c.loaded && !c.isLoser && len(c.legs) > 0 && !c.isNew {
-			touched[id] = c
+		if !c.hasLost || c.isLoser {
+			continue
+		}
+		// The others stay, with what they tell alone.
+		touched[id] = c
+		if _, err := r.tx.exec(ctx, "DELETE FROM call_links WHERE call_id = ?", id); err != nil {
+			return fmt.Errorf("write call links: %w", err)
+		}
+		for _, l := range c.legs {
+			addLinks(l)
 		}
 	}
 	if err := r.writeKeys(ctx, keys, links); err != nil {
@@ -560,7 +626,7 @@ func (r *recording) writeCalls(ctx context.Context) error {
 }
 
 // writeMerged moves what belongs to a call that is one with an older one.
-func (r *recording) writeMerged(ctx context.Context) error {
+func (r *recorder) writeMerged(ctx context.Context) error {
 	for _, m := range r.merged {
 		for _, statement := range []string{
 			"UPDATE call_keys SET call_id = ? WHERE call_id = ?",
@@ -590,7 +656,12 @@ type linkRow struct {
 	callID string
 }
 
-func (r *recording) writeKeys(ctx context.Context, keys map[callKey]string, links []linkRow) error {
+func (r *recorder) writeKeys(ctx context.Context, keys map[callKey]string, links []linkRow) error {
+	for _, k := range r.dropped {
+		if _, err := r.tx.exec(ctx, "DELETE FROM call_keys WHERE value = ? AND kind = ? AND account = ?", k.value, string(k.kind), k.account); err != nil {
+			return fmt.Errorf("drop call keys: %w", err)
+		}
+	}
 	rows := make([]linkRow, 0, len(keys))
 	for k, id := range keys {
 		rows = append(rows, linkRow{k, id})
@@ -618,7 +689,7 @@ func compareLinks(a, b linkRow) int {
 		cmp.Compare(a.account, b.account), cmp.Compare(a.callID, b.callID))
 }
 
-func (r *recording) writeDeliveries(ctx context.Context, fresh []int) error {
+func (r *recorder) writeDeliveries(ctx context.Context, fresh []int) error {
 	ids, err := r.tx.allocate(ctx, "deliveries", len(fresh))
 	if err != nil {
 		return err
@@ -716,6 +787,18 @@ func (t *tx) allocate(ctx context.Context, sequence string, n int) ([]int64, err
 		ids = append(ids, last-int64(n)+int64(i)+1)
 	}
 	return ids, nil
+}
+
+// marshal is JSON as it came: with & < > as themselves, so that what is read
+// back is what was written.
+func marshal(v any) (string, error) {
+	var b strings.Builder
+	e := json.NewEncoder(&b)
+	e.SetEscapeHTML(false)
+	if err := e.Encode(v); err != nil {
+		return "", err
+	}
+	return strings.TrimSuffix(b.String(), "\n"), nil
 }
 
 // newID makes an id that is ordered by the time of its making (UUID version

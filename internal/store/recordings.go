@@ -29,7 +29,7 @@ func scanRecording(rows *sql.Rows, r *call.Recording) error {
 
 // wantRecordings queues the recordings that changed legs name. One that was
 // given up wakes; one that is archived or refused stays as it is.
-func (r *recording) wantRecordings(ctx context.Context, changed []*leg) error {
+func (r *recorder) wantRecordings(ctx context.Context, changed []*leg) error {
 	type wantedRow struct {
 		call.Wanted
 		leg *leg
@@ -269,7 +269,10 @@ func (s *Store) changeInSteps(ctx context.Context, update string, args ...any) e
 func (s *Store) PauseAccount(ctx context.Context, account, reason string) error {
 	_, err := s.update(ctx, "INSERT INTO account_pauses (account, reason, paused_at) VALUES (?, ?, {now}) ON CONFLICT (account) DO UPDATE SET reason = excluded.reason", account, reason)
 	if err == nil {
-		err = s.changeInSteps(ctx, "UPDATE recordings SET next_try_at = NULL WHERE id IN (SELECT id FROM recordings WHERE state = 'pending' AND account = ? AND next_try_at IS NOT NULL LIMIT ?)", account)
+		// Only while it is paused: another node may be waking it.
+		err = s.changeInSteps(ctx, `UPDATE recordings SET next_try_at = NULL
+			WHERE account IN (SELECT account FROM account_pauses) AND id IN
+				(SELECT id FROM recordings WHERE state = 'pending' AND account = ? AND next_try_at IS NOT NULL LIMIT ?)`, account)
 	}
 	if err != nil {
 		return fmt.Errorf("pause account %s: %w", account, err)
@@ -279,16 +282,23 @@ func (s *Store) PauseAccount(ctx context.Context, account, reason string) error 
 
 // WakeAccount ends the account's pause: its pending recordings, and those that
 // were refused because of its credentials, are due at once, and waited for as
-// long as if they were new.
+// long as if they were new. It changes nothing for an account that waits for
+// nothing, and may be called again when it was interrupted.
 func (s *Store) WakeAccount(ctx context.Context, account string) error {
 	_, err := s.update(ctx, "DELETE FROM account_pauses WHERE account = ?", account)
-	if err == nil {
-		err = s.changeInSteps(ctx, `UPDATE recordings SET state = 'pending', reason = '', attempts = 0, wanted_at = {now}, next_try_at = {now}
-			WHERE id IN (SELECT id FROM recordings WHERE account = ? AND state = 'refused' AND reason = ? LIMIT ?)`, account, call.CredentialsRejected)
-	}
-	if err == nil {
-		err = s.changeInSteps(ctx, `UPDATE recordings SET wanted_at = {now}, next_try_at = {now}
-			WHERE id IN (SELECT id FROM recordings WHERE account = ? AND state = 'pending' AND next_try_at IS NULL LIMIT ?)`, account)
+	for _, wake := range []struct {
+		set, where string
+		args       []any
+	}{
+		{"state = 'pending', reason = '', attempts = 0, ", "state = 'refused' AND reason = ?", []any{account, call.CredentialsRejected}},
+		{"", "state = 'pending' AND next_try_at IS NULL", []any{account}},
+	} {
+		if err == nil {
+			// Only while it is not paused: another node may be pausing it.
+			err = s.changeInSteps(ctx, "UPDATE recordings SET "+wake.set+`wanted_at = {now}, next_try_at = {now}
+				WHERE account NOT IN (SELECT account FROM account_pauses) AND id IN
+					(SELECT id FROM recordings WHERE account = ? AND `+wake.where+" LIMIT ?)", wake.args...)
+		}
 	}
 	if err != nil {
 		return fmt.Errorf("wake account %s: %w", account, err)
@@ -309,6 +319,16 @@ func (s *Store) PausedAccounts(ctx context.Context) (map[string]string, error) {
 		return nil, fmt.Errorf("read paused accounts: %w", err)
 	}
 	return paused, nil
+}
+
+// QueueAnswers looks at the head of the queue, which costs the same however
+// long it is.
+func (s *Store) QueueAnswers(ctx context.Context) error {
+	var next sql.NullInt64
+	if err := s.read.QueryRowContext(ctx, "SELECT min(next_try_at) FROM recordings WHERE next_try_at IS NOT NULL").Scan(&next); err != nil {
+		return fmt.Errorf("ask the queue: %w", err)
+	}
+	return nil
 }
 
 // QueueStats counts the recordings by what they wait for.

@@ -1,6 +1,7 @@
 package store_test
 
 import (
+	"context"
 	"fmt"
 	"testing"
 	"time"
@@ -159,6 +160,25 @@ func TestPauseAndWake(t *testing.T) {
 		}
 		if claims := claim(t, s, call.ClaimOptions{}); len(claims) != 4 {
 			t.Errorf("%d are due after the pause", len(claims))
+		}
+		// A wake that is interrupted after its first step is finished by the
+		// next one.
+		record(t, s, delivery(report("1.10")))
+		if err := s.PauseAccount(t.Context(), "sales", "test"); err != nil {
+			t.Fatal(err)
+		}
+		over, cancel := context.WithCancel(t.Context())
+		cancel()
+		if err := s.WakeAccount(over, "sales"); err == nil {
+			t.Error("a wake without time ends well")
+		}
+		for range 2 {
+			if err := s.WakeAccount(t.Context(), "sales"); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if claims := claim(t, s, call.ClaimOptions{}); len(claims) != 5 {
+			t.Errorf("%d are due after the second pause", len(claims))
 		}
 	})
 }

@@ -43,15 +43,15 @@ func (s *Store) ReserveRun(ctx context.Context, run call.Run, lease time.Duratio
 		var err error
 		won, err = t.one(ctx, `INSERT INTO runs (id, report, period_from, period_to, zone, state, created_at, lease_token, lease_until)
 			VALUES (?, ?, ?, ?, ?, 'building', {now}, ?, {now} + ?)
-			ON CONFLICT (report, period_from) DO UPDATE SET state = 'building', lease_token = excluded.lease_token, lease_until = excluded.lease_until
+			ON CONFLICT (report, period_from, period_to) DO UPDATE SET state = 'building', lease_token = excluded.lease_token, lease_until = excluded.lease_until
 			WHERE runs.state = 'failed' OR runs.state = 'building' AND runs.lease_until < {now}
 			RETURNING `+runColumns,
 			[]any{newID(), run.Report, run.PeriodFrom.UnixMilli(), run.PeriodTo.UnixMilli(), run.Zone, leaseToken, lease.Milliseconds()}, runFields(&reserved)...)
 		if err != nil || won {
 			return err
 		}
-		_, err = t.one(ctx, "SELECT "+runColumns+" FROM runs WHERE report = ? AND period_from = ?",
-			[]any{run.Report, run.PeriodFrom.UnixMilli()}, runFields(&reserved)...)
+		_, err = t.one(ctx, "SELECT "+runColumns+" FROM runs WHERE report = ? AND period_from = ? AND period_to = ?",
+			[]any{run.Report, run.PeriodFrom.UnixMilli(), run.PeriodTo.UnixMilli()}, runFields(&reserved)...)
 		return err
 	})
 	if err != nil {

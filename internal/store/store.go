@@ -117,7 +117,7 @@ func (s *Store) openSQLite(path string) error {
 	dsn := func(pragmas ...string) string {
 		q := url.Values{"_txlock": {"immediate"}}
 		for _, p := range append(pragmas,
-			"busy_timeout(10000)", "journal_mode(WAL)", "synchronous(FULL)",
+			"busy_timeout(4000)", "journal_mode(WAL)", "synchronous(FULL)",
 			"foreign_keys(ON)",
 			// Sorting must not need a temporary folder: a container may have
 			// none.

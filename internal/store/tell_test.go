@@ -155,6 +155,15 @@ func TestNotReturned(t *testing.T) {
 		if diff := cmp.Diff(want, got); diff != "" {
 			t.Error(diff)
 		}
+		if err := s.NotReturned(t.Context(), call.Filter{Direction: call.Outbound}, nine.Add(time.Hour), func(m call.Missing) error {
+			t.Errorf("a filter for outbound calls tells of %+v", m)
+			return nil
+		}); err != nil {
+			t.Fatal(err)
+		}
+		if stats := must(s.CustomerStats(t.Context(), call.Filter{Direction: call.Outbound}))(t); stats != (call.CustomerStats{}) {
+			t.Errorf("a filter for outbound calls counts %+v", stats)
+		}
 		stats := must(s.CustomerStats(t.Context(), call.Filter{Account: "sales"}))(t)
 		if stats != (call.CustomerStats{Unique: 4, Repeat: 2}) {
 			t.Errorf("customers are %+v", stats)
@@ -227,8 +236,24 @@ func TestRuns(t *testing.T) {
 		if err != nil || !send || m.Attempts != 2 {
 			t.Fatalf("%+v %v %v", m, send, err)
 		}
+		if err := s.FinishMail(t.Context(), m.ID, call.MailRefused, "550 no such user", 0); err != nil {
+			t.Fatal(err)
+		}
+		if _, send, err := s.BeginMail(t.Context(), mail); err != nil || send {
+			t.Errorf("a refused mail is sent by itself: %v %v", send, err)
+		}
+		if err := s.ResendMail(t.Context(), m.ID); err != nil {
+			t.Fatal(err)
+		}
+		m, send, err = s.BeginMail(t.Context(), mail)
+		if err != nil || !send {
+			t.Fatalf("%+v %v %v", m, send, err)
+		}
 		if err := s.FinishMail(t.Context(), m.ID, call.MailSent, "250 ok", 0); err != nil {
 			t.Fatal(err)
+		}
+		if err := s.ResendMail(t.Context(), m.ID); call.CodeOf(err) != call.NotFound {
+			t.Errorf("a sent mail is sent again: %v", err)
 		}
 		mails := must(s.Mails(t.Context(), run.ID))(t)
 		if len(mails) != 1 || mails[0].State != call.MailSent || mails[0].SentAt.IsZero() {

@@ -16,10 +16,12 @@ const (
 	// maxShared is how many changes share a transaction at most.
 	maxShared = 64
 	// writeTimeout bounds one transaction, so that a database that hangs is
-	// noticed. A caller whose context has more time gets more, up to
+	// noticed: it is the least time that those who share it have, and
+	// writeTimeout where nobody says. One who waits alone may have up to
 	// patientTimeout.
 	writeTimeout   = 8 * time.Second
 	patientTimeout = time.Minute
+	leastTimeout   = time.Second
 	// collisionTries is how often a change is tried that gets into the way of
 	// another node's.
 	collisionTries = 4
@@ -33,8 +35,8 @@ var errClosed = errors.New("the store is closed")
 type change func(context.Context, *tx) error
 
 // writer runs changes one after the other. Those that wait together share one
-// transaction; if one of them fails, each is tried singly, so that a bad one
-// never fails its neighbours.
+// transaction; if that fails for a reason that may be one change's alone, each
+// is tried singly, so that a bad one never fails its neighbours.
 type writer struct {
 	db      *sql.DB
 	dialect dialect
@@ -148,29 +150,52 @@ func (w *writer) commit(jobs []*job) {
 		return
 	}
 	err := w.transact(waiting)
-	if err == nil || len(waiting) == 1 && !isCollision(err) {
+	if err == nil || !mayBeOne(err) || len(waiting) == 1 && !isCollision(err) {
 		for _, j := range waiting {
 			j.result <- err
 		}
 		return
 	}
 	for _, j := range waiting {
-		err := w.transact([]*job{j})
-		for n := 1; n < collisionTries && isCollision(err); n++ {
-			err = w.transact([]*job{j})
-		}
-		j.result <- err
+		j.result <- w.alone(j)
 	}
 }
 
-func (w *writer) transact(jobs []*job) error {
-	limit := writeTimeout
-	for _, j := range jobs {
-		if deadline, ok := j.ctx.Deadline(); ok {
-			limit = max(limit, min(time.Until(deadline), patientTimeout))
+// alone tries a change by itself, more than once if it gets into the way of
+// another node's.
+func (w *writer) alone(j *job) error {
+	for n := 1; ; n++ {
+		if err := j.ctx.Err(); err != nil {
+			return err
+		}
+		err := w.transact([]*job{j})
+		if n == collisionTries || !isCollision(err) {
+			return err
 		}
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), limit)
+}
+
+// timeFor is how long a transaction may take: as long as all who wait for it
+// have time, and one who waits alone may be patient.
+func timeFor(jobs []*job) time.Duration {
+	most := writeTimeout
+	if len(jobs) == 1 {
+		most = patientTimeout
+	}
+	limit, bounded := most, false
+	for _, j := range jobs {
+		if deadline, ok := j.ctx.Deadline(); ok {
+			limit, bounded = min(limit, time.Until(deadline)), true
+		}
+	}
+	if !bounded {
+		return writeTimeout
+	}
+	return max(limit, leastTimeout)
+}
+
+func (w *writer) transact(jobs []*job) error {
+	ctx, cancel := context.WithTimeout(context.Background(), timeFor(jobs))
 	defer cancel()
 	t, err := w.begin(ctx)
 	if err != nil {
@@ -206,8 +231,11 @@ func (w *writer) begin(ctx context.Context) (*tx, error) {
 		w.conn = conn
 	}
 	t := &tx{w: w}
-	_, err := t.exec(ctx, "BEGIN IMMEDIATE")
-	return t, err
+	if _, err := t.exec(ctx, "BEGIN IMMEDIATE"); err != nil {
+		// It may have begun just as its time was over.
+		return nil, errors.Join(err, t.rollback())
+	}
+	return t, nil
 }
 
 func (t *tx) commit(ctx context.Context) error {

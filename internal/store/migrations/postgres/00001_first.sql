@@ -111,6 +111,8 @@ CREATE TABLE call_redirects (
     call_id TEXT COLLATE "C" NOT NULL
 );
 
+CREATE INDEX call_redirects_call ON call_redirects (call_id);
+
 CREATE TABLE recordings (
     id            TEXT COLLATE "C" PRIMARY KEY,
     account       TEXT COLLATE "C" NOT NULL,
@@ -142,7 +144,6 @@ CREATE TABLE recordings (
 );
 CREATE INDEX recordings_due ON recordings (next_try_at) WHERE next_try_at IS NOT NULL;
 CREATE INDEX recordings_call ON recordings (call_id);
-CREATE INDEX recordings_leg ON recordings (leg_id);
 CREATE INDEX recordings_state ON recordings (state, account);
 
 CREATE TABLE account_pauses (
@@ -191,7 +192,7 @@ CREATE TABLE runs (
     built_at    BIGINT,
     lease_token TEXT COLLATE "C",
     lease_until BIGINT,
-    UNIQUE (report, period_from)
+    UNIQUE (report, period_from, period_to)
 );
 
 CREATE TABLE mails (

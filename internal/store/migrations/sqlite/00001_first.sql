@@ -113,6 +113,8 @@ CREATE TABLE call_redirects (
     call_id TEXT NOT NULL
 ) WITHOUT ROWID;
 
+CREATE INDEX call_redirects_call ON call_redirects (call_id);
+
 CREATE TABLE recordings (
     id            TEXT PRIMARY KEY,
     account       TEXT NOT NULL,
@@ -144,7 +146,6 @@ CREATE TABLE recordings (
 );
 CREATE INDEX recordings_due ON recordings (next_try_at) WHERE next_try_at IS NOT NULL;
 CREATE INDEX recordings_call ON recordings (call_id);
-CREATE INDEX recordings_leg ON recordings (leg_id);
 CREATE INDEX recordings_state ON recordings (state, account);
 
 CREATE TABLE account_pauses (
@@ -193,7 +194,7 @@ CREATE TABLE runs (
     built_at    INTEGER,
     lease_token TEXT,
     lease_until INTEGER,
-    UNIQUE (report, period_from)
+    UNIQUE (report, period_from, period_to)
 );
 
 CREATE TABLE mails (

@@ -1,0 +1,349 @@
+package store_test
+
+import (
+	"context"
+	"database/sql"
+	"encoding/json"
+	"fmt"
+	"math/rand/v2"
+	"sync"
+	"testing"
+	"time"
+
+	"callvault/internal/call"
+	"callvault/internal/store"
+
+	"github.com/google/go-cmp/cmp"
+	"pgregory.net/rapid"
+)
+
+// checkCalls makes sure that the calls of an account are exactly what its legs
+// make: one for each call key, computed from all legs that have it.
+func checkCalls(t rapid.TB, s *store.Store, account string, legs map[string]call.Leg) {
+	t.Helper()
+	want := map[call.Key][]call.Leg{}
+	for _, l := range legs {
+		want[l.CallKey()] = append(want[l.CallKey()], l)
+	}
+	calls, _, err := s.FindCalls(context.Background(), call.Filter{Account: account, Limit: call.MaxLimit})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(calls) != len(want) {
+		t.Fatalf("%d calls of %d call keys", len(calls), len(want))
+	}
+	for _, found := range calls {
+		c := call.Merge(want[call.Key{Kind: found.KeyKind, Value: found.Key}])
+		c.ID = found.ID
+		if diff := cmp.Diff(c, found.Call); diff != "" {
+			t.Fatalf("call %s is not what its legs are:\n%s", found.Key, diff)
+		}
+		d, err := s.Call(context.Background(), found.ID)
+		if err != nil || len(d.Legs) != c.LegsCount {
+			t.Fatalf("call %s has %d legs of %d, %v", found.Key, len(d.Legs), c.LegsCount, err)
+		}
+		for _, r := range d.Recordings {
+			if r.CallID != found.ID {
+				t.Fatalf("recording %s is of another call", r.Source)
+			}
+		}
+	}
+}
+
+// TestCallsAreWhatTheirLegsAre: reports of a few legs, some poor, some with
+// identifiers that the others lack, in any order and any batches, always make
+// the calls that follow from the legs. Ids never get lost.
+func TestCallsAreWhatTheirLegsAre(t *testing.T) {
+	t.Parallel()
+	forEachDatabase(t, func(t *testing.T, o store.Options) {
+		s := open(t, o)
+		n := 0
+		rapid.Check(t, func(t *rapid.T) {
+			n++
+			account := fmt.Sprintf("a%d", n)
+			legs := map[string]call.Leg{}
+			seen := map[string]bool{}
+			var batch []*call.Delivery
+			flush := func() {
+				if err := s.Record(context.Background(), batch); err != nil {
+					t.Fatal(err)
+				}
+				for _, d := range batch {
+					for _, id := range d.CallIDs {
+						seen[id] = true
+					}
+				}
+				batch = nil
+			}
+			for range rapid.IntRange(1, 10).Draw(t, "reports") {
+				l := call.Leg{Account: account, Provider: call.TeleCMI,
+					Key:       rapid.SampledFrom([]string{"p", "q", "r", "s"}).Draw(t, "leg"),
+					Direction: rapid.SampledFrom([]call.Direction{call.Inbound, call.Outbound}).Draw(t, "direction"),
+					Side:      rapid.SampledFrom([]call.Side{"", call.SideB}).Draw(t, "side"),
+					Outcome:   rapid.SampledFrom([]call.Outcome{call.Answered, call.Missed}).Draw(t, "outcome"),
+					StartedAt: nine.Add(time.Duration(rapid.IntRange(0, 3).Draw(t, "start")) * time.Minute),
+				}
+				l.AddKey(call.KeyCall, rapid.SampledFrom([]string{"", "", "c1", "c2"}).Draw(t, "call"))
+				l.AddKey(call.KeyConversation, rapid.SampledFrom([]string{"", "", "v1", "p"}).Draw(t, "conversation"))
+				l.AddKey(call.KeyRequest, rapid.SampledFrom([]string{"", "r1"}).Draw(t, "request"))
+				if rapid.Bool().Draw(t, "recorded") {
+					l.Recordings = []call.Wanted{{Kind: call.Conversation, Source: l.Key + ".mp3"}}
+				}
+				l.Attributes = call.Attributes{"x": json.RawMessage(rapid.SampledFrom([]string{`"a&b"`, `"<longer>"`, `""`}).Draw(t, "attribute"))}
+				if known, ok := legs[l.Key]; ok {
+					known.Fill(l)
+					legs[l.Key] = known
+				} else {
+					legs[l.Key] = l
+				}
+				batch = append(batch, delivery(&l))
+				if rapid.Bool().Draw(t, "commit") {
+					flush()
+				}
+			}
+			flush()
+			checkCalls(t, s, account, legs)
+			for id := range seen {
+				if _, err := s.Call(context.Background(), id); err != nil {
+					t.Fatalf("id %s was given out and is lost: %v", id, err)
+				}
+			}
+		})
+	})
+}
+
+// TestPoorReportsOnTwoNodes: a report that does not name its call arrives on
+// one node while another leg of the call arrives on the other.
+func TestPoorReportsOnTwoNodes(t *testing.T) {
+	t.Parallel()
+	forEachDatabase(t, func(t *testing.T, o store.Options) {
+		nodes := []*store.Store{open(t, o), open(t, o)}
+		for i := range 40 {
+			account := fmt.Sprintf("a%d", i)
+			first := agentLeg("b1", "g")
+			poor := agentLeg("b1", "")
+			poor.Group = "Sales" // says more, but not the conversation
+			second := agentLeg("b2", "g")
+			legs := map[string]call.Leg{}
+			for _, l := range []*call.Leg{first, poor, second} {
+				l.Account = account
+			}
+			record(t, nodes[0], delivery(first))
+			var wg sync.WaitGroup
+			for n, l := range []*call.Leg{poor, second} {
+				wg.Go(func() {
+					if err := nodes[n].Record(context.WithoutCancel(t.Context()), []*call.Delivery{delivery(l)}); err != nil {
+						t.Error(err)
+					}
+				})
+			}
+			wg.Wait()
+			filled := *first
+			filled.Fill(*poor)
+			legs["b1"], legs["b2"] = filled, *second
+			checkCalls(t, nodes[0], account, legs)
+		}
+	})
+}
+
+// TestManyReportsInOneDelivery: more than a lock table holds.
+func TestManyReportsInOneDelivery(t *testing.T) {
+	t.Parallel()
+	forEachDatabase(t, func(t *testing.T, o store.Options) {
+		s := open(t, o)
+		legs := make([]*call.Leg, 5000)
+		for i := range legs {
+			legs[i] = guest(fmt.Sprintf("g-%d", i))
+		}
+		record(t, s, delivery(legs...))
+		if n := must(s.CountCalls(t.Context(), call.Filter{}))(t); n != 5000 {
+			t.Errorf("%d calls", n)
+		}
+	})
+}
+
+// TestHangingDatabase: everybody who waits for a database that hangs is told
+// so when their time is over, not one after the other.
+func TestHangingDatabase(t *testing.T) {
+	t.Parallel()
+	forEachDatabase(t, func(t *testing.T, o store.Options) {
+		s := open(t, o)
+		record(t, s, delivery(report("1.1")))
+		driver, dsn, lock := "pgx", o.DSN, "LOCK TABLE legs IN EXCLUSIVE MODE"
+		if dsn == "" {
+			driver, dsn, lock = "sqlite", "file:"+o.Path+"?_txlock=immediate", "UPDATE legs SET id = id"
+		}
+		db, err := sql.Open(driver, dsn)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() {
+			if err := db.Close(); err != nil {
+				t.Error(err)
+			}
+		}()
+		locked, err := db.BeginTx(t.Context(), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := locked.ExecContext(t.Context(), lock); err != nil {
+			t.Fatal(err)
+		}
+		began := time.Now()
+		var wg sync.WaitGroup
+		for i := range 6 {
+			wg.Go(func() {
+				ctx, cancel := context.WithTimeout(t.Context(), 1500*time.Millisecond)
+				defer cancel()
+				err := s.Record(ctx, []*call.Delivery{delivery(report(fmt.Sprintf("2.%d", i)))})
+				if call.CodeOf(err) != call.Unavailable {
+					t.Errorf("a hanging database gives %v", err)
+				}
+			})
+		}
+		wg.Wait()
+		if took := time.Since(began); took > 12*time.Second {
+			t.Errorf("the last was told after %s", took)
+		}
+		if err := locked.Rollback(); err != nil {
+			t.Fatal(err)
+		}
+		record(t, s, delivery(report("3.1"))) // and on it goes
+	})
+}
+
+func TestNamesBeyondASCII(t *testing.T) {
+	t.Parallel()
+	forEachDatabase(t, func(t *testing.T, o store.Options) {
+		s := open(t, o)
+		l := report("1.1")
+		l.Agent.Name = "Özlem Çelik"
+		record(t, s, delivery(l))
+		for _, f := range []call.Filter{{Agent: "Özlem Çelik"}, {Text: "Özlem"}, {Agent: "ÖZLEM Çelik"}} {
+			calls, _, err := s.FindCalls(t.Context(), f)
+			if err != nil || len(calls) != 1 {
+				t.Errorf("%+v finds %d calls, %v", f, len(calls), err)
+			}
+		}
+	})
+}
+
+// TestLinksNeverJoin: a campaign and a click-to-call request are shared by many
+// calls, which stay apart.
+func TestLinksNeverJoin(t *testing.T) {
+	t.Parallel()
+	forEachDatabase(t, func(t *testing.T, o store.Options) {
+		s := open(t, o)
+		for i := range 3 {
+			l := report(fmt.Sprintf("1.%d", i))
+			l.AddKey(call.KeyCampaign, "shared")
+			l.AddKey(call.KeyRequest, "request")
+			record(t, s, delivery(l))
+		}
+		calls, _, err := s.FindCalls(t.Context(), call.Filter{Text: "shared"})
+		if err != nil || len(calls) != 3 {
+			t.Errorf("%d calls, %v", len(calls), err)
+		}
+	})
+}
+
+// TestPlans: what runs all day long reads by an index, however large the
+// tables are.
+func TestPlans(t *testing.T) {
+	t.Parallel()
+	path := t.TempDir() + "/callvault.db"
+	s := open(t, store.Options{Path: path})
+	var batch []*call.Delivery
+	for i := range 50 {
+		batch = append(batch, delivery(report(fmt.Sprintf("1.%d", i))))
+	}
+	record(t, s, batch...)
+	db, err := sql.Open("sqlite", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := db.Close(); err != nil {
+			t.Error(err)
+		}
+	}()
+	for _, q := range []string{
+		"SELECT facts FROM legs WHERE (leg_key, account) IN (VALUES ('a','b'),('c','d'))",
+		"SELECT facts FROM legs WHERE call_id IN (VALUES ('a'),('c'))",
+		"SELECT account FROM call_keys WHERE (value, kind, account) IN (VALUES ('a','b','c'),('d','e','f'))",
+		"SELECT account FROM live_calls WHERE (account, kind, value) IN (VALUES ('a','b','c'),('d','e','f'))",
+		"SELECT id FROM deliveries WHERE uid IN (VALUES ('a'),('b'))",
+		"SELECT id FROM recordings WHERE next_try_at <= 99 ORDER BY next_try_at LIMIT 8",
+		"SELECT id FROM recordings WHERE call_id IN (VALUES ('a'),('b'))",
+		"SELECT id FROM calls WHERE started_at >= 1 AND started_at < 2 AND (started_at, id) > (1, 'a') ORDER BY started_at, id LIMIT 500",
+		"SELECT min(started_at) FROM calls WHERE customer_rev = 'a' AND customer_number = 'b' AND outcome = 'answered' AND started_at > 5",
+		"UPDATE call_redirects SET call_id = 'a' WHERE call_id = 'b'",
+		"DELETE FROM call_links WHERE call_id = 'a'",
+	} {
+		rows, err := db.QueryContext(t.Context(), "EXPLAIN QUERY PLAN "+q)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for rows.Next() {
+			var id, parent, unused int
+			var step string
+			if err := rows.Scan(&id, &parent, &unused, &step); err != nil {
+				t.Fatal(err)
+			}
+			for _, table := range []string{"legs", "call_keys", "live_calls", "deliveries", "recordings", "calls", "call_redirects", "call_links"} {
+				if step == "SCAN "+table || step == "USE TEMP B-TREE FOR ORDER BY" {
+					t.Errorf("%s:\n%s", q, step)
+				}
+			}
+		}
+		if err := rows.Err(); err != nil {
+			t.Fatal(err)
+		}
+		if err := rows.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// TestOrderOfIdentifiers: an identifier that its last leg has left attracts
+// no others.
+func TestOrderOfIdentifiers(t *testing.T) {
+	t.Parallel()
+	forEachDatabase(t, func(t *testing.T, o store.Options) {
+		s := open(t, o)
+		out := func(account, uuid, callID string) *call.Leg {
+			l := &call.Leg{Account: account, Provider: call.TeleCMI, Key: uuid, Direction: call.Outbound, Side: call.SideA, Outcome: call.Missed, StartedAt: nine}
+			l.AddKey(call.KeyCall, callID)
+			l.AddKey(call.KeyConversation, "conv")
+			return l
+		}
+		for n, order := range permutations(3) {
+			account := fmt.Sprintf("a%d", n)
+			legs := []*call.Leg{out(account, "a", ""), out(account, "a", "call"), out(account, "b", "")}
+			for _, i := range order {
+				record(t, s, delivery(legs[i]))
+			}
+			filled := *legs[0]
+			filled.Fill(*legs[1])
+			checkCalls(t, s, account, map[string]call.Leg{"a": filled, "b": *legs[2]})
+		}
+		// Whole batches, shuffled.
+		for n := range 20 {
+			account := fmt.Sprintf("b%d", n)
+			legs := []*call.Leg{out(account, "a", ""), out(account, "a", "call"), out(account, "b", ""), out(account, "b", "call2")}
+			rand.Shuffle(len(legs), func(i, j int) { legs[i], legs[j] = legs[j], legs[i] })
+			record(t, s, delivery(legs[0]), delivery(legs[1]))
+			record(t, s, delivery(legs[2:]...))
+			filled := map[string]call.Leg{}
+			for _, l := range legs {
+				f, ok := filled[l.Key]
+				if !ok {
+					f = *l
+				}
+				f.Fill(*l)
+				filled[l.Key] = f
+			}
+			checkCalls(t, s, account, filled)
+		}
+	})
+}
