@@ -2,7 +2,6 @@ package archive_test
 
 import (
 	"errors"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -156,32 +155,5 @@ func TestDirectoryCheckNoticesAVanishedFolder(t *testing.T) {
 	}
 	if err := d.Check(t.Context()); err == nil {
 		t.Error("a vault whose folder is gone is called writable")
-	}
-}
-
-func TestReaderSeeks(t *testing.T) {
-	t.Parallel()
-	d := openDirectory(t, t.TempDir())
-	put(t, d, "a", "0123456789")
-	r := archive.NewReader(t.Context(), d, "a", 10)
-	defer closeIt(t, r)
-	for _, tt := range []struct {
-		offset int64
-		whence int
-		want   string
-	}{
-		{0, io.SeekStart, "01"}, {2, io.SeekCurrent, "45"}, {-2, io.SeekEnd, "89"},
-		{3, io.SeekStart, "34"}, {-1, io.SeekCurrent, "45"},
-	} {
-		if _, err := r.Seek(tt.offset, tt.whence); err != nil {
-			t.Fatal(err)
-		}
-		got := make([]byte, 2)
-		if _, err := io.ReadFull(r, got); err != nil || string(got) != tt.want {
-			t.Errorf("seek %d from %d: %q, %v, want %q", tt.offset, tt.whence, got, err, tt.want)
-		}
-	}
-	if _, err := r.Seek(-1, io.SeekStart); !errors.Is(err, archive.ErrRange) {
-		t.Errorf("got %v, want %v", err, archive.ErrRange)
 	}
 }

@@ -7,8 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net/http"
-	"net/http/httptest"
 	"slices"
 	"strings"
 	"sync"
@@ -282,38 +280,6 @@ func testVault(t *testing.T, open func(t *testing.T) archive.Vault, keepsMetadat
 		for _, key := range list(t, v, "") {
 			if strings.HasPrefix(key, ".") {
 				t.Errorf("listed: %s", key)
-			}
-		}
-	})
-
-	t.Run("reader serves ranges over HTTP", func(t *testing.T) {
-		t.Parallel()
-		put(t, v, "serve/a.wav", "0123456789")
-		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			reader := archive.NewReader(r.Context(), v, "serve/a.wav", 10)
-			defer closeIt(t, reader)
-			http.ServeContent(w, r, "a.wav", time.Time{}, reader)
-		}))
-		t.Cleanup(server.Close)
-		for wanted, want := range map[string]string{
-			"": "0123456789", "bytes=2-4": "234", "bytes=7-": "789", "bytes=-2": "89", "bytes=10-": "",
-		} {
-			req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, server.URL, nil)
-			if err != nil {
-				t.Fatal(err)
-			}
-			req.Header.Set("Range", wanted)
-			resp, err := server.Client().Do(req)
-			if err != nil {
-				t.Fatal(err)
-			}
-			got, err := io.ReadAll(resp.Body)
-			if err := resp.Body.Close(); err != nil {
-				t.Error(err)
-			}
-			if err != nil || resp.StatusCode < 300 && string(got) != want ||
-				want == "" && resp.StatusCode != http.StatusRequestedRangeNotSatisfiable {
-				t.Errorf("%q: %d %q, %v, want %q", wanted, resp.StatusCode, got, err, want)
 			}
 		}
 	})
