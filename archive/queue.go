@@ -69,6 +69,7 @@ type Options struct {
 // safehttp.
 const (
 	storeTimeout = 10 * time.Second
+	wakeTimeout  = 5 * time.Minute
 	checkTimeout = 15 * time.Second
 	putTimeout   = time.Minute
 	// putBytesPerSecond is the slowest vault that is waited for: a PUT may
@@ -304,20 +305,37 @@ func (a *Archiver) checkVault(ctx context.Context) error {
 }
 
 // wakeAccounts ends the pauses of accounts that may work by now: whoever put
-// them right started Callvault again. If not, one try pauses them again.
+// them right started Callvault again. If not, one try pauses them again. It
+// wakes also those that are not paused: a pause or its end may have been cut
+// short, and what waits then is nobody's.
 func (a *Archiver) wakeAccounts(ctx context.Context) error {
-	paused, err := a.opts.Store.PausedAccounts(ctx)
+	paused, err := a.pausedAccounts(ctx)
 	if err != nil {
 		return err
 	}
-	for account := range paused {
-		if a.sources[account].pause() != "" {
+	for account, source := range a.sources {
+		if source.pause() != "" {
 			continue
 		}
-		if err := a.opts.Store.WakeAccount(ctx, account); err != nil {
+		if err := a.wakeAccount(ctx, account); err != nil {
 			return err
 		}
-		a.opts.Logger.InfoContext(ctx, "account woken", "account", account)
+		if _, was := paused[account]; was {
+			a.opts.Logger.InfoContext(ctx, "account woken", "account", account)
+		}
 	}
 	return nil
+}
+
+func (a *Archiver) pausedAccounts(ctx context.Context) (map[string]string, error) {
+	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
+	defer cancel()
+	return a.opts.Store.PausedAccounts(ctx)
+}
+
+// wakeAccount has more time: a long pause may have left many recordings.
+func (a *Archiver) wakeAccount(ctx context.Context, account string) error {
+	ctx, cancel := context.WithTimeout(ctx, wakeTimeout)
+	defer cancel()
+	return a.opts.Store.WakeAccount(ctx, account)
 }

@@ -149,6 +149,46 @@ func TestCredentials(t *testing.T) {
 	}
 }
 
+// forgetfulStore has lost the pauses, but not what they did to recordings: as
+// when a node died between the two.
+type forgetfulStore struct{ *store.Store }
+
+func (forgetfulStore) PausedAccounts(context.Context) (map[string]string, error) {
+	return map[string]string{}, nil
+}
+
+// TestStuckAccount wakes recordings that wait for the end of a pause that
+// nobody knows of, and leaves those alone that wait for their time.
+func TestStuckAccount(t *testing.T) {
+	t.Parallel()
+	audio := recorded(t, 1)
+	host := serve(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(audio) }))
+	s := onSQLite(t)
+	later := queue(t, s, wanted(host+"/later.wav", "", 0))
+	claims, err := s.ClaimRecordings(t.Context(), call.ClaimOptions{Limit: 1, Lease: time.Minute})
+	if err != nil || len(claims) != 1 {
+		t.Fatalf("claimed %v, %v", claims, err)
+	}
+	if err := s.MarkPending(t.Context(), claims[0].LeaseToken, time.Hour, "not yet"); err != nil {
+		t.Fatal(err)
+	}
+	due := later().NextTryAt
+	stuck := queue(t, s, wanted("1634720915260_2222223.mp3", "", 0))
+	if err := s.PauseAccount(t.Context(), "support", call.CredentialsRejected); err != nil {
+		t.Fatal(err)
+	}
+	if next := stuck().NextTryAt; !next.IsZero() {
+		t.Fatalf("the paused recording is due at %v", next)
+	}
+	o := options(t, s, onDirectory(t), host)
+	o.Store = forgetfulStore{s}
+	run(t, o)
+	eventually(t, "it is archived", func() bool { return stuck().State == call.Archived })
+	if r := later(); r.State != call.Pending || !r.NextTryAt.Equal(due) {
+		t.Errorf("recording is %+v, want it due at %v", r, due)
+	}
+}
+
 // gate is a host that says when it was asked, and answers when told to.
 type gate struct {
 	asked, answer, gone chan struct{}
