@@ -3,11 +3,14 @@ package archive_test
 import (
 	"context"
 	"encoding/hex"
+	"encoding/json"
 	"fmt"
+	"html"
 	"io"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"path"
 	"path/filepath"
 	"slices"
@@ -356,7 +359,14 @@ func TestAnswers(t *testing.T) {
 		"TeleCMI credentials, by status":   {true, answer(407, "text/html", ""), call.Refused, call.CredentialsRejected},
 		"TeleCMI parameter missing":        {true, answer(200, "application/json", `{"code":404,"error":true,"msg":"Parameter missing"}`), call.Refused, "Parameter missing"},
 		"TeleCMI file missing":             {true, answer(200, "application/json", `{"code":404,"msg":"no such file"}`), call.Absent, "no such file"},
-		"TeleCMI quotes the secret":        {true, answer(200, "application/json", `{"code":500,"msg":"bad hunter2 & more!"}`), call.Absent, "bad …!"},
+		"TeleCMI quotes the secret":        {true, answer(200, "application/json", `{"code":500,"msg":"bad hunter2 & more!"}`), call.Absent, "code 500 (its message quotes the secret)"},
+		"TeleCMI quotes the request":       {true, quoting(func(r *http.Request) string { return r.URL.RequestURI() }), call.Absent, "quotes the secret"},
+		"TeleCMI quotes it as scripts do":  {true, quoting(func(*http.Request) string { return "secret=hunter2%20%26%20more" }), call.Absent, "quotes the secret"},
+		"TeleCMI quotes it as a path":      {true, quoting(func(r *http.Request) string { return url.PathEscape(r.URL.Query().Get("secret")) }), call.Absent, "quotes the secret"},
+		"TeleCMI quotes it in small":       {true, quoting(func(r *http.Request) string { return "100% " + strings.ToLower(r.URL.RawQuery) }), call.Absent, "quotes the secret"},
+		"TeleCMI quotes it twice escaped":  {true, quoting(func(r *http.Request) string { return url.QueryEscape(r.URL.String()) }), call.Absent, "quotes the secret"},
+		"TeleCMI quotes it for a page":     {true, quoting(func(r *http.Request) string { return html.EscapeString(r.URL.Query().Get("secret")) }), call.Absent, "quotes the secret"},
+		"TeleCMI has a parameter quoted":   {true, answer(200, "application/json", `{"code":404,"msg":"Parameter secret=hunter2+%26+more"}`), call.Refused, "quotes the secret"},
 		"TeleCMI error page":               {true, answer(200, "text/html", "<html><body>Cannot GET</body></html>"), call.Absent, "text/html"},
 		"TeleCMI code of another kind":     {true, answer(200, "application/json", `{"code":{"a":1}}`), call.Absent, "application/json"},
 		"TeleCMI moves to an unknown host": {true, redirect("http://other.example.org/a.wav"), call.Pending, ""},
@@ -416,6 +426,13 @@ func moved(audio []byte) http.HandlerFunc {
 			return
 		}
 		_, _ = w.Write(audio)
+	}
+}
+
+// quoting answers with an error that repeats some of the request.
+func quoting(what func(*http.Request) string) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		_ = json.NewEncoder(w).Encode(map[string]any{"code": 500, "msg": "Cannot GET " + what(r)})
 	}
 }
 

@@ -1,9 +1,12 @@
 package archive
 
 import (
+	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"html"
 	"net/url"
+	"regexp"
 	"strconv"
 	"strings"
 )
@@ -30,16 +33,50 @@ func (s *source) judgePlay(status int, body []byte) error {
 			code = n
 		}
 	}
-	// A host that quotes the request must not bring the secret into the
-	// database.
-	msg := strings.ReplaceAll(answer.Msg, s.account.Secret, "…")
+	msg := answer.Msg
+	if s.quotesSecret(msg) {
+		msg = "(its message quotes the secret)"
+	}
 	switch {
 	case code == 407 || code == 401 || status == 407 || status == 401:
 		return errCredentials
-	case code == 404 && strings.Contains(strings.ToLower(msg), "parameter"):
-		return &refusal{"the provider does not understand the request: " + msg}
+	case code == 404 && strings.Contains(strings.ToLower(answer.Msg), "parameter"):
+		return &refusal{reason: "the provider does not understand the request: " + msg}
 	case code != 0:
 		return &notThere{seen: fmt.Sprintf("the provider answered code %d %s", code, msg)}
 	}
 	return nil
+}
+
+// quotesSecret says whether text holds the secret, as it is or as URLs and
+// pages spell it, also one within the other: a host that quotes the request
+// must not bring it into the database.
+func (s *source) quotesSecret(text string) bool {
+	const deepest = 3
+	secret := spaced(s.account.Secret)
+	for range deepest {
+		if strings.Contains(spaced(text), secret) {
+			return true
+		}
+		text = unescape(html.UnescapeString(text))
+	}
+	return strings.Contains(spaced(text), secret)
+}
+
+// spaced makes one of the two ways in which a URL's query spells a space.
+func spaced(text string) string { return strings.ReplaceAll(text, "+", " ") }
+
+// escapedByte is one byte as a URL spells it. Which bytes are spelled so
+// differs from program to program.
+var escapedByte = regexp.MustCompile("%[0-9A-Fa-f]{2}")
+
+// unescape is url.PathUnescape for text that is not a URL throughout.
+func unescape(text string) string {
+	return escapedByte.ReplaceAllStringFunc(text, func(escaped string) string {
+		b, err := hex.DecodeString(escaped[1:])
+		if err != nil {
+			return escaped
+		}
+		return string(b)
+	})
 }
