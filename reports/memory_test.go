@@ -32,15 +32,25 @@ type memory struct {
 	// failBuilds makes that many EachCalls fail.
 	failBuilds int
 	built      int
+	// slow, if set, is waited for by EachCall, or for its context.
+	slow    chan struct{}
+	renewed int
 }
 
-func (s *memory) EachCall(_ context.Context, f call.Filter, fn func(call.CallWithRecordings) error) error {
+func (s *memory) EachCall(ctx context.Context, f call.Filter, fn func(call.CallWithRecordings) error) error {
 	s.mu.Lock()
 	fail := s.failBuilds > 0
 	s.failBuilds--
 	s.mu.Unlock()
 	if fail {
 		return errors.New("the database went away")
+	}
+	if s.slow != nil {
+		select {
+		case <-s.slow:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
 	}
 	for _, c := range s.calls {
 		if f.NoStart != c.StartedAt.IsZero() {
@@ -117,12 +127,21 @@ func (s *memory) mark(token string, change func(*call.Run)) error {
 	return call.Errorf(call.Conflict, "lease lost")
 }
 
+func (s *memory) RenewRun(_ context.Context, token string, _ time.Duration) error {
+	return s.mark(token, func(*call.Run) {
+		s.renewed++
+		if s.renewed == 3 && s.slow != nil {
+			close(s.slow)
+		}
+	})
+}
+
 func (s *memory) FinishRun(_ context.Context, token string, run call.Run) error {
 	return s.mark(token, func(r *call.Run) {
 		s.built++
 		id := r.ID
 		*r = run
-		r.ID, r.State, r.BuiltAt = id, call.RunBuilt, s.now()
+		r.ID, r.State, r.Error, r.BuiltAt = id, call.RunBuilt, "", s.now()
 	})
 }
 

@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"sync"
 	"time"
 
 	"callvault/internal/call"
@@ -15,9 +16,11 @@ import (
 const (
 	// lookEvery is how often a Reporter looks for due reports and mails.
 	lookEvery = time.Minute
-	// buildLease is how long a node may take to build a run before another
-	// may: many times what the largest report takes.
-	buildLease = 30 * time.Minute
+	// buildLease is for how long a node that builds a run and is not heard of
+	// keeps it from the others.
+	buildLease = 2 * time.Minute
+	// renewEvery is how often a node that builds a run says so.
+	renewEvery = buildLease / 4
 	// mailWindow is for how long after its time, or after it was built if that
 	// was later, a run's mails are begun, and how long one is tried again.
 	mailWindow = 24 * time.Hour
@@ -188,24 +191,77 @@ func (r *Reporter) buildRun(ctx context.Context, report *Report, p Period) (run 
 	if err != nil || !won {
 		return run, false, err
 	}
+	// Why it failed, for people; the error itself may name paths and addresses.
+	why := "its calls could not be read or its files not be made"
 	err = r.inSpool(func(dir string) error {
-		b, err := r.build(ctx, report, p, 1, dir)
-		if err != nil {
+		return r.holding(ctx, lease, func(ctx context.Context) error {
+			b, err := r.build(ctx, report, p, 1, dir)
+			if err != nil {
+				return err
+			}
+			why = "its files could not be put into the vault"
+			run, err = r.keep(ctx, run, b)
 			return err
-		}
-		run, err = r.keep(ctx, run, lease, b)
-		return err
+		})
 	})
-	if err != nil {
-		// Also when ctx has ended, so that a restart need not wait for the
-		// lease.
-		give, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
-		defer cancel()
-		return run, false, errors.Join(err, r.store.FailRun(give, lease, err.Error()))
+	if err == nil {
+		why = "that it is made could not be recorded"
+		err = r.store.FinishRun(ctx, lease, run)
 	}
-	r.log.InfoContext(ctx, "report built", "report", report.Name, "period", p.Label(), "run", run.ID)
-	return run, true, nil
+	if err == nil {
+		r.log.InfoContext(ctx, "report built", "report", report.Name, "period", p.Label(), "run", run.ID)
+		run, err = r.store.Run(ctx, run.ID)
+		return run, err == nil, err
+	}
+	reason := "The report could not be made: " + why + ". The log says more; it is tried again."
+	if ctx.Err() != nil {
+		reason = "Interrupted, to be built again."
+	}
+	// Also when ctx has ended, so that a restart need not wait for the lease.
+	give, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+	defer cancel()
+	if failed := r.store.FailRun(give, lease, reason); call.CodeOf(failed) != call.Conflict {
+		err = errors.Join(err, failed)
+	}
+	return run, false, err
 }
+
+// holding calls fn and renews the lease of a run meanwhile. When another node
+// has taken the run, fn's context ends, and the error says so.
+func (r *Reporter) holding(ctx context.Context, lease string, fn func(context.Context) error) error {
+	held, lose := context.WithCancelCause(ctx)
+	var renewing sync.WaitGroup
+	renewing.Go(func() {
+		ticker := time.NewTicker(renewEvery)
+		defer ticker.Stop()
+		for {
+			select {
+			case <-held.Done():
+				return
+			case <-ticker.C:
+			}
+			err := r.store.RenewRun(held, lease, buildLease)
+			switch {
+			case err == nil || held.Err() != nil:
+			case call.CodeOf(err) == call.Conflict:
+				lose(err)
+			default:
+				// Passing, or FinishRun will tell.
+				r.log.WarnContext(ctx, "lease of a report cannot be renewed", "error", err)
+			}
+		}
+	})
+	err := fn(held)
+	lose(errHeld)
+	renewing.Wait()
+	if cause := context.Cause(held); err != nil && ctx.Err() == nil && !errors.Is(cause, errHeld) {
+		return cause
+	}
+	return err
+}
+
+// errHeld ends the renewing of a lease that was held to the end.
+var errHeld = errors.New("the lease is not needed any more")
 
 // built is a report that has been built in a folder.
 type built struct {
@@ -226,9 +282,9 @@ func (r *Reporter) build(ctx context.Context, report *Report, p Period, revision
 	return &built{in, figures, files}, nil
 }
 
-// keep puts a built report, its input and its mail's texts into the vault and
-// marks the run built.
-func (r *Reporter) keep(ctx context.Context, run call.Run, lease string, b *built) (call.Run, error) {
+// keep puts a built report, its input and its mail's texts into the vault, and
+// returns the run as it is to be recorded.
+func (r *Reporter) keep(ctx context.Context, run call.Run, b *built) (call.Run, error) {
 	dir := filepath.Dir(b.input.path)
 	texts, err := r.writeMail(run, b, dir)
 	if err != nil {
@@ -251,11 +307,7 @@ func (r *Reporter) keep(ctx context.Context, run call.Run, lease string, b *buil
 		}
 		run.Files = append(run.Files, kept)
 	}
-	run.State, run.Error = call.RunBuilt, ""
-	if err := r.store.FinishRun(ctx, lease, run); err != nil {
-		return run, err
-	}
-	return r.store.Run(ctx, run.ID)
+	return run, nil
 }
 
 // BuildOptions say what to do with a report that is built by hand.

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
@@ -144,8 +145,11 @@ func TestFailedBuildIsTriedAgain(t *testing.T) {
 	o.store.failBuilds = 1
 	r := o.reporter(t, MailOptions{})
 	r.Look(context.Background())
-	if got := o.store.runs[0]; got.State != call.RunFailed || !strings.Contains(got.Error, "the database went away") {
+	if got := o.store.runs[0]; got.State != call.RunFailed || !strings.Contains(got.Error, "calls could not be read") || strings.Contains(got.Error, "went away") {
 		t.Fatalf("%s: %q", got.State, got.Error)
+	}
+	if o.log.count("the database went away") != 1 {
+		t.Error("the log does not say why")
 	}
 	r.Look(context.Background())
 	if o.store.runs[0].State != call.RunFailed {
@@ -155,6 +159,68 @@ func TestFailedBuildIsTriedAgain(t *testing.T) {
 	r.Look(context.Background())
 	if o.store.runs[0].State != call.RunBuilt {
 		t.Error("not tried again after a minute")
+	}
+}
+
+// A report that takes longer than its lease keeps it.
+func TestLeaseIsRenewed(t *testing.T) {
+	t.Parallel()
+	o := busyOffice(t)
+	synctest.Test(t, func(t *testing.T) {
+		o.store.slow = make(chan struct{}) // closed by the third renewal
+		began := time.Now()
+		o.reporter(t, MailOptions{}).Look(t.Context())
+		if took := time.Since(began); o.store.built != 1 || took < renewEvery || took >= buildLease {
+			t.Errorf("built %d times, the third renewal came after %v", o.store.built, took)
+		}
+	})
+}
+
+// Another node has taken the run: building ends, and the run is left to it.
+func TestLeaseIsLost(t *testing.T) {
+	t.Parallel()
+	o := busyOffice(t)
+	synctest.Test(t, func(t *testing.T) {
+		o.store.slow = make(chan struct{})
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			o.reporter(t, MailOptions{}).Look(t.Context())
+		}()
+		synctest.Wait()
+		o.store.mu.Lock()
+		clear(o.store.leases)
+		o.store.mu.Unlock()
+		<-done
+	})
+	if got := o.store.runs[0]; got.State != call.RunBuilding || len(o.vault.files) != 0 || o.log.count("lease lost") != 1 {
+		t.Errorf("the run is %s, %d files in the vault:\n%s", got.State, len(o.vault.files), o.log.text.String())
+	}
+}
+
+// The program is stopped in the middle: the run says so, and can be won again.
+func TestInterruptedBuild(t *testing.T) {
+	t.Parallel()
+	o := busyOffice(t)
+	synctest.Test(t, func(t *testing.T) {
+		o.store.slow = make(chan struct{})
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			o.reporter(t, MailOptions{}).Look(ctx)
+		}()
+		synctest.Wait()
+		cancel()
+		<-done
+	})
+	if got := o.store.runs[0]; got.State != call.RunFailed || got.Error != "Interrupted, to be built again." {
+		t.Errorf("%s: %q", got.State, got.Error)
+	}
+	o.store.slow = nil
+	o.reporter(t, MailOptions{}).Look(context.Background())
+	if got := o.store.runs[0]; got.State != call.RunBuilt || got.Error != "" {
+		t.Errorf("%s: %q", got.State, got.Error)
 	}
 }
 
