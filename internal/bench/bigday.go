@@ -104,7 +104,8 @@ func bigDayReport(decoder *webhook.Decoder, number, calls int) (*call.Delivery, 
 	}
 	started := bigDate().Add(time.Duration(float64(number) / float64(calls) * float64(23*time.Hour)))
 	report := callReport{
-		number: number, started: started, outcomes: usualEndings(), recordings: "https://callrecords.callerdesk.io",
+		number: number, started: started, outcomes: usualEndings(), extras: true,
+		recordings: "https://callrecords.callerdesk.io",
 	}
 	d := &call.Delivery{
 		UID: uid.String(), Account: account, ReceivedAt: started.Add(15 * time.Minute).UTC().Truncate(time.Millisecond),

@@ -15,6 +15,8 @@ type callReport struct {
 	outcomes []ending
 	// recordings is where recordings are: the beginning of a URL.
 	recordings string
+	// extras adds the fields that only the documented sample has.
+	extras bool
 }
 
 // ending is a way for a call to end.
@@ -62,8 +64,7 @@ const (
 	recordingSuffix = "_call.wav"
 )
 
-// appendJSON appends the report with all documented fields and those of the
-// documented sample.
+// appendJSON appends the report with all documented fields.
 func (r *callReport) appendJSON(b []byte) []byte {
 	agent := mixed(r.number, agents)
 	end := r.outcomes[mixed(r.number+1, len(r.outcomes))]
@@ -143,9 +144,11 @@ func (r *callReport) appendJSON(b []byte) []byte {
 	moment("LegA_Picked_time", r.started.Add(time.Second), true)
 	moment("LegB_Start_time", rung, true)
 	moment("LegB_Picked_time", picked, answered)
-	field("key_press", "1")
-	field("hangup_cause", end.cause)
-	sid("Uniqueid")
+	if r.extras {
+		field("key_press", "1")
+		field("hangup_cause", end.cause)
+		sid("Uniqueid")
+	}
 	return append(b, `"}`...)
 }
 
