@@ -23,9 +23,15 @@ type (
 		retryAfter time.Duration // as the host asked, or 0
 	}
 	// refusal says that trying again is of no use.
-	refusal struct{ reason string }
+	refusal struct {
+		reason string
+		err    error // safehttp's, or nil
+	}
 	// accountError says that the account's settings are in the way.
-	accountError struct{ reason string }
+	accountError struct {
+		reason string
+		err    error // safehttp's, or nil
+	}
 	// storageError says that the vault, the spool or the database failed:
 	// nothing that the recording could be blamed for.
 	storageError struct {
@@ -37,6 +43,8 @@ type (
 func (e *notThere) Error() string     { return e.seen }
 func (e *refusal) Error() string      { return e.reason }
 func (e *accountError) Error() string { return e.reason }
+func (e *refusal) Unwrap() error      { return e.err }
+func (e *accountError) Unwrap() error { return e.err }
 func (e *storageError) Error() string { return e.what + ": " + e.err.Error() }
 func (e *storageError) Unwrap() error { return e.err }
 
@@ -90,7 +98,7 @@ func (a *Archiver) take(src *source, resp *http.Response, spool *Spool, last boo
 		return content, &notThere{seen: describeAnswer(resp, content, len(head))}
 	}
 	if content.Verdict == Refused {
-		return content, &refusal{"the host sent " + content.MediaType + " instead of audio"}
+		return content, &refusal{reason: "the host sent " + content.MediaType + " instead of audio"}
 	}
 	if err := a.spoolFrom(spool, resp.Body); err != nil {
 		return content, err
@@ -119,7 +127,7 @@ func (a *Archiver) spoolFrom(spool *Spool, body io.Reader) error {
 }
 
 func (a *Archiver) tooLarge() error {
-	return &refusal{fmt.Sprintf("larger than archive.max_size, %d bytes", a.opts.MaxSize)}
+	return &refusal{reason: fmt.Sprintf("larger than archive.max_size, %d bytes", a.opts.MaxSize)}
 }
 
 // describeAnswer says for people what came instead of a recording.

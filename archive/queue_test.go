@@ -114,16 +114,26 @@ func options(t testing.TB, s archive.Store, v archive.Vault, host string) archiv
 type noSecrets struct{ t testing.TB }
 
 func (noSecrets) Enabled(context.Context, slog.Level) bool { return true }
-func (h noSecrets) WithAttrs([]slog.Attr) slog.Handler     { return h }
 func (h noSecrets) WithGroup(string) slog.Handler          { return h }
+func (h noSecrets) WithAttrs(attrs []slog.Attr) slog.Handler {
+	for _, a := range attrs {
+		h.check("", a)
+	}
+	return h
+}
+
 func (h noSecrets) Handle(_ context.Context, r slog.Record) error {
 	r.Attrs(func(a slog.Attr) bool {
-		if text := a.Value.String(); strings.Contains(text, "hunter2") {
-			h.t.Errorf("log: %s: %s", r.Message, text)
-		}
+		h.check(r.Message, a)
 		return true
 	})
 	return nil
+}
+
+func (h noSecrets) check(message string, a slog.Attr) {
+	if text := a.Value.String(); strings.Contains(text, "hunter2") {
+		h.t.Errorf("log: %s: %s: %s", message, a.Key, text)
+	}
 }
 
 // run runs an archiver until the test ends, or stop is called.
@@ -351,7 +361,7 @@ func TestAnswers(t *testing.T) {
 		"redirect to somewhere else":       {false, redirect("http://other.example.org/?secret=hunter2"), call.Refused, safehttp.ReasonHost},
 		"redirect in a circle":             {false, redirect(""), call.Absent, "too many redirects"},
 		"slow":                             {false, slow(audio), call.Absent, "too slowly"},
-		"no answer":                        {false, func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }, call.Absent, "EOF"},
+		"no answer":                        {false, func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }, call.Absent, "the connection was cut"},
 		"TeleCMI audio":                    {true, answer(200, "audio/mpeg", string(audio)), call.Archived, ""},
 		"TeleCMI not ready":                {true, answer(200, "application/json", `{"code":502,"msg":"Internal Server Error"}`), call.Absent, "code 502 Internal Server Error"},
 		"TeleCMI credentials":              {true, answer(200, "application/json", `{"code":407,"error":true,"msg":"Authentication Failed"}`), call.Refused, call.CredentialsRejected},

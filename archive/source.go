@@ -90,9 +90,9 @@ func (s *source) ask(ctx context.Context, c call.Claim) (*http.Response, error) 
 		// TeleCMI's address is the operator's, and the same for all of its
 		// recordings; CallerDesk's came with the call report.
 		if s.api != nil {
-			return nil, &accountError{"recordings of api_url cannot be fetched: " + refused.Error() + pausedUntil}
+			return nil, &accountError{"recordings of api_url cannot be fetched: " + refused.Error() + pausedUntil, refused}
 		}
-		return nil, &refusal{refused.Error()}
+		return nil, &refusal{refused.Error(), refused}
 	}
 	return resp, err
 }

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"callvault/internal/call"
+	"callvault/internal/safehttp"
 )
 
 // errLeaseLost ends the work on a recording that another worker has.
@@ -62,6 +63,9 @@ func (a *Archiver) work(ctx context.Context, c call.Claim) {
 // mark's.
 func (a *Archiver) settle(ctx context.Context, log *slog.Logger, c call.Claim, err error) (result, error) {
 	store := a.opts.Store
+	if d := detail(err); d != "" {
+		log = log.With("detail", d)
+	}
 	if account, ok := errors.AsType[*accountError](err); ok {
 		// First the pause: what is given back must not be claimed again.
 		log.ErrorContext(ctx, "account paused", "reason", account.reason)
@@ -94,7 +98,7 @@ func (a *Archiver) settle(ctx context.Context, log *slog.Logger, c call.Claim, e
 		return resultAbsent, store.MarkAbsent(ctx, c.LeaseToken,
 			fmt.Sprintf("not offered within %s; the last of %d tries: %s", short(a.opts.GiveUpAfter), c.Attempts, seen))
 	}
-	log.DebugContext(ctx, "recording not there yet", "tries", c.Attempts, "again_in", delay, "seen", seen)
+	log.DebugContext(ctx, "recording not there yet", "tries", c.Attempts, "again_in", delay, "host", c.Host, "seen", seen)
 	return resultNotReady, store.MarkPending(ctx, c.LeaseToken, delay, seen)
 }
 
@@ -133,7 +137,7 @@ func (a *Archiver) try(ctx context.Context, c call.Claim) (call.Archiving, error
 func (a *Archiver) fetchFromHost(ctx context.Context, c call.Claim, spool *Spool) (Content, error) {
 	defer a.fetched(c.Host)
 	if reason := a.sources[c.Account].pause(); reason != "" {
-		return Content{}, &accountError{reason}
+		return Content{}, &accountError{reason: reason}
 	}
 	last := a.opts.Now().Sub(c.WantedAt) >= a.opts.GiveUpAfter
 	return a.fetch(ctx, c, spool, last)
@@ -217,6 +221,17 @@ func (a *Archiver) renewLease(ctx context.Context, token string) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), storeTimeout)
 	defer cancel()
 	return a.opts.Store.RenewLease(ctx, token, a.opts.Lease)
+}
+
+// detail is what only an operator's log may have: addresses of the inside.
+func detail(err error) string {
+	if failed, ok := errors.AsType[*safehttp.FailedError](err); ok {
+		return clean(failed.Detail())
+	}
+	if refused, ok := errors.AsType[*safehttp.RefusedError](err); ok {
+		return refused.Address
+	}
+	return ""
 }
 
 // clean bounds what came from outside, in bytes and in characters.

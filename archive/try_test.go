@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"io"
+	"log/slog"
+	"net"
 	"net/http"
 	"path/filepath"
 	"strings"
@@ -75,6 +77,40 @@ func TestAbsentUntilNamedAgain(t *testing.T) {
 		t.Errorf("metrics are %v", counts)
 	}
 }
+
+// TestUnreachableHost tells people a sentence, and only the log addresses.
+func TestUnreachableHost(t *testing.T) {
+	t.Parallel()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	address := listener.Addr().String()
+	closeIt(t, listener) // nobody listens there any more
+	s := onSQLite(t)
+	recording := queue(t, s, wanted("http://"+address+"/a.wav", "http://"+address+"/hunter2.wav?signature=hunter2", 0))
+	o := options(t, s, onDirectory(t), "http://"+address)
+	var mu sync.Mutex
+	var log strings.Builder
+	o.Logger = slog.New(slog.NewTextHandler(writerFunc(func(line []byte) (int, error) {
+		mu.Lock()
+		defer mu.Unlock()
+		return log.Write(line)
+	}), &slog.HandlerOptions{Level: slog.LevelDebug}))
+	_, stop := run(t, o)
+	eventually(t, "it was tried", func() bool { return recording().LastError != "" })
+	stop()
+	if seen := recording().LastError; seen != "the host refused the connection" {
+		t.Errorf("last error is %q", seen)
+	}
+	if logged := log.String(); !strings.Contains(logged, "dial tcp "+address) || strings.Contains(logged, "hunter2") {
+		t.Errorf("logged:\n%s", logged)
+	}
+}
+
+type writerFunc func([]byte) (int, error)
+
+func (f writerFunc) Write(b []byte) (int, error) { return f(b) }
 
 // TestRetryAfter has a host ask for more patience than the schedule has.
 func TestRetryAfter(t *testing.T) {

@@ -76,6 +76,9 @@ type RefusedError struct {
 	Reason string
 	// Host is the host asked for, empty when none could be read.
 	Host string
+	// Address is where the host's name leads, with ReasonAddress. Error does
+	// not say it: whoever reports a call could learn names of the inside.
+	Address string
 }
 
 // Why a request was refused.
@@ -127,7 +130,7 @@ func newClient(opts Options, safe control) (*Client, error) {
 		Resolver:  opts.Resolver,
 		Control: func(network, address string, c syscall.RawConn) error {
 			if err := safe(network, address, c); err != nil {
-				return &RefusedError{Reason: ReasonAddress, Host: address}
+				return &RefusedError{Reason: ReasonAddress, Address: address}
 			}
 			return nil
 		},
@@ -200,8 +203,9 @@ func (c *Client) Get(ctx context.Context, rawURL string) (*http.Response, error)
 }
 
 // Do makes a request. A *RefusedError is permanent, every other error is
-// passing, and none holds more of the URL than its host. The caller closes
-// the body; its Read returns ErrTooSlow or ErrTimeLimit when cut off, and
+// passing: a *FailedError, one of the sentinels, or why ctx ended. None holds
+// more of the URL than its host. The caller closes the body, whose Read
+// returns the like: ErrTooSlow or ErrTimeLimit when cut off, and what wraps
 // io.ErrUnexpectedEOF when it is shorter than its Content-Length.
 func (c *Client) Do(req *http.Request) (*http.Response, error) {
 	ctx, cancel := context.WithCancelCause(req.Context())
@@ -212,13 +216,13 @@ func (c *Client) Do(req *http.Request) (*http.Response, error) {
 	}
 	resp, err := c.http.Do(req.WithContext(ctx))
 	if err != nil {
-		err = c.describe(ctx, req, err)
+		err = describe(ctx, err)
 		stop()
 		return nil, err
 	}
 	resp.Body = &body{
 		ReadCloser: resp.Body, cancel: cancel, stop: stop,
-		cause:     func() error { return context.Cause(ctx) },
+		describe:  func(err error) error { return describe(ctx, err) },
 		slowBytes: c.opts.SlowBytes, slowTime: c.opts.SlowTime,
 		left: c.opts.SlowTime,
 	}
@@ -228,23 +232,22 @@ func (c *Client) Do(req *http.Request) (*http.Response, error) {
 // CloseIdle closes the connections kept for reuse.
 func (c *Client) CloseIdle() { c.transport.CloseIdleConnections() }
 
-// describe turns an error of net/http into one that may be logged: its
+// describe turns an error of net/http into one that may be shown: its
 // *url.Error prints the whole URL, which may end in a secret.
-func (c *Client) describe(ctx context.Context, req *http.Request, err error) error {
+func describe(ctx context.Context, err error) error {
 	if refused, ok := errors.AsType[*RefusedError](err); ok {
 		return refused
 	}
 	if cause := context.Cause(ctx); cause != nil {
-		err = cause
+		return cause
 	}
 	for {
 		outer, ok := errors.AsType[*url.Error](err)
 		if !ok {
-			break
+			return explain(err)
 		}
 		err = outer.Err
 	}
-	return fmt.Errorf("ask %s: %w", req.URL.Host, err)
 }
 
 // checkRedirect counts; where a redirect goes is looked at by gate.
@@ -267,6 +270,10 @@ func (g gate) RoundTrip(req *http.Request) (*http.Response, error) {
 		return nil, err
 	}
 	resp, err := g.c.transport.RoundTrip(req)
+	if refused, ok := errors.AsType[*RefusedError](err); ok {
+		// The dialler knows only the address.
+		return nil, &RefusedError{Reason: refused.Reason, Host: req.URL.Host, Address: refused.Address}
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -284,7 +291,7 @@ func (g gate) RoundTrip(req *http.Request) (*http.Response, error) {
 // taken for a slow host.
 type body struct {
 	io.ReadCloser
-	cause     func() error // why the request was cancelled, if it was
+	describe  func(error) error // says why a Read failed
 	cancel    context.CancelCauseFunc
 	stop      func()
 	slowBytes int
@@ -308,9 +315,7 @@ func (b *body) Read(p []byte) (int, error) {
 		b.got, b.left = 0, b.slowTime
 	}
 	if err != nil && !errors.Is(err, io.EOF) {
-		if cause := b.cause(); cause != nil {
-			err = cause
-		}
+		err = b.describe(err)
 	}
 	return n, err
 }

@@ -337,10 +337,16 @@ func resolver(t *testing.T, addresses ...string) *net.Resolver {
 		}
 		return []dnsmessage.Resource{{Header: header, Body: &dnsmessage.AResource{A: addr.As4()}}}
 	}
+	return answering(t, func(msg *dnsmessage.Message) { msg.Answers = answer(msg.Questions[0]) })
+}
+
+// answering is a resolver whose answers are made by change.
+func answering(t *testing.T, change func(*dnsmessage.Message)) *net.Resolver {
+	t.Helper()
 	return &net.Resolver{PreferGo: true, Dial: func(context.Context, string, string) (net.Conn, error) {
 		near, far := net.Pipe()
 		go func() {
-			if err := answerDNS(far, answer); err != nil && !errors.Is(err, io.EOF) {
+			if err := answerDNS(far, change); err != nil && !errors.Is(err, io.EOF) {
 				t.Errorf("answer DNS: %v", err)
 			}
 		}()
@@ -349,7 +355,7 @@ func resolver(t *testing.T, addresses ...string) *net.Resolver {
 }
 
 // answerDNS answers one question in DNS's stream format.
-func answerDNS(conn net.Conn, answer func(dnsmessage.Question) []dnsmessage.Resource) error {
+func answerDNS(conn net.Conn, change func(*dnsmessage.Message)) error {
 	var size uint16
 	if err := binary.Read(conn, binary.BigEndian, &size); err != nil {
 		return err
@@ -363,7 +369,7 @@ func answerDNS(conn net.Conn, answer func(dnsmessage.Question) []dnsmessage.Reso
 		return err
 	}
 	msg.Response, msg.Additionals = true, nil
-	msg.Answers = answer(msg.Questions[0])
+	change(&msg)
 	packed, err := msg.Pack()
 	if err != nil {
 		return err
