@@ -176,7 +176,7 @@ func (s *memory) BeginMail(_ context.Context, m call.Mail) (call.Mail, bool, err
 	for i := range s.mails {
 		old := &s.mails[i]
 		if old.RunID == m.RunID && old.Recipient == m.Recipient {
-			if old.State != call.MailRetry || old.NextTryAt.After(s.now()) {
+			if old.State != call.MailRetry {
 				return *old, false, nil
 			}
 			old.State = call.MailSending
@@ -198,6 +198,19 @@ func (s *memory) FinishMail(_ context.Context, id string, state call.MailState, 
 		}
 	}
 	return nil
+}
+
+func (s *memory) ResendMail(_ context.Context, id string) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for i := range s.mails {
+		m := &s.mails[i]
+		if m.ID == id && (m.State == call.MailRefused || m.State == call.MailFailed || m.State == call.MailUncertain) {
+			m.State, m.NextTryAt, m.CreatedAt = call.MailRetry, s.now(), s.now()
+			return nil
+		}
+	}
+	return call.Errorf(call.NotFound, "no mail %s to send again", id)
 }
 
 func (s *memory) DueMails(context.Context) ([]call.Mail, error) {

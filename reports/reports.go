@@ -36,6 +36,7 @@ type Store interface {
 
 	BeginMail(context.Context, call.Mail) (mail call.Mail, send bool, err error)
 	FinishMail(ctx context.Context, id string, state call.MailState, detail string, nextTry time.Duration) error
+	ResendMail(ctx context.Context, id string) error
 	DueMails(context.Context) ([]call.Mail, error)
 	Mails(ctx context.Context, runID string) ([]call.Mail, error)
 }

@@ -104,7 +104,7 @@ func (r *Reporter) lookAt(ctx context.Context, report *Report, s schedule) error
 			begin = run.BuiltAt
 		}
 		if r.now().Sub(begin) < mailWindow {
-			err = r.mailRun(ctx, run, report.Recipients)
+			err = r.mailRun(ctx, run, report.Recipients, false)
 		} else {
 			err = r.noteLate(ctx, run, p, report.Recipients)
 		}
@@ -316,7 +316,9 @@ type BuildOptions struct {
 	// missing. Empty writes none.
 	Out string
 	// Send mails the run to Recipients, or to the report's own if there are
-	// none. Who has got it already does not get it again.
+	// none. Who has got it already does not get it again. It is an act of
+	// somebody who knows: mails that were refused, have failed or are uncertain
+	// are sent again.
 	Send       bool
 	Recipients []string
 }
@@ -378,7 +380,7 @@ func (r *Reporter) Build(ctx context.Context, name string, date time.Time, o Bui
 	if len(recipients) == 0 {
 		return result, call.Errorf(call.Invalid, "report %s has no recipients", name)
 	}
-	if err := r.mailRun(ctx, result.Run, recipients); err != nil {
+	if err := r.mailRun(ctx, result.Run, recipients, true); err != nil {
 		return result, err
 	}
 	result.Mails, err = r.store.Mails(ctx, result.Run.ID)

@@ -94,8 +94,9 @@ type sending struct {
 }
 
 // mailRun begins the mails of a run to those recipients that it has not been
-// begun for.
-func (r *Reporter) mailRun(ctx context.Context, run call.Run, recipients []string) error {
+// begun for. byHand sends to everybody who is not known to have got it, also
+// where the server refused, all tries failed or nobody knows.
+func (r *Reporter) mailRun(ctx context.Context, run call.Run, recipients []string, byHand bool) error {
 	if len(recipients) == 0 {
 		return nil
 	}
@@ -103,23 +104,38 @@ func (r *Reporter) mailRun(ctx context.Context, run call.Run, recipients []strin
 	if err != nil {
 		return err
 	}
-	for _, m := range mails {
-		if m.State == call.MailUncertain && r.mail.ResendUncertain {
-			if err := r.finish(ctx, m, sending{call.MailUncertain, m.Detail}); err != nil {
+	var wanting []string
+	for _, recipient := range recipients {
+		m, begun := mails[recipient]
+		again := false
+		switch {
+		case !begun:
+		case m.State == call.MailRetry:
+			again = byHand
+		case m.State == call.MailUncertain && r.mail.ResendUncertain,
+			byHand && (m.State == call.MailUncertain || m.State == call.MailRefused || m.State == call.MailFailed):
+			if again, err = r.resend(ctx, m); err != nil {
 				return err
 			}
 		}
-	}
-	var missing []string
-	for _, recipient := range recipients {
-		if _, begun := mails[recipient]; !begun {
-			missing = append(missing, recipient)
+		if !begun || again {
+			wanting = append(wanting, recipient)
 		}
 	}
-	if len(missing) == 0 {
+	if len(wanting) == 0 {
 		return nil
 	}
-	return r.deliver(ctx, run, missing)
+	return r.deliver(ctx, run, wanting)
+}
+
+// resend lets a mail be begun again. It is false when another process has just
+// done so.
+func (r *Reporter) resend(ctx context.Context, m call.Mail) (bool, error) {
+	err := r.store.ResendMail(ctx, m.ID)
+	if code := call.CodeOf(err); err != nil && (code == call.NotFound || code == call.Conflict) {
+		return false, nil
+	}
+	return err == nil, err
 }
 
 // mailsOf are a run's mails, by recipient.
@@ -167,6 +183,9 @@ func (r *Reporter) mailAgain(ctx context.Context) error {
 func (r *Reporter) deliver(ctx context.Context, run call.Run, recipients []string) error {
 	return r.inSpool(func(dir string) error {
 		letter, err := r.openLetter(ctx, run, dir)
+		if err != nil && ctx.Err() == nil {
+			return errors.Join(err, r.postpone(ctx, run, recipients))
+		}
 		if err != nil {
 			return err
 		}
@@ -179,12 +198,31 @@ func (r *Reporter) deliver(ctx context.Context, run call.Run, recipients []strin
 	})
 }
 
-func (r *Reporter) deliverTo(ctx context.Context, run call.Run, letter *letter, recipient string) error {
-	// The intent is committed before anything is sent: a process that dies
-	// from here on leaves an uncertain mail, never an unknown one.
-	m, send, err := r.store.BeginMail(ctx, call.Mail{
+// postpone records a try that ended before anything could be sent, so that it
+// is followed by longer and longer waits, and given up as any other.
+func (r *Reporter) postpone(ctx context.Context, run call.Run, recipients []string) error {
+	for _, recipient := range recipients {
+		m, send, err := r.beginMail(ctx, run, recipient)
+		if err == nil && send {
+			err = r.finish(ctx, m, sending{call.MailRetry, "the report's files could not be read from the vault"})
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// beginMail commits the intent before anything is sent: a process that dies
+// from here on leaves an uncertain mail, never an unknown one.
+func (r *Reporter) beginMail(ctx context.Context, run call.Run, recipient string) (call.Mail, bool, error) {
+	return r.store.BeginMail(ctx, call.Mail{
 		RunID: run.ID, Recipient: recipient, MessageID: r.messageID(run, recipient),
 	})
+}
+
+func (r *Reporter) deliverTo(ctx context.Context, run call.Run, letter *letter, recipient string) error {
+	m, send, err := r.beginMail(ctx, run, recipient)
 	if err != nil || !send {
 		return err
 	}

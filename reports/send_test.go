@@ -15,6 +15,7 @@ import (
 	"net"
 	netmail "net/mail"
 	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
@@ -253,7 +254,7 @@ func TestCutBeforeDot(t *testing.T) {
 		}
 	}
 	o.store.runs = []call.Run{run}
-	if err := r.mailRun(context.Background(), run, []string{"ops@example.org"}); err != nil {
+	if err := r.mailRun(context.Background(), run, []string{"ops@example.org"}, false); err != nil {
 		t.Fatal(err)
 	}
 	if got := o.states()["ops@example.org"]; got != call.MailRetry {
@@ -366,17 +367,79 @@ func TestTooLargeForMail(t *testing.T) {
 	}
 }
 
-// A changed file in the vault is not mailed.
+// A changed file in the vault is not mailed. The tries are further and further
+// apart, and given up after a day; a mended vault mails it at once.
 func TestChangedFileIsNotMailed(t *testing.T) {
 	t.Parallel()
 	o := busyOffice(t)
 	o.reporter(t, MailOptions{}).Look(context.Background())
 	key := o.store.runs[0].Files[0].ObjectKey
-	o.vault.files[key] = append([]byte("x"), o.vault.files[key]...)
-	_, err := o.reporter(t, MailOptions{}).Build(context.Background(), "daily", at("2026-11-21 00:00:00"),
-		BuildOptions{Send: true, Recipients: []string{"ops@example.org"}})
-	if err == nil || !strings.Contains(err.Error(), "SHA-256") || len(o.store.mails) != 0 {
-		t.Errorf("%v, %d mails", err, len(o.store.mails))
+	whole := o.vault.files[key]
+	o.vault.files[key] = append([]byte("x"), whole...)
+	r := o.reporter(t, MailOptions{}, "ops@example.org")
+	_, err := r.Build(context.Background(), "daily", at("2026-11-21 00:00:00"), BuildOptions{Send: true})
+	if err == nil || !strings.Contains(err.Error(), "SHA-256") {
+		t.Fatalf("%v", err)
+	}
+	start := o.clock.now()
+	for o.clock.now().Sub(start) < 26*time.Hour && o.states()["ops@example.org"] != call.MailFailed {
+		o.clock.set(o.clock.now().Add(time.Minute))
+		if err := r.mailAgain(context.Background()); err != nil && !strings.Contains(err.Error(), "SHA-256") {
+			t.Fatal(err)
+		}
+	}
+	m := o.store.mails[0]
+	if m.State != call.MailFailed || m.Attempts > 32 || strings.Contains(m.Detail, "SHA-256") {
+		t.Errorf("%s after %d tries: %s", m.State, m.Attempts, m.Detail)
+	}
+	if files, err := os.ReadDir(filepath.Join(o.dir, "mail")); err == nil {
+		t.Errorf("%d mails were written", len(files))
+	}
+	o.vault.files[key] = whole
+	if _, err := r.Build(context.Background(), "daily", at("2026-11-21 00:00:00"), BuildOptions{Send: true}); err != nil {
+		t.Fatal(err)
+	}
+	if got := o.states()["ops@example.org"]; got != call.MailSent {
+		t.Errorf("with the vault mended: %s", got)
+	}
+}
+
+// Whoever has not got a report gets it when it is sent by hand; who has got it
+// does not get it twice.
+func TestSendByHandAgain(t *testing.T) {
+	t.Parallel()
+	recipients := []string{"gone@example.org", "ops@example.org"}
+	_, refusing := smtpServer(t, testenv.SMTPOptions{RefuseRecipients: recipients[:1]})
+	mended, smtp := smtpServer(t, testenv.SMTPOptions{})
+	o := busyOffice(t)
+	o.reporter(t, MailOptions{SMTP: refusing}, recipients...).Look(context.Background())
+	for recipient, state := range map[string]call.MailState{
+		"lost@example.org": call.MailUncertain, "late@example.org": call.MailFailed,
+		"soon@example.org": call.MailRetry, "busy@example.org": call.MailSending,
+	} {
+		recipients = append(recipients, recipient)
+		o.store.mails = append(o.store.mails, call.Mail{ID: recipient, RunID: "run-1", Recipient: recipient, MessageID: recipient,
+			State: state, Attempts: 20, CreatedAt: o.clock.now(), NextTryAt: o.clock.now().Add(time.Hour)})
+	}
+	o.clock.set(o.clock.now().Add(48 * time.Hour))
+	r := o.reporter(t, MailOptions{SMTP: smtp}, recipients...)
+	result, err := r.Build(context.Background(), "daily", at("2026-11-21 00:00:00"), BuildOptions{Send: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := make(map[string]call.MailState)
+	for _, m := range result.Mails {
+		got[m.Recipient] = m.State
+	}
+	want := map[string]call.MailState{
+		"gone@example.org": call.MailSent, "ops@example.org": call.MailSent, "lost@example.org": call.MailSent,
+		"late@example.org": call.MailSent, "soon@example.org": call.MailSent, "busy@example.org": call.MailSending,
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
+	}
+	if n := len(mended.Messages()); n != 4 {
+		t.Errorf("%d messages, want 4", n)
 	}
 }
 
