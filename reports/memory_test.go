@@ -92,7 +92,7 @@ func (s *memory) ReserveRun(_ context.Context, run call.Run, _ time.Duration) (c
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for i, r := range s.runs {
-		if r.Report == run.Report && r.PeriodFrom.Equal(run.PeriodFrom) {
+		if r.Report == run.Report && r.PeriodFrom.Equal(run.PeriodFrom) && r.PeriodTo.Equal(run.PeriodTo) {
 			if r.State != call.RunFailed {
 				return r, "", false, nil
 			}

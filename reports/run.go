@@ -82,7 +82,7 @@ func (r *Reporter) lookAt(ctx context.Context, report *Report, s schedule) error
 			return err
 		}
 		p := d.Period
-		run, ok := known[p.From.UnixMilli()]
+		run, ok := known[boundsOf(p.From, p.To)]
 		if !ok || run.State != call.RunBuilt {
 			key := report.Name + " " + p.Label()
 			if r.now().Before(r.failures[key].next) {
@@ -154,9 +154,15 @@ func (r *Reporter) noteFailure(ctx context.Context, key string, err error) {
 		"tries", f.tries, "next_try", f.next)
 }
 
+// bounds are a period's, in Unix milliseconds. Both tell periods apart: a week
+// begins with a day, and a report's period may be changed from one to the other.
+type bounds struct{ from, to int64 }
+
+func boundsOf(from, to time.Time) bounds { return bounds{from.UnixMilli(), to.UnixMilli()} }
+
 // knownRuns finds the runs of the periods since first.
-func (r *Reporter) knownRuns(ctx context.Context, report *Report, first Period) (map[int64]call.Run, error) {
-	known := make(map[int64]call.Run)
+func (r *Reporter) knownRuns(ctx context.Context, report *Report, first Period) (map[bounds]call.Run, error) {
+	known := make(map[bounds]call.Run)
 	filter := call.RunFilter{Report: report.Name, Limit: 2 * lookBack}
 	for {
 		runs, next, err := r.store.FindRuns(ctx, filter)
@@ -164,7 +170,7 @@ func (r *Reporter) knownRuns(ctx context.Context, report *Report, first Period) 
 			return nil, err
 		}
 		for _, run := range runs {
-			known[run.PeriodFrom.UnixMilli()] = run
+			known[boundsOf(run.PeriodFrom, run.PeriodTo)] = run
 			if run.PeriodFrom.Before(first.From) {
 				return known, nil // newest first: the rest are older still
 			}
@@ -179,7 +185,7 @@ func (r *Reporter) knownRuns(ctx context.Context, report *Report, first Period) 
 // findRun finds the run of a period; the zero Run if there is none.
 func (r *Reporter) findRun(ctx context.Context, report *Report, p Period) (call.Run, error) {
 	known, err := r.knownRuns(ctx, report, p)
-	return known[p.From.UnixMilli()], err
+	return known[boundsOf(p.From, p.To)], err
 }
 
 // buildRun reserves, builds and keeps a run. When it is there already, or

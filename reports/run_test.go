@@ -139,6 +139,25 @@ func TestCatchUp(t *testing.T) {
 	}
 }
 
+// A report that was daily and becomes weekly: Monday's run is not the week's.
+func TestPeriodIsChanged(t *testing.T) {
+	t.Parallel()
+	o := newOffice(t)
+	o.store.firstSeen = at("2026-11-10 00:00:00")
+	o.clock.set(at("2026-11-17 08:00:00")) // Monday the 16th is reported
+	o.reporter(t, MailOptions{}).Look(context.Background())
+	o.clock.set(at("2026-11-23 08:00:00")) // Monday again: the week is over
+	weekly := dailyReport()
+	weekly.Period = Week
+	r := o.reporterOf(t, MailOptions{}, weekly)
+	r.Look(context.Background())
+	r.Look(context.Background())
+	last := o.store.runs[len(o.store.runs)-1]
+	if !last.PeriodFrom.Equal(at("2026-11-16 00:00:00")) || !last.PeriodTo.Equal(at("2026-11-23 00:00:00")) || last.State != call.RunBuilt {
+		t.Errorf("the last run is of %v to %v, %s", last.PeriodFrom, last.PeriodTo, last.State)
+	}
+}
+
 func TestFailedBuildIsTriedAgain(t *testing.T) {
 	t.Parallel()
 	o := busyOffice(t)
