@@ -5,6 +5,8 @@ import (
 	"net/http"
 	"path"
 	"slices"
+	"strings"
+	"unicode"
 
 	"callvault/internal/call"
 
@@ -46,7 +48,7 @@ func runOf(run call.Run, who call.Token) runJSON {
 		Revision:   run.Revision,
 		AsOf:       moment(run.AsOf),
 		InputHash:  optional(run.InputHash),
-		Error:      optional(run.Error),
+		Error:      optional(oneLine(run.Error)),
 		CreatedAt:  moment(run.CreatedAt),
 		BuiltAt:    moment(run.BuiltAt),
 		Files:      make([]runFileJSON, len(run.Files)),
@@ -58,6 +60,20 @@ func runOf(run call.Run, who call.Token) runJSON {
 		}
 	}
 	return answer
+}
+
+// mostShown characters of what went wrong are enough for a person to read.
+const mostShown = 300
+
+// oneLine bounds a text that other programs had a part in.
+func oneLine(text string) string {
+	line := []rune(strings.Join(strings.FieldsFunc(text, func(r rune) bool {
+		return unicode.IsControl(r) || unicode.IsSpace(r)
+	}), " "))
+	if len(line) > mostShown {
+		line = append(line[:mostShown-1], '…')
+	}
+	return string(line)
 }
 
 const aboutReports = "a report"
