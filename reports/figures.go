@@ -59,11 +59,10 @@ type RecordingFigures struct {
 	States map[call.RecordingState]int64
 	// NotNamed are answered calls for which the provider named no recording.
 	NotNamed int64
-	// Shorter and Longer are archived conversations whose audio differs from
-	// the call's talk time by more than tolerance.
-	Shorter, Longer int64
-	// Compared are archived conversations of which both are known.
-	Compared int64
+	// Compared are calls whose talk time is known and whose conversation is
+	// archived with a known length, all of it; Shorter and Longer those of them
+	// whose audio differs from the talk time by more than tolerance.
+	Shorter, Longer, Compared int64
 }
 
 // Expected is how many recordings there should be.
@@ -212,25 +211,39 @@ func (f *Figures) addRecordings(c *row) {
 		r := &c.Recordings[i]
 		named = named || r.Kind == call.Conversation
 		f.Recordings.States[r.State]++
-		switch r.State {
-		case call.Pending, call.Absent, call.Refused:
+		if attention(r.State) > 0 {
 			f.Problems++
-		case call.Archived:
-			f.Recordings.compare(c, r)
-		case call.Expired, call.Erased:
 		}
 	}
+	f.Recordings.compare(c)
 	if c.Outcome == call.Answered && !named {
 		f.Recordings.NotNamed++
 	}
 }
 
-func (r *RecordingFigures) compare(c *row, audio *recording) {
-	if audio.Kind != call.Conversation || audio.AudioSeconds == nil || c.TalkSeconds == nil {
+// compare sets the talk time of a call against all its conversation recordings
+// together: a provider may cut a conversation into several.
+func (r *RecordingFigures) compare(c *row) {
+	if c.TalkSeconds == nil {
+		return
+	}
+	audio, parts := 0, 0
+	for i := range c.Recordings {
+		o := &c.Recordings[i]
+		if o.Kind != call.Conversation {
+			continue
+		}
+		if o.State != call.Archived || o.AudioSeconds == nil {
+			return
+		}
+		audio += *o.AudioSeconds
+		parts++
+	}
+	if parts == 0 {
 		return
 	}
 	r.Compared++
-	switch differ := *audio.AudioSeconds - *c.TalkSeconds; {
+	switch differ := audio - *c.TalkSeconds; {
 	case differ < -tolerance(*c.TalkSeconds):
 		r.Shorter++
 	case differ > tolerance(*c.TalkSeconds):

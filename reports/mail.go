@@ -209,7 +209,7 @@ func (f *Figures) attention() []string {
 		{r.States[call.Absent], "recording", "not offered by the provider in time (sheet Recordings)"},
 		{r.States[call.Pending], "recording", "not fetched yet (sheet Recordings)"},
 		{r.NotNamed, "answered call", "without a recording named by the provider"},
-		{r.Shorter, "recording", "shorter than the call's talk time"},
+		{r.Shorter, "call", "with less audio than talk time"},
 		{f.Total.Unknown, "call", "of unknown outcome, not counted"},
 		{f.NoStart, "call", "without a start, not counted"},
 	} {

@@ -129,7 +129,7 @@ func (f *Figures) measures() []measureLine {
 	total("not named by the provider", "recordings_not_named", r.NotNamed).detail = true
 	total("Audio shorter than the talk time", "audio_shorter", r.Shorter)
 	total("Audio longer than the talk time", "audio_longer", r.Longer)
-	total("recordings compared", "audio_compared", r.Compared).detail = true
+	total("calls compared", "audio_compared", r.Compared).detail = true
 
 	section = "Cost"
 	all("Cost, in the provider's units", "cost", costs, (*Tally).Cost)

@@ -300,17 +300,39 @@ func TestAgents(t *testing.T) {
 
 func TestAudioAgainstTalk(t *testing.T) {
 	t.Parallel()
+	archived := func(seconds ...int) []recording {
+		var list []recording
+		for _, s := range seconds {
+			list = append(list, recording{Kind: call.Conversation, State: call.Archived, AudioSeconds: &s})
+		}
+		return list
+	}
+	with := func(list []recording, more ...recording) []recording { return append(list, more...) }
+	const same, shorter, longer, not = "same", "shorter", "longer", "not compared"
 	for _, test := range []struct {
-		talk, audio, shorter, longer int64
+		name  string
+		talk  int
+		audio []recording
+		want  string
 	}{
-		{40, 35, 0, 0}, {40, 34, 1, 0}, {40, 45, 0, 0}, {40, 46, 0, 1},
-		{300, 270, 0, 0}, {300, 269, 1, 0}, {300, 330, 0, 0}, {300, 331, 0, 1}, {3, 0, 0, 0},
+		{"5 s less", 40, archived(35), same}, {"6 s less", 40, archived(34), shorter},
+		{"5 s more", 40, archived(45), same}, {"6 s more", 40, archived(46), longer},
+		{"10 % less", 300, archived(270), same}, {"over 10 % less", 300, archived(269), shorter},
+		{"10 % more", 300, archived(330), same}, {"over 10 % more", 300, archived(331), longer},
+		{"no audio of 3 s", 3, archived(0), same},
+		{"in two parts", 300, archived(100, 195), same}, {"two parts too short", 300, archived(100, 100), shorter},
+		{"one part is not there", 300, with(archived(100), recording{Kind: call.Conversation, State: call.Absent}), not},
+		{"one part of unknown length", 300, with(archived(100), recording{Kind: call.Conversation, State: call.Archived}), not},
+		{"deleted", 300, []recording{{Kind: call.Conversation, State: call.Expired, AudioSeconds: new(100)}}, not},
+		{"a voicemail beside", 300, with(archived(300), recording{Kind: call.Voicemail, State: call.Absent}), same},
+		{"a voicemail alone", 300, []recording{{Kind: call.Voicemail, State: call.Archived, AudioSeconds: new(10)}}, not},
+		{"none", 300, nil, not},
 	} {
 		var f RecordingFigures
-		talk, audio := int(test.talk), int(test.audio)
-		f.compare(&row{TalkSeconds: &talk}, &recording{Kind: call.Conversation, AudioSeconds: &audio})
-		if f.Shorter != test.shorter || f.Longer != test.longer {
-			t.Errorf("talk %d s, audio %d s: shorter %d, longer %d", talk, audio, f.Shorter, f.Longer)
+		f.compare(&row{TalkSeconds: &test.talk, Recordings: test.audio})
+		want := map[string]RecordingFigures{same: {Compared: 1}, shorter: {Compared: 1, Shorter: 1}, longer: {Compared: 1, Longer: 1}, not: {}}
+		if diff := cmp.Diff(want[test.want], f); diff != "" {
+			t.Errorf("%s: %s", test.name, diff)
 		}
 	}
 }
