@@ -61,7 +61,9 @@ func callerDeskLeg(a *account, f fields, sid string) *call.Leg {
 	l.HangupCause, l.HangupBy = callerDeskHangup(f)
 	l.AddKey(call.KeyCall, sid)
 	l.AddKey(call.KeyCampaign, f.key("campid"))
-	l.AddKey(call.KeyOther, f.key("Uniqueid"))
+	if unique := f.key("Uniqueid"); unique != l.Key {
+		l.AddKey(call.KeyOther, unique)
+	}
 	return l
 }
 

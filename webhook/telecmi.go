@@ -292,6 +292,11 @@ func teleCMILive(a *account, del *call.Delivery, f fields, key, status string) *
 			c.BusinessNumber = to
 		}
 	}
+	if l.Direction == call.Inbound && l.Side == call.SideB && c.State == call.HungUp {
+		// An agent's phone stopped ringing or talking: the caller may still
+		// wait for the next one.
+		c.State, c.Agent, c.Group = call.LiveOther, call.Agent{}, ""
+	}
 	c.IsStart = (status == "waiting" || status == "started" || status == "ringing") &&
 		!c.Since.IsZero() && l.Side != call.SideB
 	return c

@@ -105,7 +105,9 @@ func matching(f call.Filter) conditions {
 	}
 	if !f.To.IsZero() {
 		c.add("started_at < ?", f.To.UnixMilli())
-		c.add("started_at > 0")
+		if f.From.IsZero() {
+			c.add("started_at > 0")
+		}
 	}
 	for _, equal := range []struct{ column, value string }{
 		{"account", f.Account},
@@ -185,11 +187,12 @@ func (s *Store) FindCalls(ctx context.Context, f call.Filter) ([]call.CallWithRe
 		return nil, "", err
 	}
 	c := matching(f)
-	order, beyond := " ORDER BY started_at DESC, id DESC", "(started_at, id) < (?, ?)"
+	// SQLite begins to look at the plain bound, not at the pair.
+	order, beyond := " ORDER BY started_at DESC, id DESC", "started_at <= ? AND (started_at, id) < (?, ?)"
 	switch f.Sort {
 	case "", call.NewestFirst:
 	case call.OldestFirst:
-		order, beyond = " ORDER BY started_at, id", "(started_at, id) > (?, ?)"
+		order, beyond = " ORDER BY started_at, id", "started_at >= ? AND (started_at, id) > (?, ?)"
 	default:
 		return nil, "", call.Errorf(call.Invalid, "sort must be %s or %s", call.NewestFirst, call.OldestFirst)
 	}
@@ -198,7 +201,7 @@ func (s *Store) FindCalls(ctx context.Context, f call.Filter) ([]call.CallWithRe
 		if err != nil {
 			return nil, "", err
 		}
-		c.add(beyond, at, id)
+		c.add(beyond, at, at, id)
 	}
 	// One more than asked for says whether there is a next page.
 	calls, err := s.calls(ctx, c, order, limit+1)
@@ -320,7 +323,8 @@ func (s *Store) EachCall(ctx context.Context, filter call.Filter, f func(call.Ca
 		last := &calls[len(calls)-1]
 		at, id = 0, last.ID
 		if !last.StartedAt.IsZero() {
-			at = last.StartedAt.UnixMilli()
+			// SQLite begins to look at the plain bound, not at the pair.
+			filter.From, at = last.StartedAt, last.StartedAt.UnixMilli()
 		}
 	}
 }
