@@ -324,8 +324,8 @@ func TestAudioAgainstTalk(t *testing.T) {
 		{"one part is not there", 300, with(archived(100), recording{Kind: call.Conversation, State: call.Absent}), not},
 		{"one part of unknown length", 300, with(archived(100), recording{Kind: call.Conversation, State: call.Archived}), not},
 		{"deleted", 300, []recording{{Kind: call.Conversation, State: call.Expired, AudioSeconds: new(100)}}, not},
-		{"a voicemail beside", 300, with(archived(300), recording{Kind: call.Voicemail, State: call.Absent}), same},
-		{"a voicemail alone", 300, []recording{{Kind: call.Voicemail, State: call.Archived, AudioSeconds: new(10)}}, not},
+		{"a voicemail beside", 300, with(archived(300), recording{Kind: call.VoicemailMessage, State: call.Absent}), same},
+		{"a voicemail alone", 300, []recording{{Kind: call.VoicemailMessage, State: call.Archived, AudioSeconds: new(10)}}, not},
 		{"none", 300, nil, not},
 	} {
 		var f RecordingFigures
