@@ -74,7 +74,7 @@ func (s bigDay) NotReturned(context.Context, call.Filter, time.Time, func(call.M
 	return nil
 }
 
-func (s bigDay) DeliveryCounts(context.Context, time.Time, time.Time) (map[call.DeliveryOutcome]int64, error) {
+func (s bigDay) DeliveryCounts(context.Context, call.DeliveryFilter) (map[call.DeliveryOutcome]int64, error) {
 	return map[call.DeliveryOutcome]int64{call.Recorded: int64(s.calls)}, nil
 }
 

@@ -44,8 +44,9 @@ type Settings struct {
 // comparison is the last line of a frozen input: what the period's rows alone
 // do not tell.
 type comparison struct {
-	Unique     int64                          `json:"unique_callers"`
-	Repeat     int64                          `json:"repeat_callers"`
+	Unique int64 `json:"unique_callers"`
+	Repeat int64 `json:"repeat_callers"`
+	// Deliveries is null where they cannot be counted; see countDeliveries.
 	Deliveries map[call.DeliveryOutcome]int64 `json:"deliveries"`
 }
 
@@ -265,13 +266,25 @@ func (r *Reporter) fill(ctx context.Context, w *inputWriter, filter call.Filter)
 	if err != nil {
 		return err
 	}
-	deliveries, err := r.store.DeliveryCounts(ctx, filter.From, filter.To)
+	deliveries, err := r.countDeliveries(ctx, filter)
 	if err != nil {
 		return err
 	}
 	return w.write(line{Comparison: &comparison{
 		Unique: customers.Unique, Repeat: customers.Repeat, Deliveries: deliveries,
 	}})
+}
+
+// countDeliveries counts the deliveries of a period's accounts; nil if the
+// report is of a part of an account's calls: which of them a delivery that
+// cannot be read would tell of, nobody knows.
+func (r *Reporter) countDeliveries(ctx context.Context, filter call.Filter) (map[call.DeliveryOutcome]int64, error) {
+	whole := filter
+	whole.Account = ""
+	if describe(&whole) != "" {
+		return nil, nil
+	}
+	return r.store.DeliveryCounts(ctx, call.DeliveryFilter{Account: filter.Account, From: filter.From, To: filter.To})
 }
 
 // describe says in words which calls a filter selects, empty for all.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"math"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -190,7 +191,12 @@ func busyOffice(t *testing.T) *office {
 	t.Helper()
 	o := newOffice(t)
 	o.store.calls = busyDay()
-	o.store.deliveries = map[call.DeliveryOutcome]int64{call.Recorded: 9, call.Unreadable: 1}
+	o.store.deliveries = []call.Delivery{
+		{Account: "sales", Outcome: call.Unreadable, ReceivedAt: at("2026-11-21 09:00:00")},
+		{Account: "sales", Outcome: call.Recorded, ReceivedAt: at("2026-11-21 09:00:00")},
+		{Account: "support", Outcome: call.Recorded, ReceivedAt: at("2026-11-21 09:00:00")},
+		{Account: "support", Outcome: call.Unreadable, ReceivedAt: at("2026-11-22 00:00:00")},
+	}
 	o.store.missing = []call.Missing{
 		{Number: "+919800000009", FirstAt: at("2026-11-21 10:30:00"), LastAt: at("2026-11-21 11:00:00"), Attempts: 2,
 			Called: "+911204567890", Account: "sales", Group: "Billing"},
@@ -203,8 +209,15 @@ func busyOffice(t *testing.T) *office {
 // busyInput freezes the busy day.
 func busyInput(t *testing.T) *Input {
 	t.Helper()
+	return matchingInput(t, call.Filter{})
+}
+
+// matchingInput freezes those of the busy day's calls that match.
+func matchingInput(t *testing.T, match call.Filter) *Input {
+	t.Helper()
 	r := busyOffice(t).reporter(t, MailOptions{})
 	report := dailyReport()
+	report.Match = match
 	in, err := r.freeze(context.Background(), &report, report.PeriodOf(at("2026-11-21 00:00:00")), 1,
 		filepath.Join(t.TempDir(), inputName))
 	if err != nil {
@@ -270,6 +283,48 @@ func TestMeasure(t *testing.T) {
 		"1 absent (listed), 1 not named by the provider · 1 delivery unreadable"
 	if diff := cmp.Diff(want, f.Completeness()); diff != "" {
 		t.Error(diff)
+	}
+}
+
+// A report of some calls counts the deliveries of its account, or none where it
+// cannot be known whose they are.
+func TestDeliveriesOfAMatch(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		name       string
+		match      call.Filter
+		unreadable bool
+	}{
+		{"all", call.Filter{}, true},
+		{"the account", call.Filter{Account: "sales"}, true},
+		{"another account", call.Filter{Account: "support"}, false},
+		{"a direction", call.Filter{Direction: call.Inbound}, false},
+		{"a direction of the account", call.Filter{Account: "sales", Direction: call.Inbound}, false},
+	} {
+		f, err := measure(context.Background(), matchingInput(t, test.match), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := strings.Contains(f.Completeness(), "1 delivery unreadable"); got != test.unreadable {
+			t.Errorf("%s: %s", test.name, f.Completeness())
+		}
+	}
+}
+
+// A report of outbound calls tells nothing of those who called.
+func TestOutboundAlone(t *testing.T) {
+	t.Parallel()
+	in := matchingInput(t, call.Filter{Direction: call.Outbound})
+	f, err := measure(context.Background(), in, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := []int64{f.Outbound.Calls, f.Inbound.Calls, f.Unique, f.Repeat, f.Missing, f.Returned, int64(len(f.FirstMissing))}; !cmp.Equal(got, []int64{2, 0, 0, 0, 0, 0, 0}) {
+		t.Errorf("outbound, inbound, unique, repeat, missed, returned, listed: %v", got)
+	}
+	book := openBook(t, filepath.Join(buildBusy(t, in), "daily-2026-11-21.xlsx"))
+	if got := cellsOf(t, book, "Missed", "A2", "A3"); !cmp.Equal(got, []string{"Nobody was missed.", ""}) {
+		t.Errorf("the sheet Missed says %q", got)
 	}
 }
 

@@ -21,7 +21,7 @@ import (
 type memory struct {
 	calls      []call.CallWithRecordings
 	missing    []call.Missing
-	deliveries map[call.DeliveryOutcome]int64
+	deliveries []call.Delivery
 	firstSeen  time.Time
 	now        func() time.Time
 
@@ -59,7 +59,7 @@ func (s *memory) EachCall(ctx context.Context, f call.Filter, fn func(call.CallW
 		if !f.NoStart && (c.StartedAt.Before(f.From) || !c.StartedAt.Before(f.To)) {
 			continue
 		}
-		if f.Account != "" && f.Account != c.Account {
+		if f.Account != "" && f.Account != c.Account || f.Direction != "" && f.Direction != c.Direction {
 			continue
 		}
 		if err := fn(c); err != nil {
@@ -69,12 +69,18 @@ func (s *memory) EachCall(ctx context.Context, f call.Filter, fn func(call.CallW
 	return nil
 }
 
-func (s *memory) CustomerStats(context.Context, call.Filter) (call.CustomerStats, error) {
+func (s *memory) CustomerStats(_ context.Context, f call.Filter) (call.CustomerStats, error) {
+	if f.Direction == call.Outbound {
+		return call.CustomerStats{}, nil
+	}
 	return call.CustomerStats{Unique: 7, Repeat: 2}, nil
 }
 
-func (s *memory) NotReturned(_ context.Context, _ call.Filter, _ time.Time, fn func(call.Missing) error) error {
+func (s *memory) NotReturned(_ context.Context, f call.Filter, _ time.Time, fn func(call.Missing) error) error {
 	for _, m := range s.missing {
+		if f.Direction == call.Outbound {
+			break
+		}
 		if err := fn(m); err != nil {
 			return err
 		}
@@ -82,8 +88,14 @@ func (s *memory) NotReturned(_ context.Context, _ call.Filter, _ time.Time, fn f
 	return nil
 }
 
-func (s *memory) DeliveryCounts(context.Context, time.Time, time.Time) (map[call.DeliveryOutcome]int64, error) {
-	return s.deliveries, nil
+func (s *memory) DeliveryCounts(_ context.Context, f call.DeliveryFilter) (map[call.DeliveryOutcome]int64, error) {
+	counts := make(map[call.DeliveryOutcome]int64)
+	for _, d := range s.deliveries {
+		if !d.ReceivedAt.Before(f.From) && d.ReceivedAt.Before(f.To) && (f.Account == "" || f.Account == d.Account) {
+			counts[d.Outcome]++
+		}
+	}
+	return counts, nil
 }
 
 func (s *memory) ReportSeen(context.Context, string) (time.Time, error) { return s.firstSeen, nil }

@@ -24,7 +24,7 @@ type Store interface {
 	EachCall(context.Context, call.Filter, func(call.CallWithRecordings) error) error
 	CustomerStats(context.Context, call.Filter) (call.CustomerStats, error)
 	NotReturned(ctx context.Context, f call.Filter, asOf time.Time, fn func(call.Missing) error) error
-	DeliveryCounts(ctx context.Context, from, to time.Time) (map[call.DeliveryOutcome]int64, error)
+	DeliveryCounts(context.Context, call.DeliveryFilter) (map[call.DeliveryOutcome]int64, error)
 
 	ReportSeen(ctx context.Context, report string) (firstSeen time.Time, err error)
 	ReserveRun(ctx context.Context, run call.Run, lease time.Duration) (got call.Run, leaseToken string, won bool, err error)
