@@ -7,6 +7,7 @@ import (
 	"net/mail"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"sync"
 	"testing"
@@ -349,8 +350,13 @@ func TestBuildByHand(t *testing.T) {
 		}
 	}
 	eml := result.Mails[0].Detail
-	if want := filepath.Join(o.dir, "mail", "daily-2026-11-21-r1-someone@localhost.eml"); eml != want {
-		t.Errorf("mail %s, want %s", eml, want)
+	if name := filepath.Base(eml); filepath.Dir(eml) != filepath.Join(o.dir, "mail") ||
+		!regexp.MustCompile(`^daily-2026-11-21-r1-someone@localhost-[0-9a-f]{8}\.eml$`).MatchString(name) {
+		t.Errorf("mail %s", eml)
+	}
+	info, err := os.Stat(eml)
+	if err != nil || info.Mode() != 0o600 {
+		t.Errorf("mode of the mail %v, %v", info.Mode(), err)
 	}
 
 	// Once more: the run stays, the files are of now.

@@ -348,21 +348,39 @@ var unsafeInName = regexp.MustCompile(`[^A-Za-z0-9@._+-]+`)
 
 // writeLetter writes a mail as a file instead of sending it.
 func (r *Reporter) writeLetter(run call.Run, message *mail.Msg, m call.Mail) sending {
-	name := fmt.Sprintf("%s-%s-r%d-%s.eml", run.Report, run.PeriodFrom.In(location(run.Zone)).Format(time.DateOnly),
-		run.Revision, unsafeInName.ReplaceAllString(m.Recipient, "_"))
-	path := filepath.Join(r.mail.Dir, name)
+	path := filepath.Join(r.mail.Dir, letterName(run, m.Recipient))
 	err := os.MkdirAll(r.mail.Dir, 0o700)
 	if err == nil {
-		// Whoever watches the folder sees whole mails only.
-		err = message.WriteToFile(path + ".part")
-	}
-	if err == nil {
-		err = os.Rename(path+".part", path)
+		err = writeMessage(message, path)
 	}
 	if err != nil {
 		return sending{call.MailRetry, err.Error()}
 	}
 	return sending{call.MailSent, path}
+}
+
+// letterName names the file of a mail. The hash keeps apart what is the same
+// without it: recipients that differ in an unsafe character or in case, and a
+// week's report from its Monday's.
+func letterName(run call.Run, recipient string) string {
+	safe := unsafeInName.ReplaceAllString(recipient, "_")
+	sum := sha256.Sum256([]byte(run.ID + "\x00" + recipient))
+	return fmt.Sprintf("%s-%s-r%d-%s-%x.eml", run.Report, run.PeriodFrom.In(location(run.Zone)).Format(time.DateOnly),
+		run.Revision, safe[:min(len(safe), 100)], sum[:4])
+}
+
+// writeMessage writes a mail to a file that only the owner can read. Whoever
+// watches the folder sees whole mails only.
+func writeMessage(message *mail.Msg, path string) error {
+	part, err := os.OpenFile(path+".part", os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = message.WriteTo(part)
+	if err := errors.Join(err, part.Close()); err != nil {
+		return err
+	}
+	return os.Rename(path+".part", path)
 }
 
 // location loads a zone, or UTC if the name is not known any more.

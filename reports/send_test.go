@@ -443,6 +443,24 @@ func TestSendByHandAgain(t *testing.T) {
 	}
 }
 
+// No two mails share a file, however alike run and recipient are.
+func TestMailFiles(t *testing.T) {
+	t.Parallel()
+	day := call.Run{ID: "run-1", Report: "daily", Zone: "UTC", Revision: 1, PeriodFrom: at("2026-11-16 05:30:00")}
+	week := day
+	week.ID = "run-2"
+	seen := make(map[string]string)
+	for _, run := range []call.Run{day, week} {
+		for _, recipient := range []string{"a/b@example.org", "a\\b@example.org", "A/b@example.org", strings.Repeat("x", 300) + "@example.org", strings.Repeat("x", 300) + "@example.com"} {
+			name := strings.ToLower(letterName(run, recipient)) // as some file systems see it
+			if seen[name] != "" || len(name) > 255 || strings.ContainsAny(name, "/\\") {
+				t.Errorf("%s of %s: %s, as of %q", recipient, run.ID, name, seen[name])
+			}
+			seen[name] = recipient
+		}
+	}
+}
+
 // A name in a report cannot add a header or a line to the mail.
 func TestNamesInMail(t *testing.T) {
 	t.Parallel()
