@@ -40,6 +40,24 @@ func (d *Durations) Add(seconds *int) {
 	d.near[s]++
 }
 
+// merge adds all durations of another collection.
+func (d *Durations) merge(o *Durations) {
+	d.count += o.count
+	d.sum += o.sum
+	if len(o.near) > len(d.near) {
+		d.near = append(d.near, make([]uint32, len(o.near)-len(d.near))...)
+	}
+	for s, n := range o.near {
+		d.near[s] += n
+	}
+	if d.far == nil && o.far != nil {
+		d.far = make(map[int]uint32)
+	}
+	for s, n := range o.far {
+		d.far[s] += n
+	}
+}
+
 // Count is how many durations are known.
 func (d *Durations) Count() int64 { return d.count }
 

@@ -1,11 +1,8 @@
 package reports
 
 import (
-	"cmp"
 	"context"
 	"math"
-	"slices"
-	"strings"
 	"time"
 
 	"callvault/internal/call"
@@ -78,46 +75,6 @@ func (r *RecordingFigures) Expected() int64 {
 // time if that is more. Both are whole seconds by different clocks.
 func tolerance(talk int) int { return max(5, talk/10) }
 
-// AgentFigures are the measures of one agent.
-type AgentFigures struct {
-	call.Agent
-	Account string
-	// Group is that of the agent's last call that has one.
-	Group string
-	// Inbound are calls that ended with the agent: a transferred call counts
-	// for the last who talked. Unanswered are the times the agent was rung and
-	// did not answer, on any call.
-	Inbound, Outbound Tally
-	Unanswered        int64
-	Talk              Durations
-	// First and Last are the first start and the last end (or start).
-	First, Last time.Time
-	// Expected recordings of answered calls, and those of them archived.
-	Expected, Archived int64
-
-	hours map[int64]struct{}
-}
-
-// Offered is how often the agent was offered an inbound call.
-func (a *AgentFigures) Offered() int64 { return a.Inbound.Answered() + a.Unanswered }
-
-// AnswerRate is the share of the offered calls that the agent answered.
-func (a *AgentFigures) AnswerRate() float64 { return ratio(a.Inbound.Answered(), a.Offered()) }
-
-// ActiveHours counts the hours in which the agent had a call.
-func (a *AgentFigures) ActiveHours() int64 { return int64(len(a.hours)) }
-
-// Handled is how many calls the agent talked on.
-func (a *AgentFigures) Handled() int64 { return a.Inbound.Answered() + a.Outbound.Answered() }
-
-// CallsPerHour is calls made or answered per hour with calls.
-func (a *AgentFigures) CallsPerHour() float64 {
-	return ratio(a.Inbound.Answered()+a.Outbound.Calls, a.ActiveHours())
-}
-
-// label is how an agent is called in tables.
-func label(a call.Agent) string { return cmp.Or(a.Name, a.ID, a.Number) }
-
 // firstMissing is how many customers to call back a mail lists.
 const firstMissing = 20
 
@@ -154,19 +111,7 @@ func measure(ctx context.Context, in *Input, visit func(*row) error) (*Figures, 
 		return nil, err
 	}
 	f.Unique, f.Repeat, f.Deliveries = compare.Unique, compare.Repeat, compare.Deliveries
-	for _, a := range agents {
-		f.Agents = append(f.Agents, a)
-	}
-	slices.SortFunc(f.Agents, func(a, b *AgentFigures) int {
-		return cmp.Or(
-			cmp.Compare(b.Handled(), a.Handled()),
-			cmp.Compare(b.Talk.Sum(), a.Talk.Sum()),
-			cmp.Compare(a.Unanswered, b.Unanswered),
-			strings.Compare(label(a.Agent), label(b.Agent)),
-			strings.Compare(a.Account, b.Account),
-			strings.Compare(a.ID, b.ID), strings.Compare(a.Number, b.Number),
-		)
-	})
+	f.Agents = rankAgents(agents)
 	return f, nil
 }
 
@@ -249,67 +194,6 @@ func (r *RecordingFigures) compare(c *row) {
 	case differ > tolerance(*c.TalkSeconds):
 		r.Longer++
 	}
-}
-
-// agentOf finds the figures of an agent: known by the account's id, else by the
-// number (which is one person on any account), else by the account's name.
-func agentOf(agents map[string]*AgentFigures, account string, who call.Agent) *AgentFigures {
-	key := "name\x00" + account + "\x00" + who.Name
-	switch {
-	case who.ID != "":
-		key = "id\x00" + account + "\x00" + who.ID
-	case who.Number != "":
-		key = "number\x00" + who.Number
-	}
-	a, ok := agents[key]
-	if !ok {
-		a = &AgentFigures{Account: account, hours: make(map[int64]struct{})}
-		agents[key] = a
-	}
-	a.ID = cmp.Or(a.ID, who.ID)
-	a.Name = cmp.Or(a.Name, who.Name)
-	a.Number = cmp.Or(a.Number, who.Number)
-	return a
-}
-
-func (a *AgentFigures) add(c *row, s *Settings, zone *time.Location) {
-	a.Group = cmp.Or(c.Group, a.Group)
-	switch c.Direction {
-	case call.Inbound:
-		a.Inbound.add(c, s)
-		if c.Outcome != call.Answered {
-			return // a call offered and not answered: counted by its offers
-		}
-	case call.Outbound:
-		a.Outbound.add(c, s)
-	}
-	a.active(c, zone, max(c.StartedAt, c.EndedAt))
-	if c.Outcome != call.Answered {
-		return
-	}
-	a.Talk.Add(c.TalkSeconds)
-	expected, archived := int64(1), int64(0) // one even when none is named
-	for i, r := range c.Recordings {
-		expected = max(expected, int64(i+1))
-		if r.State == call.Archived {
-			archived++
-		}
-	}
-	a.Expected += expected
-	a.Archived += archived
-}
-
-// active notes that the agent was at work during a call.
-func (a *AgentFigures) active(c *row, zone *time.Location, until int64) {
-	start, end := time.UnixMilli(c.StartedAt).In(zone), time.UnixMilli(until).In(zone)
-	if a.First.IsZero() || start.Before(a.First) {
-		a.First = start
-	}
-	if end.After(a.Last) {
-		a.Last = end
-	}
-	// An hour of the zone's clocks, which are not whole hours from UTC everywhere.
-	a.hours[wall(start).Unix()/3600] = struct{}{}
 }
 
 // percent makes a rate one for people, "n/a" if there is none.

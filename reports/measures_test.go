@@ -2,6 +2,7 @@ package reports
 
 import (
 	"context"
+	"fmt"
 	"math"
 	"path/filepath"
 	"strings"
@@ -350,6 +351,54 @@ func TestAgents(t *testing.T) {
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)
+	}
+}
+
+// One person on two accounts is one row; two people at one telephone are two.
+// What a joined row says is what the calls say together, in whatever order the
+// accounts are met.
+func TestOnePersonOnTwoAccounts(t *testing.T) {
+	t.Parallel()
+	const number, shared = "+919311122233", "+911204567800"
+	calls := []row{
+		{Account: "support", Agent: call.Agent{ID: "205", Number: number}, Group: "Help", Outcome: call.Answered, TalkSeconds: new(100), Cost: "1"},
+		{Account: "sales", Agent: call.Agent{Name: "Asha", Number: number}, Group: "Sales", Outcome: call.Answered, TalkSeconds: new(20_000), WaitSeconds: new(4), Cost: "0.5"},
+		{Account: "support", Agent: call.Agent{ID: "205", Number: number}, Outcome: call.Answered, TalkSeconds: new(60), WaitSeconds: new(8)},
+		{Account: "support", Agent: call.Agent{ID: "206"}, Outcome: call.Answered, TalkSeconds: new(5)},
+		{Account: "support", Agent: call.Agent{ID: "301", Number: shared}, Outcome: call.Answered, TalkSeconds: new(2)},
+		{Account: "support", Agent: call.Agent{ID: "302", Number: shared}, Outcome: call.Answered, TalkSeconds: new(1)},
+		{Account: "returns", Agent: call.Agent{Name: "Asha", Number: number}, Outcome: call.Abandoned},
+		{Account: "sales", Agent: call.Agent{Name: "Bela", Number: "205"}, Outcome: call.Missed, Offers: []call.Agent{{Name: "Asha", Number: number}}},
+	}
+	for range 20 { // maps are walked in another order each time
+		f := Figures{Accounts: map[string]int64{}, Recordings: RecordingFigures{States: map[call.RecordingState]int64{}}}
+		agents := make(map[string]*AgentFigures)
+		for i, c := range calls {
+			c.Direction, c.StartedAt = call.Inbound, at("2026-11-21 09:00:00").Add(time.Duration(i)*time.Hour).UnixMilli()
+			f.add(&c, kolkata, agents)
+		}
+		ranked := rankAgents(agents)
+		var got []string
+		for _, a := range ranked {
+			got = append(got, fmt.Sprintf("%s of %s in %s: %d offered, %d answered, %d s", label(a.Agent), a.Account, a.Group, a.Offered(), a.Inbound.Answered(), a.Talk.Sum()))
+		}
+		want := []string{
+			"Asha of sales, returns, support in Sales: 4 offered, 3 answered, 20160 s",
+			"Agent 206 of support in : 1 offered, 1 answered, 5 s",
+			"Agent 301 of support in : 1 offered, 1 answered, 2 s",
+			"Agent 302 of support in : 1 offered, 1 answered, 1 s",
+			"Bela of sales in : 0 offered, 0 answered, 0 s",
+		}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Fatal(diff)
+		}
+		asha := ranked[0]
+		if got := []float64{asha.Talk.Median(), asha.Talk.Longest(), asha.Inbound.Wait.Mean(), asha.Inbound.Cost(), float64(asha.ActiveHours())}; !cmp.Equal(got, []float64{100, 20_000, 6, 1.5, 4}) {
+			t.Errorf("median, longest, wait, cost, hours: %v", got)
+		}
+		if asha.ID != "205" || !asha.First.Equal(at("2026-11-21 09:00:00")) || !asha.Last.Equal(at("2026-11-21 16:00:00")) {
+			t.Errorf("id %s, %v to %v", asha.ID, asha.First, asha.Last)
+		}
 	}
 }
 

@@ -61,6 +61,29 @@ func (t *Tally) add(c *row, s *Settings) {
 	}
 }
 
+// merge adds the calls of another tally.
+func (t *Tally) merge(o *Tally) {
+	t.Calls += o.Calls
+	t.Unknown += o.Unknown
+	if t.Outcomes == nil && o.Outcomes != nil {
+		t.Outcomes = make(map[call.Outcome]int64)
+	}
+	for outcome, n := range o.Outcomes {
+		t.Outcomes[outcome] += n
+	}
+	t.ShortAbandons += o.ShortAbandons
+	t.InTime += o.InTime
+	t.Wait.merge(&o.Wait)
+	t.AbandonWait.merge(&o.AbandonWait)
+	t.Talk.merge(&o.Talk)
+	if o.cost != nil {
+		if t.cost == nil {
+			t.cost = new(big.Rat)
+		}
+		t.cost.Add(t.cost, o.cost)
+	}
+}
+
 // Answered counts the calls that were answered.
 func (t *Tally) Answered() int64 { return t.Outcomes[call.Answered] }
 

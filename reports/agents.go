@@ -1,0 +1,227 @@
+package reports
+
+import (
+	"cmp"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"callvault/internal/call"
+)
+
+// AgentFigures are the measures of one agent.
+type AgentFigures struct {
+	call.Agent
+	// Account is the agent's, or all of them with commas.
+	Account string
+	// Group is that of the agent's last call that has one.
+	Group string
+	// Inbound are calls that ended with the agent: a transferred call counts
+	// for the last who talked. Unanswered are the times the agent was rung and
+	// did not answer, on any call.
+	Inbound, Outbound Tally
+	Unanswered        int64
+	Talk              Durations
+	// First and Last are the first start and the last end (or start).
+	First, Last time.Time
+	// Expected recordings of answered calls, and those of them archived.
+	Expected, Archived int64
+
+	hours map[int64]struct{}
+}
+
+// Offered is how often the agent was offered an inbound call.
+func (a *AgentFigures) Offered() int64 { return a.Inbound.Answered() + a.Unanswered }
+
+// AnswerRate is the share of the offered calls that the agent answered.
+func (a *AgentFigures) AnswerRate() float64 { return ratio(a.Inbound.Answered(), a.Offered()) }
+
+// ActiveHours counts the hours in which the agent had a call.
+func (a *AgentFigures) ActiveHours() int64 { return int64(len(a.hours)) }
+
+// Handled is how many calls the agent talked on.
+func (a *AgentFigures) Handled() int64 { return a.Inbound.Answered() + a.Outbound.Answered() }
+
+// CallsPerHour is calls made or answered per hour with calls.
+func (a *AgentFigures) CallsPerHour() float64 {
+	return ratio(a.Inbound.Answered()+a.Outbound.Calls, a.ActiveHours())
+}
+
+// label is how an agent is called in tables. A mere id says nothing to people.
+func label(a call.Agent) string {
+	if a.Name == "" && a.ID != "" {
+		return "Agent " + a.ID
+	}
+	return cmp.Or(a.Name, a.Number)
+}
+
+// agentOf finds the figures of an agent: known by the account's id, else by the
+// number, else by the account's name.
+func agentOf(agents map[string]*AgentFigures, account string, who call.Agent) *AgentFigures {
+	key := "name\x00" + account + "\x00" + who.Name
+	switch {
+	case who.ID != "":
+		key = "id\x00" + account + "\x00" + who.ID
+	case who.Number != "":
+		key = "number\x00" + who.Number
+	}
+	a, ok := agents[key]
+	if !ok {
+		a = &AgentFigures{Account: account, hours: make(map[int64]struct{})}
+		agents[key] = a
+	}
+	a.addAccount(account)
+	a.ID = cmp.Or(a.ID, who.ID)
+	a.Name = cmp.Or(a.Name, who.Name)
+	a.Number = cmp.Or(a.Number, who.Number)
+	return a
+}
+
+func (a *AgentFigures) add(c *row, s *Settings, zone *time.Location) {
+	a.Group = cmp.Or(c.Group, a.Group)
+	switch c.Direction {
+	case call.Inbound:
+		a.Inbound.add(c, s)
+		if c.Outcome != call.Answered {
+			return // a call offered and not answered: counted by its offers
+		}
+	case call.Outbound:
+		a.Outbound.add(c, s)
+	}
+	a.active(c, zone, max(c.StartedAt, c.EndedAt))
+	if c.Outcome != call.Answered {
+		return
+	}
+	a.Talk.Add(c.TalkSeconds)
+	expected, archived := int64(1), int64(0) // one even when none is named
+	for i, r := range c.Recordings {
+		expected = max(expected, int64(i+1))
+		if r.State == call.Archived {
+			archived++
+		}
+	}
+	a.Expected += expected
+	a.Archived += archived
+}
+
+// active notes that the agent was at work during a call.
+func (a *AgentFigures) active(c *row, zone *time.Location, until int64) {
+	start, end := time.UnixMilli(c.StartedAt).In(zone), time.UnixMilli(until).In(zone)
+	if a.First.IsZero() || start.Before(a.First) {
+		a.First = start
+	}
+	if end.After(a.Last) {
+		a.Last = end
+	}
+	// An hour of the zone's clocks, which are not whole hours from UTC everywhere.
+	a.hours[wall(start).Unix()/3600] = struct{}{}
+}
+
+// accountComma stands between the accounts of one agent.
+const accountComma = ", "
+
+// addAccount notes that the agent was at work on an account.
+func (a *AgentFigures) addAccount(account string) {
+	if a.Account != account && !slices.Contains(strings.Split(a.Account, accountComma), account) {
+		a.Account += accountComma + account
+	}
+}
+
+// rankAgents joins the figures of agents who are one person and puts them in
+// order: by the calls they talked on, then by talk time.
+func rankAgents(agents map[string]*AgentFigures) []*AgentFigures {
+	ranked := joinAgents(slices.Collect(maps.Values(agents)))
+	slices.SortFunc(ranked, func(a, b *AgentFigures) int {
+		return cmp.Or(
+			cmp.Compare(b.Handled(), a.Handled()),
+			cmp.Compare(b.Talk.Sum(), a.Talk.Sum()),
+			cmp.Compare(a.Unanswered, b.Unanswered),
+			strings.Compare(label(a.Agent), label(b.Agent)),
+			compareAgents(a, b),
+		)
+	})
+	return ranked
+}
+
+// compareAgents puts agents in an order that does not depend on their figures,
+// those who have a name first.
+func compareAgents(a, b *AgentFigures) int {
+	named := func(a *AgentFigures) int {
+		if a.Name != "" {
+			return 0
+		}
+		return 1
+	}
+	return cmp.Or(
+		cmp.Compare(named(a), named(b)),
+		strings.Compare(a.Account, b.Account), strings.Compare(a.ID, b.ID),
+		strings.Compare(a.Number, b.Number), strings.Compare(a.Name, b.Name),
+	)
+}
+
+// joinAgents makes one of the agents that have the same E.164 number: a number
+// is one person, on whatever accounts. But an account that gives a number to
+// two ids says that they are two people at one telephone; they stay apart.
+func joinAgents(all []*AgentFigures) []*AgentFigures {
+	slices.SortFunc(all, compareAgents)
+	byNumber := make(map[string][]*AgentFigures)
+	for _, a := range all {
+		if strings.HasPrefix(a.Number, "+") {
+			byNumber[a.Number] = append(byNumber[a.Number], a)
+		}
+	}
+	var joined []*AgentFigures
+	for _, a := range all {
+		same := byNumber[a.Number]
+		switch {
+		case len(same) < 2 || shared(same):
+			joined = append(joined, a)
+		case a == same[0]:
+			for _, other := range same[1:] {
+				a.merge(other)
+			}
+			joined = append(joined, a)
+		}
+	}
+	return joined
+}
+
+// shared reports whether agents of one number have different ids on an account.
+func shared(same []*AgentFigures) bool {
+	ids := make(map[string]string)
+	for _, a := range same {
+		if a.ID == "" {
+			continue
+		}
+		if ids[a.Account] != "" {
+			return true // agentOf has one for each id
+		}
+		ids[a.Account] = a.ID
+	}
+	return false
+}
+
+// merge adds the figures of the same person on another account.
+func (a *AgentFigures) merge(o *AgentFigures) {
+	a.ID, a.Name = cmp.Or(a.ID, o.ID), cmp.Or(a.Name, o.Name)
+	for _, account := range strings.Split(o.Account, accountComma) {
+		a.addAccount(account)
+	}
+	if a.Group == "" || o.Group != "" && o.Last.After(a.Last) {
+		a.Group = o.Group
+	}
+	a.Inbound.merge(&o.Inbound)
+	a.Outbound.merge(&o.Outbound)
+	a.Talk.merge(&o.Talk)
+	a.Unanswered += o.Unanswered
+	if a.First.IsZero() || !o.First.IsZero() && o.First.Before(a.First) {
+		a.First = o.First
+	}
+	if o.Last.After(a.Last) {
+		a.Last = o.Last
+	}
+	a.Expected += o.Expected
+	a.Archived += o.Archived
+	maps.Copy(a.hours, o.hours)
+}
