@@ -39,7 +39,8 @@ type ingest struct {
 
 	mu      sync.Mutex
 	waiting []*receipt
-	busy    bool
+	// working is how many batches are being stored, at most lanes.
+	working, lanes int
 	// failures in a row, and until when the database is left alone.
 	failures int
 	until    time.Time
@@ -57,8 +58,8 @@ func (in *ingest) take(ctx context.Context, d *call.Delivery) error {
 	r := &receipt{d, make(chan error, 1)}
 	in.mu.Lock()
 	in.waiting = append(in.waiting, r)
-	if !in.busy {
-		in.busy = true
+	if in.working < max(in.lanes, 1) {
+		in.working++
 		go in.work(context.WithoutCancel(ctx))
 	}
 	in.mu.Unlock()
@@ -70,7 +71,9 @@ func (in *ingest) work(ctx context.Context) {
 	for {
 		in.mu.Lock()
 		receipts := in.next()
-		in.busy = len(receipts) > 0
+		if len(receipts) == 0 {
+			in.working--
+		}
 		in.mu.Unlock()
 		if len(receipts) == 0 {
 			return

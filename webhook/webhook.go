@@ -44,6 +44,9 @@ type Store interface {
 type Options struct {
 	Accounts []Account
 	Store    Store
+	// Batches is how many batches the store is given at a time; default 1, for
+	// a store with one writer.
+	Batches int
 	// Spool is the folder for deliveries that the database could not take; it
 	// is made if it does not exist. No other process may use it.
 	Spool  string
@@ -107,7 +110,7 @@ func New(o Options) (*Receiver, error) {
 	if r.spool, err = openSpool(o.Spool, o.Logger); err != nil {
 		return nil, err
 	}
-	r.ingest = &ingest{store: o.Store, spool: r.spool, now: o.Now, logger: o.Logger}
+	r.ingest = &ingest{store: o.Store, spool: r.spool, now: o.Now, logger: o.Logger, lanes: o.Batches}
 	return r, nil
 }
 

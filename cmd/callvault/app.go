@@ -40,6 +40,10 @@ type app struct {
 	// rest answers what is not a webhook, once the database is open.
 	rest atomic.Pointer[http.Handler]
 
+	// greet, if set, is called when the database is open, before anything
+	// else is done with it.
+	greet func(context.Context, *store.Store) error
+
 	// Set once the database is open.
 	store    *store.Store
 	archiver *archive.Archiver
@@ -80,6 +84,7 @@ func newApp(ctx context.Context, c *config.Config, logger *slog.Logger) (_ *app,
 	a.receiver, err = webhook.New(webhook.Options{
 		Accounts: webhookAccounts(c),
 		Store:    a.gate,
+		Batches:  store.Writers(c.Database.Reveal()),
 		Spool:    filepath.Join(c.Data, "spool", "deliveries"),
 		Now:      time.Now,
 		Logger:   logger,
@@ -222,6 +227,12 @@ func (a *app) openLater(ctx context.Context) error {
 }
 
 func (a *app) build(ctx context.Context, s *store.Store) error {
+	if a.greet != nil {
+		// What is begun there is ended: a password is shown but once.
+		if err := a.greet(context.WithoutCancel(ctx), s); err != nil {
+			return err
+		}
+	}
 	var err error
 	a.archiver, err = newArchiver(a.config, s, a.vault, a.registry, a.logger)
 	if err != nil {
@@ -274,8 +285,7 @@ func (a *app) handler() http.Handler {
 
 // ready asks each part for /readyz.
 func (a *app) ready(ctx context.Context) map[string]error {
-	_, queueErr := a.store.QueueStats(ctx)
-	return map[string]error{"database": a.store.Ping(ctx), "queue": queueErr, "vault": a.vault.Check(ctx)}
+	return map[string]error{"database": a.store.Ping(ctx), "queue": a.store.QueueAnswers(ctx), "vault": a.vault.Check(ctx)}
 }
 
 func (a *app) forgetLiveCalls(ctx context.Context) {

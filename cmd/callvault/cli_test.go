@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"net"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -15,6 +16,7 @@ import (
 func TestUsage(t *testing.T) {
 	t.Parallel()
 	data := t.TempDir()
+	commandJSON[map[string]int](t, "migrate", "--data", data)
 	for _, tt := range []struct {
 		name   string
 		args   string
@@ -29,6 +31,7 @@ func TestUsage(t *testing.T) {
 		{"version", "version", exitDone, "callvault"},
 		{"no such file", "config check --config /no/such/file", exitWrong, "/no/such/file"},
 		{"no such report", "report nope --data " + data, exitWrong, `no report named "nope"`},
+		{"nothing there", "user list --data " + data + "/nothing", exitWrong, "no database"},
 		{"bad role", "token add x --role king --data " + data, exitUsage, `no role "king"`},
 		{"no such account", "import --account nope x.json --data " + data, exitWrong, `no account named "nope"`},
 		{"no calls at all", "demo --calls 0 --data " + data, exitUsage, "--calls"},
@@ -83,6 +86,7 @@ func TestConfigCommands(t *testing.T) {
 func TestUsersAndTokens(t *testing.T) {
 	t.Parallel()
 	data := t.TempDir()
+	commandJSON[map[string]int](t, "migrate", "--data", data)
 	added := commandJSON[map[string]string](t, "user", "add", "asha", "--role", "manager", "--group", "Sales", "--group", "Billing", "--data", data)
 	if len(added["password"]) < 20 || added["role"] != "manager" {
 		t.Errorf("user add gives %v", added)
@@ -122,6 +126,17 @@ func TestUsersAndTokens(t *testing.T) {
 func TestFirstStart(t *testing.T) {
 	t.Parallel()
 	in := installation{data: filepath.Join(t.TempDir(), "new")}
+	// A first start that fails leaves the greeting to the next.
+	taken, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := command(t, "", "serve", "--data", in.data, "--listen", taken.Addr().String()); got.status != exitWrong || !strings.Contains(got.stderr, "--listen") {
+		t.Errorf("a port that is taken: %+v", got)
+	}
+	if err := taken.Close(); err != nil {
+		t.Fatal(err)
+	}
 	for round := range 2 {
 		p, stdout := in.startFirst(t)
 		if got := command(t, "", "healthcheck", "--listen", strings.TrimPrefix(p.url, "http://"), "--data", in.data); got.status != exitDone {

@@ -93,6 +93,10 @@ func (c demoCommand) Run(ctx context.Context, g *globals) error {
 		case <-runCtx.Done():
 			return runCtx.Err()
 		}
+		password, err := makeAdmin(runCtx, a.store)
+		if err != nil {
+			return fmt.Errorf("make the first user: %w", err)
+		}
 		summary, err := c.play(runCtx, g, a, day, report.Name, date)
 		if err != nil {
 			return err
@@ -102,7 +106,7 @@ func (c demoCommand) Run(ctx context.Context, g *globals) error {
 			return err
 		}
 		if !c.Exit {
-			return g.demoGoesOn(runCtx, a)
+			return g.demoGoesOn(runCtx, a, password)
 		}
 		return nil
 	})
@@ -194,7 +198,7 @@ func (c demoCommand) play(ctx context.Context, g *globals, a *app, day *simulato
 		Mail:       []string{},
 		Run:        &built,
 	}
-	counts, err := a.store.DeliveryCounts(ctx, time.UnixMilli(0), time.Now().Add(time.Hour))
+	counts, err := a.store.DeliveryCounts(ctx, call.DeliveryFilter{})
 	if err != nil {
 		return nil, err
 	}
@@ -249,11 +253,14 @@ func (s *demoSummary) write(w io.Writer, cfg *config.Config) {
 }
 
 // demoGoesOn leaves the one who watches with something to try.
-func (g *globals) demoGoesOn(ctx context.Context, a *app) error {
+func (g *globals) demoGoesOn(ctx context.Context, a *app, password string) error {
 	name := "demo-" + strconv.FormatInt(time.Now().Unix(), 36)
 	token, err := addToken(ctx, a.store, call.Token{Name: name, Role: call.Compliance})
 	if err != nil {
 		return err
+	}
+	if password != "" {
+		fmt.Fprintf(g.stderr, "\nThe first user is %s, with the password %s (shown this once).\n", adminName, password)
 	}
 	fmt.Fprintf(g.stderr, "\nCallvault goes on running; Ctrl-C ends it. Ask it, for instance:\n  curl -H 'Authorization: Bearer %s' '%s/api/v1/calls?limit=3'\n", token, a.url())
 	return nil

@@ -57,6 +57,8 @@ type globals struct {
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	// A second signal ends at once what the first lets come to its end.
+	context.AfterFunc(ctx, stop)
 	status := run(ctx, os.Args[1:], &globals{stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr, environ: os.Environ})
 	stop()
 	os.Exit(status)

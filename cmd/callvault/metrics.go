@@ -4,8 +4,10 @@ import (
 	"context"
 	"log/slog"
 	"strconv"
+	"sync"
 	"time"
 
+	"callvault/internal/call"
 	"callvault/internal/store"
 	"callvault/webhook"
 
@@ -44,7 +46,15 @@ type queue struct {
 	recordings *prometheus.Desc
 	due        *prometheus.Desc
 	spooled    *prometheus.Desc
+
+	mu      sync.Mutex
+	counted time.Time
+	stats   call.QueueStats
 }
+
+// countEvery is how old the counts of recordings may be: counting reads an
+// index of all that there ever were.
+const countEvery = 30 * time.Second
 
 func registerQueue(r prometheus.Registerer, s *store.Store, receiver *webhook.Receiver, logger *slog.Logger) {
 	r.MustRegister(&queue{
@@ -53,6 +63,20 @@ func registerQueue(r prometheus.Registerer, s *store.Store, receiver *webhook.Re
 		due:        prometheus.NewDesc("callvault_recordings_due", "Recordings that could be fetched now and are not being fetched.", nil, nil),
 		spooled:    prometheus.NewDesc("callvault_spooled_bytes", "Deliveries on disk that wait for the database, in bytes.", nil, nil),
 	})
+}
+
+func (q *queue) count(ctx context.Context) (call.QueueStats, error) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if time.Since(q.counted) < countEvery {
+		return q.stats, nil
+	}
+	stats, err := q.store.QueueStats(ctx)
+	if err != nil {
+		return stats, err
+	}
+	q.stats, q.counted = stats, time.Now()
+	return stats, nil
 }
 
 // Describe implements prometheus.Collector.
@@ -66,7 +90,7 @@ func (q *queue) Describe(c chan<- *prometheus.Desc) {
 func (q *queue) Collect(c chan<- prometheus.Metric) {
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 	defer cancel()
-	if stats, err := q.store.QueueStats(ctx); err != nil {
+	if stats, err := q.count(ctx); err != nil {
 		q.logger.WarnContext(ctx, "the queue could not be counted", "error", err)
 	} else {
 		for state, n := range map[string]int64{"pending": stats.Pending, "archived": stats.Archived, "absent": stats.Absent, "refused": stats.Refused} {

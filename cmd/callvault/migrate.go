@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 
@@ -16,7 +17,11 @@ type migrateCommand struct{}
 
 // Run opens the database, which brings its schema up to date.
 func (migrateCommand) Run(ctx context.Context, g *globals) error {
-	return g.withStore(ctx, func(s *store.Store) error {
+	c, err := g.load()
+	if err != nil {
+		return err
+	}
+	return withStore(ctx, c, func(s *store.Store) error {
 		v, err := s.Version(ctx)
 		if err != nil {
 			return err
@@ -40,13 +45,28 @@ func storeOptions(c *config.Config) store.Options {
 }
 
 // withStore opens the configured database for a command, beside a server that
-// may be running.
+// may be running. It makes no new one: a command in the wrong place would seem
+// to work.
 func (g *globals) withStore(ctx context.Context, f func(*store.Store) error) error {
 	c, err := g.load()
 	if err != nil {
 		return err
 	}
+	if err := hasStore(c); err != nil {
+		return err
+	}
 	return withStore(ctx, c, f)
+}
+
+func hasStore(c *config.Config) error {
+	if c.Database != "" {
+		return nil
+	}
+	_, err := os.Stat(storeOptions(c).Path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("there is no database in %s: give --data the folder of your Callvault, or start it there first (`callvault serve`)", c.Data)
+	}
+	return err
 }
 
 func withStore(ctx context.Context, c *config.Config, f func(*store.Store) error) (err error) {

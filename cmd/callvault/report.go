@@ -26,13 +26,16 @@ func (c reportCommand) Run(ctx context.Context, g *globals) error {
 	if err != nil {
 		return err
 	}
+	if err := hasStore(cfg); err != nil {
+		return err
+	}
 	configured, ok := cfg.Report(c.Name)
 	if !ok {
 		var names []string
 		for _, r := range cfg.Reports {
 			names = append(names, r.Name)
 		}
-		return fmt.Errorf("there is no report named %q in the configuration, which has %q", c.Name, names)
+		return fmt.Errorf("there is no report named %q, only %q %s", c.Name, names, readFrom(cfg))
 	}
 	date := time.Now().In(configured.TimeZone.Location)
 	if c.Date != "" {

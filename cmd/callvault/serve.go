@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"crypto/rand"
-	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -40,11 +39,7 @@ func (c serveCommand) Run(ctx context.Context, g *globals) error {
 	if err != nil {
 		return err
 	}
-	if first {
-		if err := g.welcome(ctx, cfg, a.url()); err != nil {
-			return errors.Join(err, a.listener.Close(), a.close())
-		}
-	}
+	a.greet = func(ctx context.Context, s *store.Store) error { return g.welcome(ctx, s, cfg, a.url()) }
 	return a.run(ctx)
 }
 
@@ -67,15 +62,16 @@ const adminName = "admin"
 
 // makeAdmin makes the first user; the password is empty if there is one
 // already.
-func makeAdmin(ctx context.Context, c *config.Config) (password string, err error) {
-	err = withStore(ctx, c, func(s *store.Store) error {
-		users, err := s.Users(ctx)
-		if err != nil || len(users) > 0 {
-			return err
-		}
-		password = strings.ToLower(rand.Text())
-		return s.AddUser(ctx, call.User{Name: adminName, Role: call.Admin, PasswordHash: console.HashPassword(password)})
-	})
+func makeAdmin(ctx context.Context, s *store.Store) (password string, err error) {
+	users, err := s.Users(ctx)
+	if err != nil || len(users) > 0 {
+		return "", err
+	}
+	password = strings.ToLower(rand.Text())
+	err = s.AddUser(ctx, call.User{Name: adminName, Role: call.Admin, PasswordHash: console.HashPassword(password)})
+	if call.CodeOf(err) == call.Conflict {
+		return "", nil // another node was quicker
+	}
 	return password, err
 }
 
@@ -103,22 +99,22 @@ func hooks(c *config.Config, base string) []hook {
 	return list
 }
 
-// welcome tells at the first start what to do now. It goes to standard output,
-// not to the log: it holds secrets.
-func (g *globals) welcome(ctx context.Context, c *config.Config, base string) error {
-	password, err := makeAdmin(ctx, c)
+// welcome tells at the first start, that is, while there are no users, what to
+// do now. It goes to standard output, not to the log: it holds secrets.
+func (g *globals) welcome(ctx context.Context, s *store.Store, c *config.Config, base string) error {
+	password, err := makeAdmin(ctx, s)
 	if err != nil {
 		return fmt.Errorf("make the first user: %w", err)
+	}
+	if password == "" {
+		return nil
 	}
 	result := struct {
 		URL    string            `json:"url"`
 		Config string            `json:"config"`
-		Admin  map[string]string `json:"admin,omitempty"`
+		Admin  map[string]string `json:"admin"`
 		Hooks  []hook            `json:"hooks"`
-	}{URL: base, Config: c.File, Hooks: hooks(c, base)}
-	if password != "" {
-		result.Admin = map[string]string{"name": adminName, "password": password}
-	}
+	}{base, c.File, map[string]string{"name": adminName, "password": password}, hooks(c, base)}
 	return g.print(result, func(w io.Writer) {
 		fmt.Fprintf(w, "\nCallvault runs at %s\n\nPaste these addresses; each is a secret:\n", base)
 		for _, h := range result.Hooks {
@@ -127,11 +123,21 @@ func (g *globals) welcome(ctx context.Context, c *config.Config, base string) er
 		if c.PublicURL == "" && isLoopback(c.Listen) {
 			fmt.Fprintf(w, "\nThe providers cannot reach %s yet: put a proxy with TLS in front and set public_url in\n%s, where the tokens stand too.\n", base, c.File)
 		}
-		if password != "" {
-			fmt.Fprintf(w, "\nThe first user is %s, with the password %s (shown this once).\n", adminName, password)
-		}
-		fmt.Fprintf(w, "For the API: callvault token add NAME --role compliance\n\n")
+		fmt.Fprintf(w, "\nThe first user is %s, with the password %s (shown this once).\n", adminName, password)
+		fmt.Fprintf(w, "For the API: callvault token add NAME --role compliance%s\n\n", g.same())
 	})
+}
+
+// same are the flags that make another command find the same installation.
+func (g *globals) same() string {
+	flags := ""
+	if g.Config != "" {
+		flags += " --config " + g.Config
+	}
+	if g.Data != "" {
+		flags += " --data " + g.Data
+	}
+	return flags
 }
 
 func isLoopback(listen string) bool {

@@ -25,7 +25,7 @@ const requestIDHeader = "X-Request-ID"
 // webhook's path is the account's secret, and masked whether or not the route
 // exists; the query, which may hold a whole call report, is left out. The
 // remote address is r.RemoteAddr: whoever believes a proxy sets that first.
-// Probes that go well, several a minute for ever, are logged as debug.
+// Probes and webhooks that go well are logged as debug.
 func AccessLog(next http.Handler, logger *slog.Logger) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		ctx, begin := r.Context(), time.Now()
@@ -35,8 +35,13 @@ func AccessLog(next http.Handler, logger *slog.Logger) http.Handler {
 		method, path := r.Method, maskPath(r.URL.Path)
 		defer func() { // also when a handler aborts the connection
 			level := slog.LevelInfo
-			if counted.status == http.StatusOK && slices.Contains(probes, path) {
+			// Probes come several times a minute for ever, and deliveries that
+			// were taken stand in the database.
+			if counted.status == http.StatusOK && (slices.Contains(probes, path) || strings.HasPrefix(path, "/webhook/")) {
 				level = slog.LevelDebug
+			}
+			if !logger.Enabled(ctx, level) {
+				return
 			}
 			logger.LogAttrs(ctx, level, "request",
 				slog.String("request_id", id),

@@ -12,6 +12,7 @@ type dialect struct {
 	goose     string
 	folder    string
 	postgres  bool
+	writers   int    // transactions at a time
 	now       string // the database's clock, Unix milliseconds
 	skipLock  string // ends a SELECT that claims rows
 	bindCache *sync.Map
@@ -20,6 +21,7 @@ type dialect struct {
 func sqliteDialect() dialect {
 	return dialect{
 		name: "SQLite", goose: "sqlite3", folder: "migrations/sqlite",
+		writers:   1, // there is one lock
 		now:       "CAST(unixepoch('subsec') * 1000 AS INTEGER)",
 		bindCache: new(sync.Map),
 	}
@@ -29,6 +31,8 @@ func postgresDialect() dialect {
 	return dialect{
 		name: "PostgreSQL", goose: "postgres", folder: "migrations/postgres",
 		postgres: true,
+		// While one waits for the server the other is being prepared.
+		writers: 2,
 		// Not clock_timestamp(): that is volatile, and no index serves it.
 		now:      "CAST(extract(epoch FROM statement_timestamp()) * 1000 AS BIGINT)",
 		skipLock: "FOR UPDATE SKIP LOCKED",

@@ -629,7 +629,6 @@ func (r *recorder) writeCalls(ctx context.Context) error {
 func (r *recorder) writeMerged(ctx context.Context) error {
 	for _, m := range r.merged {
 		for _, statement := range []string{
-			"UPDATE call_keys SET call_id = ? WHERE call_id = ?",
 			"UPDATE call_redirects SET call_id = ? WHERE call_id = ?",
 			"UPDATE recordings SET call_id = ? WHERE call_id = ?",
 			"INSERT INTO call_links (value, kind, account, call_id) SELECT value, kind, account, ? FROM call_links WHERE call_id = ? ON CONFLICT DO NOTHING",

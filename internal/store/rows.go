@@ -12,7 +12,7 @@ import (
 
 // Statements over many rows come in a few sizes only, so that each text is
 // prepared once and used again.
-var chunkSizes = [...]int{32, 8, 1}
+var chunkSizes = [...]int{32, 16, 8, 4, 2, 1}
 
 // inChunks calls f with ever the largest chunk of rows that has one of the
 // sizes.
@@ -53,13 +53,28 @@ func insertMany[T any](ctx context.Context, t *tx, head string, width int, tail 
 // selectMany runs a statement whose text holds {rows} where the tuples of keys
 // belong.
 func selectMany[T any](ctx context.Context, t *tx, query string, width int, keys []T, args func(T, []any) []any, scan func(*sql.Rows) error) error {
-	return inChunks(keys, func(chunk []T) error {
-		values := make([]any, 0, len(chunk)*width)
+	for len(keys) > 0 {
+		chunk := keys[:min(len(keys), chunkSizes[0])]
+		keys = keys[len(chunk):]
+		size := chunkSizes[0]
+		for _, n := range chunkSizes {
+			if n >= len(chunk) {
+				size = n
+			}
+		}
+		values := make([]any, 0, size*width)
 		for _, k := range chunk {
 			values = args(k, values)
 		}
-		return t.each(ctx, strings.Replace(query, "{rows}", tuples(len(chunk), width), 1), values, scan)
-	})
+		// To be asked for a key twice changes no answer.
+		for range size - len(chunk) {
+			values = args(chunk[len(chunk)-1], values)
+		}
+		if err := t.each(ctx, strings.Replace(query, "{rows}", tuples(size, width), 1), values, scan); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // millis keeps a time as Unix milliseconds, the zero time as NULL.

@@ -163,6 +163,15 @@ func (s *Store) Ping(ctx context.Context) error {
 	return nil
 }
 
+// Writers is how many transactions the database behind a DSN (see Options)
+// takes at a time from one node.
+func Writers(dsn string) int {
+	if dsn != "" {
+		return postgresDialect().writers
+	}
+	return sqliteDialect().writers
+}
+
 // Kind names the database: "SQLite" or "PostgreSQL".
 func (s *Store) Kind() string { return s.dialect.name }
 

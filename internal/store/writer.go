@@ -34,7 +34,8 @@ var errClosed = errors.New("the store is closed")
 // nothing but the database and variables that it sets anew each time.
 type change func(context.Context, *tx) error
 
-// writer runs changes one after the other. Those that wait together share one
+// writer runs changes: on SQLite one after the other, on PostgreSQL in a few
+// transactions at a time. Those that wait together share one
 // transaction; if that fails for a reason that may be one change's alone, each
 // is tried singly, so that a bad one never fails its neighbours.
 type writer struct {
@@ -67,7 +68,14 @@ func newWriter(db *sql.DB, d dialect) *writer {
 		jobs: make(chan *job, maxShared), quit: make(chan struct{}), done: make(chan struct{}),
 		stmts: map[string]*sql.Stmt{},
 	}
-	go w.run()
+	var lanes sync.WaitGroup
+	for range d.writers {
+		lanes.Go(w.run)
+	}
+	go func() {
+		lanes.Wait()
+		close(w.done)
+	}()
 	return w
 }
 
@@ -116,7 +124,6 @@ func (w *writer) close() error {
 }
 
 func (w *writer) run() {
-	defer close(w.done)
 	shared := make([]*job, 0, maxShared)
 	for {
 		shared = shared[:0]

@@ -95,7 +95,6 @@ CREATE TABLE call_keys (
     call_id TEXT NOT NULL,
     PRIMARY KEY (value, kind, account)
 ) WITHOUT ROWID;
-CREATE INDEX call_keys_call ON call_keys (call_id);
 
 -- Identifiers that people search by, and that join nothing.
 CREATE TABLE call_links (

@@ -1,0 +1,104 @@
+package main
+
+import (
+	"database/sql"
+	"fmt"
+	"os"
+	"path/filepath"
+	"syscall"
+	"testing"
+	"time"
+
+	"callvault/internal/call"
+	"callvault/internal/config"
+	"callvault/internal/testenv"
+)
+
+// TestScheduledReport lets running programs find out that a report is due,
+// build it once and mail it once to each recipient; two nodes at the same time
+// where the database can be shared, and a restart afterwards.
+func TestScheduledReport(t *testing.T) {
+	t.Parallel()
+	forEachStorage(t, func(t *testing.T, s storage) {
+		smtp := testenv.SMTP(t, testenv.SMTPOptions{})
+		in := install(t, s, anySize(), fmt.Sprintf(
+			"reports: [{name: daily, schedule: \"0 0 * * *\", recipients: [ops@example.org, boss@example.org]}]\nmail: {smtp: %q, ca_file: %q, from: reports@example.org}\n",
+			smtp.URL(), smtp.CAFile))
+		yesterday := time.Now().In(time.FixedZone("IST", 19800)).AddDate(0, 0, -1)
+		file := filepath.Join(t.TempDir(), "calls.jsonl")
+		text := ""
+		for i := range 5 {
+			text += fmt.Sprintf("{\"CallSid\":\"1.%d\",\"Status\":\"BUSY\",\"Direction\":\"IVR\",\"StartTime\":\"%s 10:00:00\",\"EndTime\":\"%[2]s 10:00:20\"}\n", i, yesterday.Format(time.DateOnly))
+		}
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if got := commandJSON[imported](t, "import", file, "--account", "sales", "--data", in.data); got.Recorded != 5 {
+			t.Fatalf("imported: %+v", got)
+		}
+		// The report has been in the configuration for days.
+		driver, dsn := "pgx", s.dsn
+		if dsn == "" {
+			driver, dsn = "sqlite", filepath.Join(in.data, databaseFile)
+		}
+		db, err := sql.Open(driver, dsn)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := db.ExecContext(t.Context(), fmt.Sprintf("INSERT INTO report_schedules (report, first_seen) VALUES ('daily', %d)", time.Now().AddDate(0, 0, -1).Add(-time.Hour).UnixMilli())); err != nil {
+			t.Fatal(err)
+		}
+		if err := db.Close(); err != nil {
+			t.Fatal(err)
+		}
+		nodes := []installation{in}
+		if s.dsn != "" {
+			nodes = append(nodes, in.secondNode(t))
+		}
+		for range 2 {
+			running := make([]*program, len(nodes))
+			for i, n := range nodes {
+				running[i] = n.start(t)
+			}
+			if _, err := smtp.WaitMessages(t.Context(), 2); err != nil {
+				t.Fatal(err)
+			}
+			for _, p := range running {
+				p.stop(syscall.SIGTERM)
+			}
+		}
+		kept, _ := in.openStored(t)
+		runs, _, err := kept.FindRuns(t.Context(), call.RunFilter{Report: "daily"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		// Yesterday for certain, and the day before if it ended after the
+		// report was first seen.
+		if len(runs) < 1 || len(runs) > 2 || runs[0].State != call.RunBuilt {
+			t.Fatalf("runs are %+v", runs)
+		}
+		if n := len(smtp.Messages()); n != 2*len(runs) {
+			t.Errorf("%d mails of %d runs to two recipients", n, len(runs))
+		}
+		for _, run := range runs {
+			mails, err := kept.Mails(t.Context(), run.ID)
+			if err != nil || len(mails) != 2 || mails[0].State != call.MailSent || mails[1].State != call.MailSent {
+				t.Errorf("mails are %+v, %v", mails, err)
+			}
+		}
+	})
+}
+
+// secondNode is another node on the same database and vault.
+func (in installation) secondNode(t *testing.T) installation {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join(in.data, config.FileName))
+	if err != nil {
+		t.Fatal(err)
+	}
+	other := installation{data: t.TempDir(), provider: in.provider}
+	if err := os.WriteFile(filepath.Join(other.data, config.FileName), text, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return other
+}
