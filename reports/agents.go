@@ -129,13 +129,13 @@ func (a *AgentFigures) addAccount(account string) {
 }
 
 // rankAgents joins the figures of agents who are one person and puts them in
-// order: by the calls they talked on, then by talk time.
+// order: by talk time, then by the calls they talked on.
 func rankAgents(agents map[string]*AgentFigures) []*AgentFigures {
 	ranked := joinAgents(slices.Collect(maps.Values(agents)))
 	slices.SortFunc(ranked, func(a, b *AgentFigures) int {
 		return cmp.Or(
-			cmp.Compare(b.Handled(), a.Handled()),
 			cmp.Compare(b.Talk.Sum(), a.Talk.Sum()),
+			cmp.Compare(b.Handled(), a.Handled()),
 			cmp.Compare(a.Unanswered, b.Unanswered),
 			strings.Compare(label(a.Agent), label(b.Agent)),
 			compareAgents(a, b),

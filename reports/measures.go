@@ -18,6 +18,7 @@ const (
 	seconds unit = "seconds"
 	minutes unit = "minutes"
 	costs   unit = "units"
+	hourly  unit = "per_hour"
 )
 
 // measureLine is one measure of the summary, for inbound, outbound and all
@@ -186,7 +187,7 @@ func agentMeasures() []agentMeasure {
 		{title: "First activity", name: "first_activity", moment: func(a *AgentFigures) time.Time { return a.First }},
 		{title: "Last activity", name: "last_activity", moment: func(a *AgentFigures) time.Time { return a.Last }},
 		{title: "Hours with calls", name: "active_hours", unit: counts, figure: n((*AgentFigures).ActiveHours)},
-		{title: "Calls per active hour", name: "calls_per_active_hour", unit: costs, figure: (*AgentFigures).CallsPerHour},
+		{title: "Calls per active hour", name: "calls_per_active_hour", unit: hourly, figure: (*AgentFigures).CallsPerHour},
 		{title: "Recordings archived", name: "recordings_archived", unit: counts,
 			figure: n(func(a *AgentFigures) int64 { return a.Archived })},
 		{title: "Recordings expected", name: "recordings_expected", unit: counts,
@@ -229,7 +230,7 @@ func forPeople(v float64, u unit) string {
 		return clock(v)
 	case counts:
 		return count(int64(v))
-	case minutes, costs:
+	case minutes, costs, hourly:
 	}
 	return formatFloat(v, 2)
 }

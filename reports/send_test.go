@@ -365,6 +365,9 @@ func TestTooLargeForMail(t *testing.T) {
 		!bytes.Contains(parts["text/html"], []byte(want)) {
 		t.Errorf("no link to the workbook:\n%s", parts["text/plain"])
 	}
+	if how := []byte("needs an API token"); !bytes.Contains(parts["text/plain"], how) || !bytes.Contains(parts["text/html"], how) {
+		t.Errorf("nothing says how to open the link:\n%s", parts["text/plain"])
+	}
 }
 
 // A changed file in the vault is not mailed. The tries are further and further

@@ -11,9 +11,9 @@ import (
 func (b *book) summary() {
 	const sheet = "Summary"
 	f := b.figures
-	b.widths(sheet, 40, 15, 15, 17, 3, 14, 14, 14, 14, 14, 14)
+	b.widths(sheet, 38, 15, 15, 15, 3)
 	b.view(sheet, 0, 0)
-	b.page(sheet, 0)
+	b.page(sheet, paper{portrait: true, wide: 1, high: 1})
 	b.put(sheet, 1, 1, f.title(), b.title)
 	b.do(b.file.SetRowHeight(sheet, 1, 28))
 	b.put(sheet, 1, 2, f.Completeness(), b.lead)
@@ -123,7 +123,7 @@ func (b *book) hoursChart(sheet, cell string) {
 		},
 		Title:     b.chartTitle("Inbound calls by hour"),
 		Legend:    excelize.ChartLegend{Position: "bottom"},
-		Dimension: excelize.ChartDimension{Width: 640, Height: 340},
+		Dimension: excelize.ChartDimension{Width: 500, Height: 340},
 		XAxis:     axis("", false),
 		YAxis:     axis("#,##0", true),
 		GapWidth:  &gap,
@@ -139,6 +139,8 @@ func (b *book) talkChart(sheet, cell string) {
 	gap := uint(40)
 	names := axis("", false)
 	names.ReverseOrder = true // the first agent on top
+	times := axis("[h]:mm", true)
+	times.MajorUnit = float64(axisStep(b.figures.Agents[0].Talk.Sum())) / 86400
 	b.do(b.file.AddChart(sheet, cell, &excelize.Chart{
 		Type: excelize.Bar,
 		Series: []excelize.ChartSeries{{
@@ -149,15 +151,28 @@ func (b *book) talkChart(sheet, cell string) {
 		}},
 		Title:     b.chartTitle("Talk time of the busiest agents"),
 		Legend:    excelize.ChartLegend{Position: "none"},
-		Dimension: excelize.ChartDimension{Width: 640, Height: uint(120 + 22*n)},
+		Dimension: excelize.ChartDimension{Width: 500, Height: uint(120 + 22*n)},
 		XAxis:     names,
-		YAxis:     axis("[h]:mm", true),
+		YAxis:     times,
 		GapWidth:  &gap,
 		Format:    excelize.GraphicOptions{AltText: "Talk time of the busiest agents"},
 	}))
 }
 
-// agents ranks the agents by the calls they talked on.
+// axisStep is the distance, in seconds, of the lines of an axis that reaches to
+// longest seconds: one that people count time by, and few enough lines.
+func axisStep(longest int64) int64 {
+	const lines = 6
+	for _, step := range []int64{60, 5 * 60, 10 * 60, 15 * 60, 30 * 60, 3600, 2 * 3600, 4 * 3600, 12 * 3600} {
+		if longest <= lines*step {
+			return step
+		}
+	}
+	days := (longest + lines*86400 - 1) / (lines * 86400)
+	return days * 86400
+}
+
+// agents ranks the agents by talk time.
 func (b *book) agents() {
 	const sheet = "Agents"
 	columns := []string{"Rank", "Agent", "Group", "Agent number", "Account"}
@@ -177,7 +192,7 @@ func (b *book) agents() {
 	b.widths(sheet, widths...)
 	b.do(b.file.SetRowHeight(sheet, 1, 30))
 	b.view(sheet, 1, 2)
-	b.page(sheet, 1)
+	b.page(sheet, paper{wide: 2, rows: 1, columns: 2})
 	for i, a := range b.figures.Agents {
 		row := i + 2
 		b.put(sheet, 1, row, i+1, b.integer)
@@ -230,7 +245,7 @@ func (b *book) hours() {
 	b.widths(sheet, widths...)
 	b.do(b.file.SetRowHeight(sheet, 1, 30))
 	b.view(sheet, 1, 1)
-	b.page(sheet, 1)
+	b.page(sheet, paper{wide: 1, rows: 1})
 	for hour := range b.figures.Hours {
 		row := hour + 2
 		name := fmt.Sprintf("%02d", hour)
@@ -277,7 +292,7 @@ func (b *book) definitions() {
 	b.sheet(sheet)
 	b.widths(sheet, 34, 100)
 	b.view(sheet, 1, 0)
-	b.page(sheet, 1)
+	b.page(sheet, paper{wide: 1, rows: 1})
 	b.put(sheet, 1, 1, "Word", b.head)
 	b.put(sheet, 2, 1, "Meaning in this report", b.head)
 	for i, d := range b.figures.definitions() {

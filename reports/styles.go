@@ -31,7 +31,7 @@ type styles struct {
 	tileRate, tileText             int
 	label, detail                  int
 	text, wrapped, link, alarm     int
-	integer, number, rate          int
+	integer, number, tenths, rate  int
 	duration, moment, notAvailable int
 }
 
@@ -61,6 +61,10 @@ func newStyles(f *excelize.File) (*styles, error) {
 	format := func(code string) excelize.Style {
 		return excelize.Style{CustomNumFmt: &code}
 	}
+	// Figures stand to the right, but not against the text that follows: "_)"
+	// leaves the width of a bracket free. (LibreOffice forgets an indent to the
+	// right in some cells.)
+	figure := func(code string) int { return style(format(code + "_)_)")) }
 	fill := func(color string) excelize.Fill {
 		return excelize.Fill{Type: "pattern", Pattern: 1, Color: []string{color}}
 	}
@@ -71,6 +75,8 @@ func newStyles(f *excelize.File) (*styles, error) {
 		s.Alignment = &excelize.Alignment{Horizontal: "left", Indent: 1}
 		return s
 	}
+	moment := format("yyyy-mm-dd hh:mm:ss")
+	moment.Alignment = &excelize.Alignment{Horizontal: "left"}
 	const plain = "General"
 	st := &styles{
 		title: style(excelize.Style{Font: &excelize.Font{Size: 18, Bold: true, Color: accentColor}}),
@@ -102,19 +108,21 @@ func newStyles(f *excelize.File) (*styles, error) {
 			Font:      &excelize.Font{Color: quietColor},
 			Alignment: &excelize.Alignment{Horizontal: "left", Indent: 2},
 		}),
-		text:    style(excelize.Style{}),
+		// To the left also where the text runs to it.
+		text:    style(excelize.Style{Alignment: &excelize.Alignment{Horizontal: "left"}}),
 		wrapped: style(excelize.Style{Alignment: &excelize.Alignment{WrapText: true, Vertical: "top"}}),
 		link:    style(excelize.Style{Font: &excelize.Font{Color: accentColor, Underline: "single"}}),
 		alarm:   style(excelize.Style{Font: &excelize.Font{Color: badColor, Bold: true}}),
-		integer: style(format("#,##0")),
-		number:  style(format("#,##0.00##")),
-		rate:    style(format("0.0%")),
+		integer: figure("#,##0"),
+		number:  figure("#,##0.00##"),
+		tenths:  figure("0.0"),
+		rate:    figure("0.0%"),
 		// Beyond 24 hours the hours go on counting.
-		duration: style(format("[h]:mm:ss")),
-		moment:   style(format("yyyy-mm-dd hh:mm:ss")),
+		duration: figure("[h]:mm:ss"),
+		moment:   style(moment),
 		notAvailable: style(excelize.Style{
 			Font:      &excelize.Font{Color: quietColor, Italic: true},
-			Alignment: &excelize.Alignment{Horizontal: "right"},
+			Alignment: &excelize.Alignment{Horizontal: "right", Indent: 1},
 		}),
 	}
 	return st, errors.Join(faults...)
@@ -129,7 +137,9 @@ func (st *styles) of(u unit) int {
 		return st.duration
 	case counts:
 		return st.integer
-	case minutes, costs:
+	case hourly, minutes:
+		return st.tenths
+	case costs:
 	}
 	return st.number
 }

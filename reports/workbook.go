@@ -126,14 +126,25 @@ func (b *book) widths(sheet string, widths ...float64) {
 	}
 }
 
-// page sets a sheet up for printing on A4: as wide as the page, with title and
-// page number below, and its first rows repeated.
-func (b *book) page(sheet string, repeatRows int) {
-	orientation, paper, width, height := "landscape", 9, 1, 0
-	fit := true
+// paper is how a sheet is printed on A4.
+type paper struct {
+	portrait bool
+	// wide and high are how many pages it is fitted to; 0 is as many as it
+	// takes.
+	wide, high int
+	// rows and columns are how many of the first are repeated on each page.
+	rows, columns int
+}
+
+// page sets a sheet up for printing, with title and page number below.
+func (b *book) page(sheet string, p paper) {
+	orientation, size, fit := "landscape", 9, true
+	if p.portrait {
+		orientation = "portrait"
+	}
 	b.do(b.file.SetSheetProps(sheet, &excelize.SheetPropsOptions{FitToPage: &fit}))
 	b.do(b.file.SetPageLayout(sheet, &excelize.PageLayoutOptions{
-		Orientation: &orientation, Size: &paper, FitToWidth: &width, FitToHeight: &height,
+		Orientation: &orientation, Size: &size, FitToWidth: &p.wide, FitToHeight: &p.high,
 	}))
 	margin, edge, foot := 0.5, 0.6, 0.3
 	b.do(b.file.SetPageMargins(sheet, &excelize.PageLayoutMarginsOptions{
@@ -142,10 +153,16 @@ func (b *book) page(sheet string, repeatRows int) {
 	b.do(b.file.SetHeaderFooter(sheet, &excelize.HeaderFooterOptions{
 		OddFooter: "&L&8 " + b.in.Settings.Report + " " + b.figures.Period.Label() + "&C&8&A&R&8&P / &N",
 	}))
-	if repeatRows > 0 {
+	var titles []string
+	if p.columns > 0 {
+		titles = append(titles, fmt.Sprintf("'%s'!$A:$%s", sheet, columnName(p.columns-1)))
+	}
+	if p.rows > 0 {
+		titles = append(titles, fmt.Sprintf("'%s'!$1:$%d", sheet, p.rows))
+	}
+	if len(titles) > 0 {
 		b.do(b.file.SetDefinedName(&excelize.DefinedName{
-			Name: "_xlnm.Print_Titles", Scope: sheet,
-			RefersTo: fmt.Sprintf("'%s'!$1:$%d", sheet, repeatRows),
+			Name: "_xlnm.Print_Titles", Scope: sheet, RefersTo: strings.Join(titles, ","),
 		}))
 	}
 }
@@ -192,8 +209,10 @@ type list[T any] struct {
 	none string
 	// each gives the rows, in order.
 	each func(context.Context, func(T) error) error
-	// frozen is how many columns stay in view.
+	// frozen is how many columns stay in view, on the screen and in print.
 	frozen int
+	// pages is how many pages wide it is printed; 0 is one.
+	pages int
 }
 
 // addList adds a list's sheets. Their rows are written when the workbook is,
@@ -214,7 +233,7 @@ func addList[T any](ctx context.Context, b *book, l list[T]) {
 		}
 		b.do(b.file.SetRowHeight(name, 1, 30))
 		b.view(name, 1, l.frozen)
-		b.page(name, 1)
+		b.page(name, paper{wide: max(l.pages, 1), rows: 1, columns: l.frozen})
 		if l.rows == 0 {
 			b.put(name, 1, 2, l.none, b.note)
 		}
@@ -270,7 +289,7 @@ func writeRows[T any](ctx context.Context, w io.Writer, zone *time.Location, l l
 func (b *book) calls(ctx context.Context) {
 	addList(ctx, b, list[*row]{
 		sheet: "Calls", columns: callColumns(b.styles, b.in.zone, b.in.Settings.PublicURL),
-		rows: b.figures.Rows, none: "No calls in this period.", frozen: 1,
+		rows: b.figures.Rows, none: "No calls in this period.", frozen: 1, pages: 3,
 		each: func(ctx context.Context, fn func(*row) error) error {
 			_, err := b.in.each(ctx, fn, nil)
 			return err
