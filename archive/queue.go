@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -96,6 +97,8 @@ type Archiver struct {
 	// vaultFailed says that the vault shall be looked at before more is
 	// claimed.
 	vaultFailed atomic.Bool
+	// quick says that the last try took little of a lease.
+	quick atomic.Bool
 
 	mu      sync.Mutex
 	working int
@@ -174,41 +177,99 @@ func (a *Archiver) Run(ctx context.Context) {
 	}
 	// The first look tells an operator at once that the vault is wrong.
 	a.vaultFailed.Store(true)
+	var ahead []waiting
+	defer func() { a.giveBack(ctx, ahead) }()
+	backlog := false
 	for ctx.Err() == nil {
 		if a.vaultFailed.CompareAndSwap(true, false) {
+			a.giveBack(ctx, ahead)
+			ahead = nil
 			if !a.insist(ctx, "the vault", a.checkVault) {
 				return
 			}
 		}
-		limit, busy := a.room()
+		ahead = a.start(ctx, &workers, ahead)
+		limit, busy := a.room(ahead)
+		if limit == 0 {
+			a.idle(ctx)
+			continue
+		}
+		if backlog && len(ahead) == 0 && a.quick.Load() {
+			// Each claim is a transaction. While many are due, those of the
+			// next moment are claimed with it.
+			limit += a.opts.Workers
+		}
 		var claims []call.Claim
-		if limit > 0 {
-			if !a.insist(ctx, "the database", func(ctx context.Context) (err error) {
-				claims, err = a.claim(ctx, limit, busy)
-				return err
-			}) {
-				return
-			}
+		if !a.insist(ctx, "the database", func(ctx context.Context) (err error) {
+			claims, err = a.claim(ctx, limit, busy)
+			return err
+		}) {
+			return
 		}
+		now := time.Now()
 		for _, c := range claims {
-			a.begin(c.Host)
-			workers.Go(func() { a.work(ctx, c) })
+			ahead = append(ahead, waiting{c, now})
 		}
-		if limit == 0 || len(claims) < limit {
+		ahead = a.start(ctx, &workers, ahead)
+		if backlog = len(claims) == limit; !backlog {
 			a.idle(ctx)
 		}
 	}
 }
 
-// room says how many recordings can be claimed, whatever host they are on:
-// those on hosts with no room left are not claimed, and the host with the
-// least room left bounds the number. So nothing is ever claimed that would
-// have to wait.
-func (a *Archiver) room() (limit int, busy []string) {
+// waiting is a claim that has no worker yet.
+type waiting struct {
+	call.Claim
+	since time.Time
+}
+
+// start begins work on the claims for which there is room, and returns the
+// others. One that has waited for half of its lease is given back.
+func (a *Archiver) start(ctx context.Context, workers *sync.WaitGroup, ahead []waiting) (left []waiting) {
+	var late []waiting
+	for _, w := range ahead {
+		switch {
+		case a.begin(w.Host):
+			workers.Go(func() { a.work(ctx, w.Claim) })
+		case time.Since(w.since) > a.opts.Lease/2:
+			late = append(late, w)
+		default:
+			left = append(left, w)
+		}
+	}
+	a.giveBack(ctx, late)
+	return left
+}
+
+// giveBack releases claims on which no work has begun. One that cannot be
+// released is due again when its lease is over.
+func (a *Archiver) giveBack(ctx context.Context, ahead []waiting) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), storeTimeout)
+	defer cancel()
+	for _, w := range ahead {
+		a.quick.Store(false)
+		if err := a.opts.Store.ReleaseClaim(ctx, w.LeaseToken); err != nil && call.CodeOf(err) != call.Conflict {
+			a.opts.Logger.WarnContext(ctx, "recording could not be given back", "recording", w.ID, "error", err)
+		}
+	}
+}
+
+// room says how many recordings can be begun, whatever host they are on: those
+// on hosts with no room left, or for which some wait, are not claimed, and the
+// host with the least room left bounds the number.
+func (a *Archiver) room(ahead []waiting) (limit int, busy []string) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	limit = min(a.opts.Workers-a.working, a.opts.PerHost)
+	for _, w := range ahead {
+		if !slices.Contains(busy, w.Host) {
+			busy = append(busy, w.Host)
+		}
+	}
 	for host, n := range a.hosts {
+		if slices.Contains(busy, host) {
+			continue
+		}
 		if n >= a.opts.PerHost {
 			busy = append(busy, host)
 		} else {
@@ -218,11 +279,16 @@ func (a *Archiver) room() (limit int, busy []string) {
 	return max(limit, 0), busy
 }
 
-func (a *Archiver) begin(host string) {
+// begin takes a worker and a place at the host, if both are free.
+func (a *Archiver) begin(host string) bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	if a.working >= a.opts.Workers || a.hosts[host] >= a.opts.PerHost {
+		return false
+	}
 	a.working++
 	a.hosts[host]++
+	return true
 }
 
 // fetched frees the host for others, while the vault is still at work.

@@ -56,7 +56,9 @@ func (a *Archiver) work(ctx context.Context, c call.Claim) {
 		a.metrics.archived(c.Account, archiving.Size, a.opts.Now().Sub(c.WantedAt))
 		log.DebugContext(ctx, "recording archived", "object_key", archiving.ObjectKey, "size", archiving.Size)
 	}
-	a.metrics.tried(c.Account, how, time.Since(began))
+	took := time.Since(began)
+	a.quick.Store(took < a.opts.Lease/10)
+	a.metrics.tried(c.Account, how, took)
 }
 
 // settle marks a try that failed with err. The error it returns is the

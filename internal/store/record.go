@@ -29,7 +29,7 @@ import (
 // not the batch's fault.
 func (s *Store) Record(ctx context.Context, deliveries []*call.Delivery) error {
 	var r *recorder
-	err := s.change(ctx, func(ctx context.Context, t *tx) error {
+	err := s.changeNow(ctx, func(ctx context.Context, t *tx) error {
 		// Made anew each time: a change may be run twice.
 		r = &recorder{
 			tx: t, now: time.Now(), firstTryAfter: s.firstTryAfter,

@@ -22,6 +22,10 @@ const (
 	writeTimeout   = 8 * time.Second
 	patientTimeout = time.Minute
 	leastTimeout   = time.Second
+	// A change that is not urgent waits a little for others, so that the
+	// queue's many small changes share commits.
+	gatherTime   = 2 * time.Millisecond
+	gatherEnough = 4
 	// collisionTries is how often a change is tried that gets into the way of
 	// another node's.
 	collisionTries = 4
@@ -56,6 +60,8 @@ type job struct {
 	ctx    context.Context //nolint:containedctx // of the caller who waits
 	change change
 	result chan error
+	// urgent: somebody waits who must not wait for others.
+	urgent bool
 	// taken is set by the first of the two: the writer that begins, or the
 	// caller who gives up. A change that has begun is waited for: it works on
 	// the caller's variables.
@@ -82,11 +88,16 @@ func newWriter(db *sql.DB, d dialect) *writer {
 // change runs c in a transaction and returns after its commit. When ctx ends
 // before it has begun, it never will.
 func (s *Store) change(ctx context.Context, c change) error {
-	return s.writer.do(ctx, c)
+	return s.writer.do(&job{ctx: ctx, change: c, result: make(chan error, 1)})
 }
 
-func (w *writer) do(ctx context.Context, c change) error {
-	j := &job{ctx: ctx, change: c, result: make(chan error, 1)}
+// changeNow is change for somebody who must not wait for others.
+func (s *Store) changeNow(ctx context.Context, c change) error {
+	return s.writer.do(&job{ctx: ctx, change: c, result: make(chan error, 1), urgent: true})
+}
+
+func (w *writer) do(j *job) error {
+	ctx := j.ctx
 	select {
 	case w.jobs <- j:
 	case <-w.quit:
@@ -133,12 +144,28 @@ func (w *writer) run() {
 		case <-w.quit:
 			return
 		}
+		urgent := shared[0].urgent
+		var gathered <-chan time.Time
 	collect:
 		for len(shared) < maxShared {
 			select {
 			case j := <-w.jobs:
 				shared = append(shared, j)
+				urgent = urgent || j.urgent
+				continue
 			default:
+			}
+			if urgent || len(shared) >= gatherEnough {
+				break
+			}
+			if gathered == nil {
+				gathered = time.After(gatherTime)
+			}
+			select {
+			case j := <-w.jobs:
+				shared = append(shared, j)
+				urgent = urgent || j.urgent
+			case <-gathered:
 				break collect
 			}
 		}
