@@ -205,7 +205,7 @@ func shared(same []*AgentFigures) bool {
 // merge adds the figures of the same person on another account.
 func (a *AgentFigures) merge(o *AgentFigures) {
 	a.ID, a.Name = cmp.Or(a.ID, o.ID), cmp.Or(a.Name, o.Name)
-	for _, account := range strings.Split(o.Account, accountComma) {
+	for account := range strings.SplitSeq(o.Account, accountComma) {
 		a.addAccount(account)
 	}
 	if a.Group == "" || o.Group != "" && o.Last.After(a.Last) {

@@ -46,7 +46,7 @@ type Settings struct {
 type comparison struct {
 	Unique int64 `json:"unique_callers"`
 	Repeat int64 `json:"repeat_callers"`
-	// Deliveries is null where they cannot be counted; see countDeliveries.
+	// Deliveries is empty where they cannot be counted; see countDeliveries.
 	Deliveries map[call.DeliveryOutcome]int64 `json:"deliveries"`
 }
 
@@ -275,14 +275,14 @@ func (r *Reporter) fill(ctx context.Context, w *inputWriter, filter call.Filter)
 	}})
 }
 
-// countDeliveries counts the deliveries of a period's accounts; nil if the
+// countDeliveries counts the deliveries of a period's accounts; none if the
 // report is of a part of an account's calls: which of them a delivery that
 // cannot be read would tell of, nobody knows.
 func (r *Reporter) countDeliveries(ctx context.Context, filter call.Filter) (map[call.DeliveryOutcome]int64, error) {
 	whole := filter
 	whole.Account = ""
 	if describe(&whole) != "" {
-		return nil, nil
+		return make(map[call.DeliveryOutcome]int64), nil
 	}
 	return r.store.DeliveryCounts(ctx, call.DeliveryFilter{Account: filter.Account, From: filter.From, To: filter.To})
 }

@@ -21,11 +21,21 @@ import (
 
 // Store is what reports ask of the database.
 type Store interface {
+	CallStore
+	RunStore
+	MailStore
+}
+
+// CallStore tells what a report is made of.
+type CallStore interface {
 	EachCall(context.Context, call.Filter, func(call.CallWithRecordings) error) error
 	CustomerStats(context.Context, call.Filter) (call.CustomerStats, error)
 	NotReturned(ctx context.Context, f call.Filter, asOf time.Time, fn func(call.Missing) error) error
 	DeliveryCounts(context.Context, call.DeliveryFilter) (map[call.DeliveryOutcome]int64, error)
+}
 
+// RunStore decides who builds a run, and keeps it.
+type RunStore interface {
 	ReportSeen(ctx context.Context, report string) (firstSeen time.Time, err error)
 	ReserveRun(ctx context.Context, run call.Run, lease time.Duration) (got call.Run, leaseToken string, won bool, err error)
 	RenewRun(ctx context.Context, leaseToken string, lease time.Duration) error
@@ -33,7 +43,10 @@ type Store interface {
 	FailRun(ctx context.Context, leaseToken string, reason string) error
 	FindRuns(context.Context, call.RunFilter) (runs []call.Run, next string, err error)
 	Run(ctx context.Context, id string) (call.Run, error)
+}
 
+// MailStore decides who sends a mail, and keeps what became of it.
+type MailStore interface {
 	BeginMail(context.Context, call.Mail) (mail call.Mail, send bool, err error)
 	FinishMail(ctx context.Context, id string, state call.MailState, detail string, nextTry time.Duration) error
 	ResendMail(ctx context.Context, id string) error
