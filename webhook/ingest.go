@@ -193,6 +193,9 @@ func record(ctx context.Context, store Store, logger *slog.Logger, batch []*call
 	if err = try(ctx, store, batch, h); err == nil {
 		return nil, nil
 	}
+	for _, d := range batch {
+		d.MayBeStored = true
+	}
 	if down(err) && h == hasty {
 		return batch, err
 	}

@@ -119,6 +119,7 @@ func (r *Receiver) Run(ctx context.Context) {
 	r.spool.run(ctx, func(ctx context.Context, batch []*call.Delivery) error {
 		for _, d := range batch {
 			r.decoder.Decode(d)
+			d.MayBeStored = true
 		}
 		if _, err := record(ctx, r.ingest.store, r.logger, batch, patient); err != nil {
 			return err
@@ -239,6 +240,7 @@ func (r *Receiver) receive(w http.ResponseWriter, req *http.Request, src *source
 		d.RemoteAddress = from.String()
 	}
 	r.decoder.Decode(d)
+	d.Prepare()
 	if err := r.ingest.take(req.Context(), d); err != nil {
 		// The causes are logged where they were found.
 		return answer{status: http.StatusServiceUnavailable, text: "unavailable", after: retryAfter}

@@ -1,6 +1,7 @@
 package call
 
 import (
+	"crypto/sha256"
 	"slices"
 	"time"
 )
@@ -43,6 +44,11 @@ type Delivery struct {
 	Body  []byte
 	// RemoteAddress is the sender's IP address.
 	RemoteAddress string
+	// MayBeStored: an earlier try to store it ended without an answer, so it
+	// is to be looked for by its UID first.
+	MayBeStored bool
+	// BodySHA256 is that of Body, if Prepare has made it.
+	BodySHA256 []byte
 	// Source says how it came: SourceWebhook, SourceImport, ….
 	Source DeliverySource
 	// Items are what the decoder made of it; the store sets their outcomes.
@@ -68,11 +74,27 @@ const (
 // Item is one report or event of a delivery. At most one of Leg and Live is
 // set.
 type Item struct {
-	Leg     *Leg
+	Leg *Leg
+	// LegJSON is Leg as JSON, if Prepare has made it.
+	LegJSON string
 	Live    *LiveCall
 	Outcome DeliveryOutcome
 	// Error says what could not be read, for people; empty if all could.
 	Error string
+}
+
+// Prepare makes what the store would else have to make while all others wait
+// for it: the body's hash and the legs' JSON. It need not be called.
+func (d *Delivery) Prepare() {
+	sum := sha256.Sum256(d.Body)
+	d.BodySHA256 = sum[:]
+	for i := range d.Items {
+		if it := &d.Items[i]; it.Leg != nil {
+			if text, err := it.Leg.JSON(); err == nil { // else the store says so
+				it.LegJSON = text
+			}
+		}
+	}
 }
 
 // Summarize sets Outcome and Error from Items. Of a batch the first error is

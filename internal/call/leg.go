@@ -218,6 +218,18 @@ func (l *Leg) Fill(o Leg) (changed bool) {
 	return !reflect.DeepEqual(before, *l)
 }
 
+// JSON is the leg as the store keeps it: with & < > as themselves, so that
+// attributes read back are those that were written.
+func (l *Leg) JSON() (string, error) {
+	var b strings.Builder
+	e := json.NewEncoder(&b)
+	e.SetEscapeHTML(false)
+	if err := e.Encode(l); err != nil {
+		return "", err
+	}
+	return strings.TrimSuffix(b.String(), "\n"), nil
+}
+
 // rank orders outcomes by how much they say; Fill keeps the greatest.
 func rank(o Outcome) int {
 	order := [...]Outcome{"", Unknown, Failed, Missed, Abandoned, Cancelled,

@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"encoding/base64"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -27,7 +28,7 @@ func scanCall(rows *sql.Rows, c *call.Call) error {
 }
 
 var callUpsert = func() string {
-	columns := strings.Split(callColumns+", customer_rev, business_rev, agent_rev", ",")
+	columns := strings.Split(callColumns+", customer_rev", ",")
 	var sets []string
 	for _, c := range columns {
 		c = strings.TrimSpace(c)
@@ -39,13 +40,13 @@ var callUpsert = func() string {
 }()
 
 func (t *tx) upsertCalls(ctx context.Context, calls []call.Call) error {
-	err := insertMany(ctx, t, "INSERT INTO calls ("+callColumns+", customer_rev, business_rev, agent_rev)", 29, callUpsert, calls,
+	err := insertMany(ctx, t, "INSERT INTO calls ("+callColumns+", customer_rev)", "tttttttttttttttt"+"iiiiii"+"ttti"+"t", callUpsert, calls,
 		func(c call.Call, args []any) []any {
 			var offers string
 			if len(c.Offers) > 0 {
-				text, err := marshal(c.Offers)
+				text, err := json.Marshal(c.Offers)
 				if err == nil { // plain strings always marshal
-					offers = text
+					offers = string(text)
 				}
 			}
 			var started int64
@@ -56,7 +57,7 @@ func (t *tx) upsertCalls(ctx context.Context, calls []call.Call) error {
 				c.CustomerNumber, c.BusinessNumber, c.Agent.ID, c.Agent.Name, c.Agent.Number, offers,
 				c.Group, c.Campaign, started, millis(c.AnsweredAt), millis(c.EndedAt),
 				number(c.WaitSeconds), number(c.TalkSeconds), number(c.TotalSeconds), c.HangupCause, c.HangupBy, c.Cost, c.LegsCount,
-				reverseDigits(c.CustomerNumber), reverseDigits(c.BusinessNumber), reverseDigits(c.Agent.Number))
+				reverseDigits(c.CustomerNumber))
 		})
 	if err != nil {
 		return fmt.Errorf("write calls: %w", err)
@@ -95,7 +96,7 @@ func (c *conditions) where() string {
 func prefixEnd(prefix string) string { return prefix + "\U0010FFFF" }
 
 // matching says in SQL which calls a filter selects, without its cursor.
-func matching(f call.Filter) conditions {
+func (s *Store) matching(ctx context.Context, f call.Filter) (conditions, error) {
 	var c conditions
 	if f.NoStart {
 		c.add("started_at = 0")
@@ -132,10 +133,20 @@ func matching(f call.Filter) conditions {
 		c.add("(lower(agent_id) = ? OR lower(agent_name) = ? OR agent_number = ?)", a, a, f.Agent)
 	}
 	if rev := reverseDigits(f.Number); rev != "" {
-		end := prefixEnd(rev)
-		c.add(`id IN (SELECT id FROM calls WHERE customer_rev >= ? AND customer_rev < ?
-			UNION ALL SELECT id FROM calls WHERE business_rev >= ? AND business_rev < ?
-			UNION ALL SELECT id FROM calls WHERE agent_rev >= ? AND agent_rev < ?)`, rev, end, rev, end, rev, end)
+		customer := "id IN (SELECT id FROM calls WHERE customer_rev >= ? AND customer_rev < ?)"
+		args := []any{rev, prefixEnd(rev)}
+		// Few numbers are agents' or business numbers, and those are on many
+		// calls: they need no index.
+		own, err := s.findOwnNumbers(ctx, rev)
+		if err != nil {
+			return c, err
+		}
+		if len(own) > 0 {
+			list := tuples(1, len(own))
+			customer = "(" + customer + " OR business_number IN " + list + " OR agent_number IN " + list + ")"
+			args = append(append(args, own...), own...)
+		}
+		c.add(customer, args...)
 	} else if f.Number != "" {
 		c.add("1 = 0") // no digit in it: it matches no number
 	}
@@ -160,7 +171,7 @@ func matching(f call.Filter) conditions {
 	if f.MaxTalk != nil {
 		c.add("talk_seconds <= ?", *f.MaxTalk)
 	}
-	return c
+	return c, nil
 }
 
 // asciiLower is what lower() is in both databases: of letters beyond ASCII the
@@ -186,7 +197,10 @@ func (s *Store) FindCalls(ctx context.Context, f call.Filter) ([]call.CallWithRe
 	if err != nil {
 		return nil, "", err
 	}
-	c := matching(f)
+	c, err := s.matching(ctx, f)
+	if err != nil {
+		return nil, "", err
+	}
 	// SQLite begins to look at the plain bound, not at the pair.
 	order, beyond := " ORDER BY started_at DESC, id DESC", "started_at <= ? AND (started_at, id) < (?, ?)"
 	switch f.Sort {
@@ -303,7 +317,10 @@ const eachPage = 500
 func (s *Store) EachCall(ctx context.Context, filter call.Filter, f func(call.CallWithRecordings) error) error {
 	at, id := int64(-1), ""
 	for {
-		c := matching(filter)
+		c, err := s.matching(ctx, filter)
+		if err != nil {
+			return err
+		}
 		c.add("(started_at, id) > (?, ?)", at, id)
 		calls, err := s.calls(ctx, c, " ORDER BY started_at, id", eachPage)
 		if err != nil {
@@ -386,7 +403,10 @@ func legStart(l call.Leg) time.Time {
 
 // CountCalls counts the calls that the filter selects.
 func (s *Store) CountCalls(ctx context.Context, f call.Filter) (n int64, err error) {
-	c := matching(f)
+	c, err := s.matching(ctx, f)
+	if err != nil {
+		return 0, err
+	}
 	err = s.each(ctx, "SELECT count(*) FROM calls"+c.where(), c.args, func(rows *sql.Rows) error { return rows.Scan(&n) })
 	if err != nil {
 		return 0, fmt.Errorf("count calls: %w", err)

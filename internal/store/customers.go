@@ -28,10 +28,13 @@ func (s *Store) CustomerStats(ctx context.Context, f call.Filter) (call.Customer
 	if !ok {
 		return stats, nil
 	}
-	c := matching(f)
+	c, err := s.matching(ctx, f)
+	if err != nil {
+		return stats, err
+	}
 	c.add("customer_number <> ''")
 	c.add("outcome <> 'unknown'")
-	err := s.each(ctx, "SELECT count(*), coalesce(sum(CASE WHEN n > 1 THEN 1 ELSE 0 END), 0) FROM (SELECT count(*) AS n FROM calls"+c.where()+" GROUP BY customer_number) AS customers",
+	err = s.each(ctx, "SELECT count(*), coalesce(sum(CASE WHEN n > 1 THEN 1 ELSE 0 END), 0) FROM (SELECT count(*) AS n FROM calls"+c.where()+" GROUP BY customer_number) AS customers",
 		c.args, func(rows *sql.Rows) error { return rows.Scan(&stats.Unique, &stats.Repeat) })
 	if err != nil {
 		return stats, fmt.Errorf("count customers: %w", err)
@@ -48,7 +51,10 @@ func (s *Store) NotReturned(ctx context.Context, filter call.Filter, asOf time.T
 	if !ok {
 		return nil
 	}
-	c := matching(filter)
+	c, err := s.matching(ctx, filter)
+	if err != nil {
+		return err
+	}
 	c.add("customer_number <> ''")
 	c.add("outcome NOT IN ('answered', 'unknown')")
 	// The last attempt of each customer says where they called.
@@ -66,7 +72,7 @@ func (s *Store) NotReturned(ctx context.Context, filter call.Filter, asOf time.T
 		)
 		SELECT customer_number, first_at, last_at, n, business_number, account, group_name, returned_at FROM missed
 		ORDER BY CASE WHEN returned_at IS NULL THEN 0 ELSE 1 END, last_at, customer_number`
-	err := s.each(ctx, query, append(c.args, asOf.UnixMilli()), func(rows *sql.Rows) error {
+	err = s.each(ctx, query, append(c.args, asOf.UnixMilli()), func(rows *sql.Rows) error {
 		var m call.Missing
 		err := rows.Scan(&m.Number, timeInto{&m.FirstAt}, timeInto{&m.LastAt}, &m.Attempts, &m.Called, &m.Account, &m.Group, timeInto{&m.ReturnedAt})
 		if err != nil {

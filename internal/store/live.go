@@ -75,7 +75,9 @@ func (r *recorder) recordLive(ctx context.Context, fresh []int) error {
 			from := l.LiveFrom
 			l.LiveFrom = earlier(l.LiveFrom, state.start)
 			told = !l.LiveFrom.Equal(from)
-			l.changed = l.changed || told
+			if told {
+				l.changed, l.json = true, ""
+			}
 		}
 		switch {
 		case !known:
@@ -221,7 +223,7 @@ func (r *recorder) loadReported(ctx context.Context, keys []callKey, events map[
 
 func (r *recorder) writeLive(ctx context.Context, current []liveState, ended []callKey) error {
 	now := r.now.UnixMilli()
-	err := insertMany(ctx, r.tx, "INSERT INTO live_calls ("+liveColumns+", updated_at)", 15,
+	err := insertMany(ctx, r.tx, "INSERT INTO live_calls ("+liveColumns+", updated_at)", "ttttttttttt"+"iiii",
 		` ON CONFLICT (account, kind, value) DO UPDATE SET direction = excluded.direction, state = excluded.state,
 		customer_number = excluded.customer_number, business_number = excluded.business_number,
 		agent_id = excluded.agent_id, agent_name = excluded.agent_name, agent_number = excluded.agent_number,

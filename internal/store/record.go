@@ -1,17 +1,16 @@
 package store
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"crypto/sha256"
 	"database/sql"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"hash/fnv"
 	"maps"
 	"slices"
-	"strings"
 	"time"
 
 	"callvault/internal/call"
@@ -32,7 +31,7 @@ func (s *Store) Record(ctx context.Context, deliveries []*call.Delivery) error {
 	err := s.changeNow(ctx, func(ctx context.Context, t *tx) error {
 		// Made anew each time: a change may be run twice.
 		r = &recorder{
-			tx: t, now: time.Now(), firstTryAfter: s.firstTryAfter,
+			tx: t, now: time.Now(), firstTryAfter: s.firstTryAfter, known: &s.ownNumbers,
 			legs: map[legKey]*leg{}, keys: map[callKey]string{},
 			calls: map[string]*callState{}, held: map[callKey]bool{},
 		}
@@ -44,6 +43,7 @@ func (s *Store) Record(ctx context.Context, deliveries []*call.Delivery) error {
 	if err != nil {
 		return fmt.Errorf("record %d deliveries: %w", len(deliveries), err)
 	}
+	s.ownNumbers.add(r.noted)
 	for i, d := range deliveries {
 		stored := r.stored[i]
 		d.ID, d.Items, d.Outcome, d.Error, d.CallIDs = stored.ID, stored.Items, stored.Outcome, stored.Error, stored.CallIDs
@@ -71,6 +71,8 @@ type leg struct {
 	callID  string
 	isNew   bool
 	changed bool
+	// json is the leg's JSON, if it was made beforehand and still is so.
+	json string
 	// was is the call key before the change; zero for a new leg.
 	was callKey
 }
@@ -95,6 +97,8 @@ type recorder struct {
 	stored []*call.Delivery
 
 	firstTryAfter time.Duration
+	known         *ownNumbers
+	noted         []string
 
 	// itemLegs are the legs of the items, by delivery and item.
 	itemLegs [][]*leg
@@ -147,10 +151,9 @@ func (r *recorder) dropKnown(ctx context.Context) ([]int, error) {
 		if d.UID == "" {
 			d.UID = newID()
 		}
-		if _, twice := byUID[d.UID]; twice {
-			d.UID = newID() // two requests never share one; be safe
+		if d.MayBeStored {
+			byUID[d.UID] = i
 		}
-		byUID[d.UID] = i
 	}
 	known := map[int]int64{}
 	err := selectMany(ctx, r.tx, "SELECT id, uid FROM deliveries WHERE uid IN (VALUES {rows})", 1,
@@ -326,11 +329,11 @@ func (r *recorder) fill(fresh []int) {
 			l, known := r.legs[k]
 			switch {
 			case !known:
-				l = &leg{Leg: *items[n].Leg, isNew: true, changed: true}
+				l = &leg{Leg: *items[n].Leg, isNew: true, changed: true, json: items[n].LegJSON}
 				r.legs[k] = l
 				items[n].Outcome = call.Recorded
 			case l.Fill(*items[n].Leg):
-				l.changed = true
+				l.changed, l.json = true, ""
 				items[n].Outcome = call.Recorded
 			default:
 				items[n].Outcome = call.Duplicate
@@ -567,13 +570,16 @@ func (r *recorder) writeCalls(ctx context.Context) error {
 	changed := r.changedLegs()
 	facts := map[*leg]string{}
 	for _, l := range changed {
-		text, err := marshal(l.Leg)
-		if err != nil {
-			return fmt.Errorf("write leg %s: %w", l.Key, inputFault{err})
+		text := l.json
+		if text == "" {
+			var err error
+			if text, err = l.JSON(); err != nil {
+				return fmt.Errorf("write leg %s: %w", l.Key, inputFault{err})
+			}
 		}
 		facts[l] = text
 	}
-	err := insertMany(ctx, r.tx, "INSERT INTO legs (id, account, leg_key, call_id, facts)", 5,
+	err := insertMany(ctx, r.tx, "INSERT INTO legs (id, account, leg_key, call_id, facts)", "itttt",
 		" ON CONFLICT (leg_key, account) DO UPDATE SET call_id = excluded.call_id, facts = excluded.facts", changed,
 		func(l *leg, args []any) []any { return append(args, l.id, l.Account, l.Key, l.callID, facts[l]) })
 	if err != nil {
@@ -620,6 +626,9 @@ func (r *recorder) writeCalls(ctx context.Context) error {
 		calls = append(calls, c)
 	}
 	if err := r.tx.upsertCalls(ctx, calls); err != nil {
+		return err
+	}
+	if err := r.noteNumbers(ctx, calls); err != nil {
 		return err
 	}
 	return r.wantRecordings(ctx, changed)
@@ -669,13 +678,13 @@ func (r *recorder) writeKeys(ctx context.Context, keys map[callKey]string, links
 		return append(args, l.value, string(l.kind), l.account, l.callID)
 	}
 	slices.SortFunc(rows, compareLinks)
-	err := insertMany(ctx, r.tx, "INSERT INTO call_keys (value, kind, account, call_id)", 4,
+	err := insertMany(ctx, r.tx, "INSERT INTO call_keys (value, kind, account, call_id)", "tttt",
 		" ON CONFLICT (value, kind, account) DO UPDATE SET call_id = excluded.call_id", rows, args)
 	if err != nil {
 		return fmt.Errorf("write call keys: %w", err)
 	}
 	slices.SortFunc(links, compareLinks)
-	err = insertMany(ctx, r.tx, "INSERT INTO call_links (value, kind, account, call_id)", 4,
+	err = insertMany(ctx, r.tx, "INSERT INTO call_links (value, kind, account, call_id)", "tttt",
 		" ON CONFLICT DO NOTHING", slices.Compact(links), args)
 	if err != nil {
 		return fmt.Errorf("write call links: %w", err)
@@ -694,8 +703,7 @@ func (r *recorder) writeDeliveries(ctx context.Context, fresh []int) error {
 		return err
 	}
 	type bodyRow struct {
-		sum  [sha256.Size]byte
-		body []byte
+		sum, body []byte
 	}
 	type itemRow struct {
 		delivery int64
@@ -705,14 +713,15 @@ func (r *recorder) writeDeliveries(ctx context.Context, fresh []int) error {
 	}
 	rows := make([]*call.Delivery, 0, len(fresh))
 	bodies := make([]bodyRow, 0, len(fresh))
-	sums := map[*call.Delivery][sha256.Size]byte{}
 	var items []itemRow
 	for n, i := range fresh {
 		d := r.stored[i]
 		d.ID = ids[n]
-		sum := sha256.Sum256(d.Body)
-		sums[d] = sum
-		bodies = append(bodies, bodyRow{sum, d.Body})
+		if d.BodySHA256 == nil {
+			sum := sha256.Sum256(d.Body)
+			d.BodySHA256 = sum[:]
+		}
+		bodies = append(bodies, bodyRow{d.BodySHA256, d.Body})
 		for k, it := range d.Items {
 			row := itemRow{d.ID, k, it, r.itemLegs[i][k]}
 			if row.leg != nil && !slices.Contains(d.CallIDs, row.leg.callID) {
@@ -723,23 +732,22 @@ func (r *recorder) writeDeliveries(ctx context.Context, fresh []int) error {
 		d.Summarize()
 		rows = append(rows, d)
 	}
-	slices.SortFunc(bodies, func(a, b bodyRow) int { return slices.Compare(a.sum[:], b.sum[:]) })
-	bodies = slices.CompactFunc(bodies, func(a, b bodyRow) bool { return a.sum == b.sum })
-	err = insertMany(ctx, r.tx, "INSERT INTO bodies (sha256, body)", 2, " ON CONFLICT DO NOTHING", bodies,
-		func(b bodyRow, args []any) []any { return append(args, b.sum[:], notNil(b.body)) })
+	slices.SortFunc(bodies, func(a, b bodyRow) int { return bytes.Compare(a.sum, b.sum) })
+	bodies = slices.CompactFunc(bodies, func(a, b bodyRow) bool { return bytes.Equal(a.sum, b.sum) })
+	err = insertMany(ctx, r.tx, "INSERT INTO bodies (sha256, body)", "bb", " ON CONFLICT DO NOTHING", bodies,
+		func(b bodyRow, args []any) []any { return append(args, b.sum, notNil(b.body)) })
 	if err != nil {
 		return fmt.Errorf("write bodies: %w", err)
 	}
-	err = insertMany(ctx, r.tx, "INSERT INTO deliveries (id, uid, account, received_at, method, content_type, query, body_sha256, remote_address, source, outcome, error)", 12, "", rows,
+	err = insertMany(ctx, r.tx, "INSERT INTO deliveries (id, uid, account, received_at, method, content_type, query, body_sha256, remote_address, source, outcome, error)", "ittittbbtttt", "", rows,
 		func(d *call.Delivery, args []any) []any {
-			sum := sums[d]
 			return append(args, d.ID, d.UID, d.Account, d.ReceivedAt.UnixMilli(), d.Method, d.ContentType,
-				[]byte(d.Query), sum[:], d.RemoteAddress, string(d.Source), string(d.Outcome), d.Error)
+				[]byte(d.Query), d.BodySHA256, d.RemoteAddress, string(d.Source), string(d.Outcome), d.Error)
 		})
 	if err != nil {
 		return fmt.Errorf("write deliveries: %w", err)
 	}
-	err = insertMany(ctx, r.tx, "INSERT INTO delivery_items (delivery_id, item, outcome, error, leg_id)", 5, "", items,
+	err = insertMany(ctx, r.tx, "INSERT INTO delivery_items (delivery_id, item, outcome, error, leg_id)", "iitti", "", items,
 		func(it itemRow, args []any) []any {
 			var legID any
 			if it.leg != nil {
@@ -786,18 +794,6 @@ func (t *tx) allocate(ctx context.Context, sequence string, n int) ([]int64, err
 		ids = append(ids, last-int64(n)+int64(i)+1)
 	}
 	return ids, nil
-}
-
-// marshal is JSON as it came: with & < > as themselves, so that what is read
-// back is what was written.
-func marshal(v any) (string, error) {
-	var b strings.Builder
-	e := json.NewEncoder(&b)
-	e.SetEscapeHTML(false)
-	if err := e.Encode(v); err != nil {
-		return "", err
-	}
-	return strings.TrimSuffix(b.String(), "\n"), nil
 }
 
 // newID makes an id that is ordered by the time of its making (UUID version

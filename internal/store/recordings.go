@@ -66,7 +66,7 @@ func (r *recorder) wantRecordings(ctx context.Context, changed []*leg) error {
 		}
 	}
 	err = insertMany(ctx, r.tx, `INSERT INTO recordings (id, account, provider, kind, source, location, leg_id, call_id, state,
-		created_at, wanted_at, next_try_at, host)`, 13,
+		created_at, wanted_at, next_try_at, host)`, "ttttttittiiit",
 		` ON CONFLICT (source, kind, account) DO UPDATE SET
 			location = CASE WHEN excluded.location = '' THEN recordings.location ELSE excluded.location END,
 			call_id = CASE WHEN recordings.leg_id = excluded.leg_id THEN excluded.call_id ELSE recordings.call_id END,

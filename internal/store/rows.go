@@ -37,17 +37,117 @@ func tuples(n, width int) string {
 	return row + strings.Repeat(","+row, n-1)
 }
 
-// insertMany runs "INSERT … VALUES {rows} …" for all rows; head ends before
-// the word VALUES, tail follows the rows.
-func insertMany[T any](ctx context.Context, t *tx, head string, width int, tail string, rows []T, args func(T, []any) []any) error {
-	return inChunks(rows, func(chunk []T) error {
-		values := make([]any, 0, len(chunk)*width)
-		for _, r := range chunk {
-			values = args(r, values)
+// insertMany runs "INSERT … {rows} …" for all rows; head ends before the rows,
+// tail follows them. types has a letter for each column: t is text, i an
+// integer, b bytes.
+//
+// SQLite gets the rows as VALUES. PostgreSQL gets one array for each column:
+// its statement is the same for any number of rows, so it is parsed and planned
+// once.
+func insertMany[T any](ctx context.Context, t *tx, head, types, tail string, rows []T, args func(T, []any) []any) error {
+	if len(rows) == 0 {
+		return nil
+	}
+	width := len(types)
+	if !t.w.dialect.postgres {
+		return inChunks(rows, func(chunk []T) error {
+			values := make([]any, 0, len(chunk)*width)
+			for _, r := range chunk {
+				values = args(r, values)
+			}
+			_, err := t.exec(ctx, head+" VALUES "+tuples(len(chunk), width)+tail, values...)
+			return err
+		})
+	}
+	columns := newColumns(types, len(rows))
+	values := make([]any, 0, width)
+	for _, r := range rows {
+		values = args(r, values[:0])
+		if err := columns.add(values); err != nil {
+			return err
 		}
-		_, err := t.exec(ctx, head+" VALUES "+tuples(len(chunk), width)+tail, values...)
-		return err
-	})
+	}
+	_, err := t.exec(ctx, head+" SELECT * FROM "+columns.unnest()+tail, columns.arrays()...)
+	return err
+}
+
+// columns collects rows as one array for each column.
+type columns struct {
+	types string
+	texts [][]string
+	ints  [][]*int64
+	bytes [][][]byte
+}
+
+func newColumns(types string, rows int) *columns {
+	c := &columns{types, make([][]string, len(types)), make([][]*int64, len(types)), make([][][]byte, len(types))}
+	for i := range types {
+		switch types[i] {
+		case 't':
+			c.texts[i] = make([]string, 0, rows)
+		case 'i':
+			c.ints[i] = make([]*int64, 0, rows)
+		default:
+			c.bytes[i] = make([][]byte, 0, rows)
+		}
+	}
+	return c
+}
+
+func (c *columns) add(row []any) error {
+	for i, v := range row {
+		if m, ok := v.(millis); ok {
+			v = nil
+			if at := time.Time(m); !at.IsZero() {
+				v = at.UnixMilli()
+			}
+		}
+		switch v := v.(type) {
+		case string:
+			c.texts[i] = append(c.texts[i], cleanText(v))
+		case []byte:
+			c.bytes[i] = append(c.bytes[i], v)
+		case int64:
+			c.ints[i] = append(c.ints[i], &v)
+		case int:
+			c.ints[i] = append(c.ints[i], new(int64(v)))
+		case nil:
+			c.ints[i] = append(c.ints[i], nil) // only numbers may be unknown
+		default:
+			return fmt.Errorf("column %d has a %T", i, v)
+		}
+	}
+	return nil
+}
+
+func (c *columns) unnest() string {
+	casts := make([]string, len(c.types))
+	for i := range c.types {
+		switch c.types[i] {
+		case 't':
+			casts[i] = "CAST(? AS TEXT[])"
+		case 'i':
+			casts[i] = "CAST(? AS BIGINT[])"
+		default:
+			casts[i] = "CAST(? AS BYTEA[])"
+		}
+	}
+	return "unnest(" + strings.Join(casts, ", ") + ")"
+}
+
+func (c *columns) arrays() []any {
+	all := make([]any, len(c.types))
+	for i := range c.types {
+		switch c.types[i] {
+		case 't':
+			all[i] = c.texts[i]
+		case 'i':
+			all[i] = c.ints[i]
+		default:
+			all[i] = c.bytes[i]
+		}
+	}
+	return all
 }
 
 // selectMany runs a statement whose text holds {rows} where the tuples of keys

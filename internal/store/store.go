@@ -52,6 +52,7 @@ type Store struct {
 	logger  *slog.Logger
 
 	firstTryAfter time.Duration
+	ownNumbers    ownNumbers
 }
 
 // Open opens the database and brings its schema up to date; a schema newer
@@ -121,7 +122,9 @@ func (s *Store) openSQLite(path string) error {
 			"foreign_keys(ON)",
 			// Sorting must not need a temporary folder: a container may have
 			// none.
-			"temp_store(MEMORY)") {
+			"temp_store(MEMORY)",
+			// Pages that are written again and again are copied less often.
+			"wal_autocheckpoint(4000)") {
 			q.Add("_pragma", p)
 		}
 		return (&url.URL{Scheme: "file", Opaque: (&url.URL{Path: abs}).EscapedPath(), RawQuery: q.Encode()}).String()

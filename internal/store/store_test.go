@@ -163,7 +163,7 @@ func TestSameUIDIsStoredOnce(t *testing.T) {
 		s := open(t, o)
 		for range 2 {
 			d := delivery(report("1.1"))
-			d.UID = "0198c5a0-0000-7000-8000-000000000001"
+			d.UID, d.MayBeStored = "0198c5a0-0000-7000-8000-000000000001", true
 			record(t, s, d)
 		}
 		found, _, err := s.FindDeliveries(t.Context(), call.DeliveryFilter{})

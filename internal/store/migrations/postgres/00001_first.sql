@@ -76,14 +76,18 @@ CREATE TABLE calls (
     hangup_by       TEXT COLLATE "C" NOT NULL,
     cost            TEXT COLLATE "C" NOT NULL,
     legs_count      BIGINT NOT NULL,
-    customer_rev    TEXT COLLATE "C" NOT NULL, -- digits reversed, to search by last digits
-    business_rev    TEXT COLLATE "C" NOT NULL,
-    agent_rev       TEXT COLLATE "C" NOT NULL
+    customer_rev    TEXT COLLATE "C" NOT NULL -- digits reversed, to search by last digits
 );
 CREATE INDEX calls_started ON calls (started_at, id);
 CREATE INDEX calls_customer ON calls (customer_rev, started_at);
-CREATE INDEX calls_business ON calls (business_rev);
-CREATE INDEX calls_agent ON calls (agent_rev);
+
+-- Agents' and business numbers, by their digits reversed: few, and each on many
+-- calls.
+CREATE TABLE own_numbers (
+    rev    TEXT COLLATE "C" NOT NULL,
+    number TEXT COLLATE "C" NOT NULL,
+    PRIMARY KEY (rev, number)
+);
 
 -- Identifiers that decide which call a leg belongs to.
 CREATE TABLE call_keys (
