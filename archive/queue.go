@@ -46,6 +46,9 @@ type Options struct {
 	// Workers is how many recordings are under way at once, and PerHost how
 	// many of them are being fetched from one host; defaults 8 and 4.
 	Workers, PerHost int
+	// Busy says that something more urgent needs the machine; one recording is
+	// then under way at a time. Default never.
+	Busy func() bool
 	// MaxSize is the largest recording taken, in bytes; default 512 MiB.
 	MaxSize int64
 	// GiveUpAfter is how long after it was wanted a recording that is never
@@ -116,6 +119,9 @@ func New(opts Options) (*Archiver, error) {
 	orElse(&opts.GiveUpAfter, 72*time.Hour)
 	orElse(&opts.Lease, time.Minute)
 	orElse(&opts.Fetch.IdlePerHost, opts.PerHost)
+	if opts.Busy == nil {
+		opts.Busy = func() bool { return false }
+	}
 	if opts.Now == nil {
 		opts.Now = time.Now
 	}
@@ -260,7 +266,7 @@ func (a *Archiver) giveBack(ctx context.Context, ahead []waiting) {
 func (a *Archiver) room(ahead []waiting) (limit int, busy []string) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	limit = min(a.opts.Workers-a.working, a.opts.PerHost)
+	limit = min(a.most()-a.working, a.opts.PerHost)
 	for _, w := range ahead {
 		if !slices.Contains(busy, w.Host) {
 			busy = append(busy, w.Host)
@@ -279,11 +285,19 @@ func (a *Archiver) room(ahead []waiting) (limit int, busy []string) {
 	return max(limit, 0), busy
 }
 
+// most is how many recordings may be under way now.
+func (a *Archiver) most() int {
+	if a.opts.Busy() {
+		return 1
+	}
+	return a.opts.Workers
+}
+
 // begin takes a worker and a place at the host, if both are free.
 func (a *Archiver) begin(host string) bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if a.working >= a.opts.Workers || a.hosts[host] >= a.opts.PerHost {
+	if a.working >= a.most() || a.hosts[host] >= a.opts.PerHost {
 		return false
 	}
 	a.working++

@@ -463,3 +463,37 @@ func slow(audio []byte) http.HandlerFunc {
 		<-r.Context().Done()
 	}
 }
+
+// TestBusy: while something more urgent needs the machine, one recording is
+// under way at a time.
+func TestBusy(t *testing.T) {
+	t.Parallel()
+	var mu sync.Mutex
+	now, most := 0, 0
+	audio := recorded(t, 1)
+	host := serve(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		mu.Lock()
+		now++
+		most = max(most, now)
+		mu.Unlock()
+		_, _ = w.Write(audio)
+		mu.Lock()
+		now--
+		mu.Unlock()
+	}))
+	s := onSQLite(t)
+	var deliveries []*call.Delivery
+	for i := range 12 {
+		deliveries = append(deliveries, wanted(fmt.Sprintf("%s/%d.wav", host, i), "", 0))
+	}
+	queue(t, s, deliveries...)
+	o := options(t, s, onDirectory(t), host)
+	o.Workers, o.PerHost, o.Busy = 8, 8, func() bool { return true }
+	run(t, o)
+	eventually(t, "all are archived", func() bool { return stats(t, s).Archived == 12 })
+	mu.Lock()
+	defer mu.Unlock()
+	if most != 1 {
+		t.Errorf("%d at once", most)
+	}
+}

@@ -18,6 +18,9 @@ const (
 	// patientTime is the same where nobody waits: for what is in the spool
 	// already, and for imports.
 	patientTime = time.Minute
+	// So many in one batch are a crowd, and for so long it is said to be there.
+	crowd     = 4
+	crowdTime = 100 * time.Millisecond
 	// A batch is bounded, so that no transaction takes long and none is large.
 	maxBatch      = 256
 	maxBatchItems = 2_000
@@ -41,6 +44,8 @@ type ingest struct {
 	waiting []*receipt
 	// working is how many batches are being stored, at most lanes.
 	working, lanes int
+	// crowded is when a batch last held many.
+	crowded time.Time
 	// failures in a row, and until when the database is left alone.
 	failures int
 	until    time.Time
@@ -66,6 +71,13 @@ func (in *ingest) take(ctx context.Context, d *call.Delivery) error {
 	return <-r.stored
 }
 
+// busy reports whether deliveries come in crowds.
+func (in *ingest) busy() bool {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	return in.now().Sub(in.crowded) < crowdTime
+}
+
 // work stores batch after batch until nobody waits.
 func (in *ingest) work(ctx context.Context) {
 	for {
@@ -73,6 +85,9 @@ func (in *ingest) work(ctx context.Context) {
 		receipts := in.next()
 		if len(receipts) == 0 {
 			in.working--
+		}
+		if len(receipts) >= crowd {
+			in.crowded = in.now()
 		}
 		in.mu.Unlock()
 		if len(receipts) == 0 {

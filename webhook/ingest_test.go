@@ -439,3 +439,28 @@ func FuzzSpool(f *testing.F) {
 		}
 	})
 }
+
+// TestBusy: a crowd of deliveries is noticed, and forgotten when it is over.
+func TestBusy(t *testing.T) {
+	t.Parallel()
+	now := testReceivedAt
+	in := &ingest{store: &memory{}, now: func() time.Time { return now }, logger: slog.New(slog.DiscardHandler)}
+	come := func(n int) {
+		for range n {
+			in.waiting = append(in.waiting, &receipt{&call.Delivery{}, make(chan error, 1)})
+		}
+		in.working++
+		in.work(t.Context())
+	}
+	come(crowd - 1)
+	if in.busy() {
+		t.Error("a few are a crowd")
+	}
+	come(crowd)
+	if !in.busy() {
+		t.Error("a crowd is not noticed")
+	}
+	if now = now.Add(crowdTime); in.busy() {
+		t.Error("the crowd is gone and not forgotten")
+	}
+}

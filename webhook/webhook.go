@@ -133,6 +133,10 @@ func (r *Receiver) Run(ctx context.Context) {
 // ended.
 func (r *Receiver) Close() error { return r.spool.close() }
 
+// Busy reports whether so many deliveries come in that what can wait should:
+// a provider may never send one again.
+func (r *Receiver) Busy() bool { return r.ingest.busy() }
+
 // Spooled is how many bytes of deliveries wait on disk for the database.
 func (r *Receiver) Spooled() (bytes int64, err error) { return r.spool.size() }
 

@@ -234,7 +234,7 @@ func (a *app) build(ctx context.Context, s *store.Store) error {
 		}
 	}
 	var err error
-	a.archiver, err = newArchiver(a.config, s, a.vault, a.registry, a.logger)
+	a.archiver, err = newArchiver(a.config, s, a.vault, a.receiver.Busy, a.registry, a.logger)
 	if err != nil {
 		return fmt.Errorf("set up the archive: %w", err)
 	}

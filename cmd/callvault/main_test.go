@@ -162,7 +162,7 @@ func (in installation) startListening(t *testing.T) *program {
 func (in installation) startUntil(t *testing.T, line *regexp.Regexp) *program {
 	t.Helper()
 	p := &program{t: t, done: make(chan struct{})}
-	p.cmd = exec.Command(os.Args[0], "serve", "--data", in.data, "--listen", "127.0.0.1:0") //nolint:noctx // this test binary; it is killed below
+	p.cmd = exec.Command(os.Args[0], "serve", "--data", in.data, "--listen", "127.0.0.1:0") // this test binary; it is killed below
 	// A container may have no temporary folder.
 	p.cmd.Env = append(slices.DeleteFunc(os.Environ(), func(v string) bool { return strings.HasPrefix(v, "CALLVAULT_") }), runAsProgram+"=1", "TMPDIR=/no/such/folder")
 	p.cmd.Stdout = in.stdout

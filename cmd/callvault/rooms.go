@@ -75,7 +75,7 @@ func vaultKind(c *config.Config) string {
 // it: short, for a node that starts again is often that very node.
 const claimLease = 20 * time.Second
 
-func newArchiver(c *config.Config, s *store.Store, v archive.Vault, registry prometheus.Registerer, logger *slog.Logger) (*archive.Archiver, error) {
+func newArchiver(c *config.Config, s *store.Store, v archive.Vault, busy func() bool, registry prometheus.Registerer, logger *slog.Logger) (*archive.Archiver, error) {
 	accounts := make([]archive.Account, len(c.Accounts))
 	for i, a := range c.Accounts {
 		accounts[i] = archive.Account{
@@ -96,6 +96,7 @@ func newArchiver(c *config.Config, s *store.Store, v archive.Vault, registry pro
 		PerHost:     c.Archive.PerHost,
 		MaxSize:     int64(c.Archive.MaxSize),
 		GiveUpAfter: c.Archive.GiveUpAfter,
+		Busy:        busy,
 		SpoolDir:    filepath.Join(c.Data, "spool", "recordings"),
 		Lease:       claimLease,
 		Now:         time.Now,

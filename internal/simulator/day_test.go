@@ -1,11 +1,13 @@
 package simulator_test
 
 import (
+	"errors"
 	"encoding/json"
 	"fmt"
 	"io"
 	"mime"
 	"mime/multipart"
+	"net/http"
 	"net/url"
 	"regexp"
 	"slices"
@@ -238,7 +240,7 @@ func callerDeskPayload(t *testing.T, event simulator.Event) (way string, payload
 		}
 		return flat
 	}
-	if event.Method == "GET" {
+	if event.Method == http.MethodGet {
 		return "GET", values(event.Query)
 	}
 	mediaType, parameters, err := mime.ParseMediaType(event.ContentType)
@@ -258,7 +260,7 @@ func callerDeskPayload(t *testing.T, event simulator.Event) (way string, payload
 		parts := multipart.NewReader(strings.NewReader(string(event.Body)), parameters["boundary"])
 		for {
 			part, err := parts.NextPart()
-			if err == io.EOF {
+			if errors.Is(err, io.EOF) {
 				return "multipart", payload
 			}
 			if err != nil {
@@ -283,7 +285,7 @@ func TestTeleCMIReports(t *testing.T) {
 		if event.Account != "support" || event.Kind == simulator.NotACall {
 			continue
 		}
-		if event.Method != "POST" || event.ContentType != "application/json" || event.Query != "" {
+		if event.Method != http.MethodPost || event.ContentType != "application/json" || event.Query != "" {
 			t.Fatalf("sent as %s %s", event.Method, event.ContentType)
 		}
 		payload := make(map[string]any)
@@ -317,7 +319,11 @@ func TestTeleCMIReports(t *testing.T) {
 		if legs[event.Conversation] == nil {
 			legs[event.Conversation] = make(map[string]bool)
 		}
-		legs[event.Conversation][payload["cmiuuid"].(string)] = true
+		uuid, ok := payload["cmiuuid"].(string)
+		if !ok {
+			t.Fatalf("cmiuuid is %v", payload["cmiuuid"])
+		}
+		legs[event.Conversation][uuid] = true
 		for _, name := range []string{"from", "to", "time", "answeredsec", "waitedsec", "appid"} {
 			if value, sent := payload[name]; sent {
 				if _, ok := value.(json.Number); !ok {

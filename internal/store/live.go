@@ -14,30 +14,7 @@ import (
 // come. The true start that an event tells belongs to the call: it is filled
 // into a leg, whichever of the two arrives first.
 func (r *recorder) recordLive(ctx context.Context, fresh []int) error {
-	// The keys that the batch is about, and the calls in memory that have them.
-	about := map[callKey]*leg{}
-	note := func(k callKey, l *leg) {
-		if first := about[k]; first == nil || l.Key < first.Key {
-			about[k] = l
-		}
-	}
-	for _, l := range r.legs {
-		if l.changed {
-			note(l.callKey(), l)
-		}
-		if l.changed && l.isMoving() {
-			note(l.was, l) // the live events may have known no better either
-		}
-	}
-	events := map[callKey][]*call.Item{}
-	for _, i := range fresh {
-		for n := range r.stored[i].Items {
-			if it := &r.stored[i].Items[n]; it.Live != nil {
-				k := callKey{it.Live.Account, it.Live.Key.Kind, it.Live.Key.Value}
-				events[k] = append(events[k], it)
-			}
-		}
-	}
+	about, events := r.aboutLive(), r.liveEvents(fresh)
 	keys := make([]callKey, 0, len(about)+len(events))
 	for k := range about {
 		keys = append(keys, k)
@@ -70,15 +47,7 @@ func (r *recorder) recordLive(ctx context.Context, fresh []int) error {
 			known = true
 		}
 		l := about[k]
-		told := false
-		if l != nil && !state.start.IsZero() {
-			from := l.LiveFrom
-			l.LiveFrom = earlier(l.LiveFrom, state.start)
-			told = !l.LiveFrom.Equal(from)
-			if told {
-				l.changed, l.json = true, ""
-			}
-		}
+		told := l != nil && l.fillStart(state.start)
 		switch {
 		case !known:
 		case l != nil && r.isReported(l):
@@ -94,6 +63,52 @@ func (r *recorder) recordLive(ctx context.Context, fresh []int) error {
 		}
 	}
 	return r.writeLive(ctx, current, ended)
+}
+
+// fillStart gives a leg the true start that a live event told, and says
+// whether that was news.
+func (l *leg) fillStart(start time.Time) bool {
+	if start.IsZero() || !l.LiveFrom.IsZero() && !start.Before(l.LiveFrom) {
+		return false
+	}
+	l.LiveFrom, l.changed, l.json = start, true, ""
+	return true
+}
+
+// aboutLive are the keys under which the changed legs may be live, with one leg
+// of each.
+func (r *recorder) aboutLive() map[callKey]*leg {
+	about := map[callKey]*leg{}
+	for _, l := range r.legs {
+		if !l.changed {
+			continue
+		}
+		noteFirst(about, l.callKey(), l)
+		if l.isMoving() {
+			noteFirst(about, l.was, l) // the events may have known no better either
+		}
+	}
+	return about
+}
+
+func noteFirst(about map[callKey]*leg, k callKey, l *leg) {
+	if first := about[k]; first == nil || l.Key < first.Key {
+		about[k] = l
+	}
+}
+
+// liveEvents are the live events of the batch, by the key of their call.
+func (r *recorder) liveEvents(fresh []int) map[callKey][]*call.Item {
+	events := map[callKey][]*call.Item{}
+	for _, i := range fresh {
+		for n := range r.stored[i].Items {
+			if it := &r.stored[i].Items[n]; it.Live != nil {
+				k := callKey{it.Live.Account, it.Live.Key.Kind, it.Live.Key.Value}
+				events[k] = append(events[k], it)
+			}
+		}
+	}
+	return events
 }
 
 // isReported says whether the reports of the call of l speak of its end: an
@@ -213,9 +228,7 @@ func (r *recorder) loadReported(ctx context.Context, keys []callKey, events map[
 			continue
 		}
 		for _, l := range r.state(id).legs {
-			if first := about[k]; first == nil || l.Key < first.Key {
-				about[k] = l
-			}
+			noteFirst(about, k, l)
 		}
 	}
 	return nil

@@ -67,7 +67,7 @@ func insertMany[T any](ctx context.Context, t *tx, head, types, tail string, row
 			return err
 		}
 	}
-	_, err := t.exec(ctx, head+" SELECT * FROM "+columns.unnest()+tail, columns.arrays()...)
+	_, err := t.exec(ctx, head+" SELECT * FROM "+columns.unnest()+tail, columns.arrays()...) //nolint:unqueryvet // all that are given
 	return err
 }
 

@@ -21,9 +21,10 @@ import (
 
 	"callvault/internal/call"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
-	_ "github.com/jackc/pgx/v5/stdlib" // the driver "pgx"
-	_ "modernc.org/sqlite"             // the driver "sqlite"
+	"github.com/jackc/pgx/v5/stdlib"
+	_ "modernc.org/sqlite" // the driver "sqlite"
 )
 
 // Options say which database to open.
@@ -75,16 +76,17 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 	if err := s.prepareSchema(ctx, !o.NoMigrate); err != nil {
 		return nil, errors.Join(err, s.closePools())
 	}
-	s.writer = newWriter(s.write, s.dialect) //nolint:contextcheck // it outlives ctx
+	s.writer = newWriter(s.write, s.dialect)
 	return s, nil
 }
 
 func (s *Store) openPostgres(ctx context.Context, dsn string) error {
-	db, err := sql.Open("pgx", dsn)
+	config, err := pgx.ParseConfig(dsn)
 	if err != nil {
 		// The driver's error may hold the password.
 		return errors.New("open the database: its address is not a valid postgres:// URL")
 	}
+	db := stdlib.OpenDB(*config)
 	if err := db.PingContext(ctx); err != nil {
 		err = errors.Join(err, db.Close())
 		var refused *pgconn.PgError
@@ -94,10 +96,18 @@ func (s *Store) openPostgres(ctx context.Context, dsn string) error {
 		}
 		return fmt.Errorf("open the database: %w", errors.Join(call.Errorf(call.Unavailable, "PostgreSQL does not answer"), err))
 	}
-	db.SetMaxOpenConns(16)
-	db.SetMaxIdleConns(16)
+	db.SetMaxOpenConns(12)
+	db.SetMaxIdleConns(12)
 	db.SetConnMaxIdleTime(5 * time.Minute)
-	s.dialect, s.read, s.write = postgresDialect(), db, db
+	// What is written is looked up by key. A plan that was made while a table
+	// was small, and is kept, would read all of it later.
+	write := stdlib.OpenDB(*config, stdlib.OptionAfterConnect(func(ctx context.Context, c *pgx.Conn) error {
+		_, err := c.Exec(ctx, "SET enable_seqscan = off")
+		return err
+	}))
+	write.SetMaxOpenConns(4)
+	write.SetMaxIdleConns(4)
+	s.dialect, s.read, s.write = postgresDialect(), db, write
 	return nil
 }
 
