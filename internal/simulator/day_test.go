@@ -1,8 +1,8 @@
 package simulator_test
 
 import (
-	"errors"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"mime"
