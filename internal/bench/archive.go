@@ -162,9 +162,7 @@ func writeReports(path string, count int, recordings string) (err error) {
 // archivedAll waits until all recordings are archived, and says when the last
 // one was.
 func archivedAll(ctx context.Context, c settings, count int) (last time.Time, err error) {
-	options := c.storeOptions()
-	options.NoMigrate = true
-	s, err := store.Open(ctx, options)
+	s, err := store.Open(ctx, c.storeOptions())
 	if err != nil {
 		return last, err
 	}

@@ -61,9 +61,9 @@ func schemaVersion(ctx context.Context, p *goose.Provider) (SchemaVersion, error
 // prepareSchema brings the schema up to date. On SQLite other processes may be
 // doing the same at the same moment: whoever comes late is told that something
 // is locked or there already, looks again, and finds it done.
-func (s *Store) prepareSchema(ctx context.Context, migrate bool) error {
+func (s *Store) prepareSchema(ctx context.Context) error {
 	for tries := 1; ; tries++ {
-		err := s.trySchema(ctx, migrate)
+		err := s.trySchema(ctx)
 		var final schemaError
 		if err == nil || s.dialect.postgres || tries == schemaTries || errors.As(err, &final) {
 			return err
@@ -84,7 +84,7 @@ const (
 // schemaError says what no further try changes.
 type schemaError struct{ error }
 
-func (s *Store) trySchema(ctx context.Context, migrate bool) error {
+func (s *Store) trySchema(ctx context.Context) error {
 	p, err := s.goose(s.write)
 	if err != nil {
 		return fmt.Errorf("read the migrations: %w", err)
@@ -98,8 +98,6 @@ func (s *Store) trySchema(ctx context.Context, migrate bool) error {
 		return schemaError{fmt.Errorf("the database has schema version %d, and this program knows up to %d: it was last used by a newer Callvault; run that one", v.Database, v.Program)}
 	case v.Database == v.Program:
 		return nil
-	case !migrate:
-		return schemaError{errors.New("the database's schema is older than this program: run `callvault migrate`")}
 	}
 	if _, err := p.Up(ctx); err != nil {
 		return fmt.Errorf("bring the schema up to date: %w", err)

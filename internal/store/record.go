@@ -8,7 +8,6 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
-	"hash/fnv"
 	"maps"
 	"slices"
 	"time"
@@ -114,8 +113,6 @@ type recorder struct {
 	heldAll bool
 }
 
-type mergedCalls struct{ loser, survivor string }
-
 func (r *recorder) record(ctx context.Context, deliveries []*call.Delivery) error {
 	for _, d := range deliveries {
 		copied := *d
@@ -185,88 +182,10 @@ func (r *recorder) dropKnown(ctx context.Context) ([]int, error) {
 // not exist yet are covered too. SQLite has one writer. Whoever changes a leg
 // holds its leg key, the call key that it had, and the one that it gets; so a
 // call is computed from all of its legs.
-func (r *recorder) lock(ctx context.Context, fresh []int) error {
-	var keys []callKey
-	for _, i := range fresh {
-		for _, it := range r.stored[i].Items {
-			if it.Leg != nil {
-				l := leg{Leg: *it.Leg}
-				keys = append(keys, callKey{it.Leg.Account, "", it.Leg.Key}, l.callKey())
-			}
-			if it.Live != nil {
-				keys = append(keys, callKey{it.Live.Account, it.Live.Key.Kind, it.Live.Key.Value})
-			}
-		}
-	}
-	if _, err := r.lockKeys(ctx, keys); err != nil {
-		return err
-	}
-	if err := r.loadLegs(ctx, fresh); err != nil {
-		return err
-	}
-	// A report may name less than its leg is known by. Then more is to be
-	// locked, and what was read before is read again. Taking locks out of order
-	// may end in a deadlock, which the database breaks and the writer tries
-	// again.
-	keys = keys[:0]
-	for _, i := range fresh {
-		for _, it := range r.stored[i].Items {
-			if it.Leg == nil {
-				continue
-			}
-			if known := r.legs[legKey{it.Leg.Account, it.Leg.Key}]; known != nil {
-				filled := leg{Leg: known.Leg}
-				filled.Fill(*it.Leg)
-				keys = append(keys, known.was, filled.callKey())
-			}
-		}
-	}
-	more, err := r.lockKeys(ctx, keys)
-	if err != nil || !more {
-		return err
-	}
-	clear(r.legs)
-	clear(r.calls)
-	return r.loadLegs(ctx, fresh)
-}
-
 // maxLocks is how many keys are locked one by one. PostgreSQL's lock table has
 // room for some thousands, for all its clients together.
-const maxLocks = 1000
-
 // lockKeys locks the keys that are not held yet, and says whether there were
 // any. A batch with very many keys locks out all others instead.
-func (r *recorder) lockKeys(ctx context.Context, keys []callKey) (more bool, err error) {
-	if !r.tx.w.dialect.postgres || r.heldAll {
-		return false, nil
-	}
-	var hashes []int64
-	for _, k := range keys {
-		if r.held[k] {
-			continue
-		}
-		r.held[k] = true
-		h := fnv.New64a()
-		h.Write([]byte(k.account + "\x00" + string(k.kind) + "\x00" + k.value))
-		hashes = append(hashes, int64(h.Sum64()))
-	}
-	if len(hashes) == 0 {
-		return false, nil
-	}
-	if len(r.held) > maxLocks {
-		r.heldAll = true
-		_, err = r.tx.exec(ctx, "SELECT pg_advisory_xact_lock(0)")
-	} else {
-		slices.Sort(hashes)
-		_, err = r.tx.exec(ctx, `SELECT pg_advisory_xact_lock_shared(0)
-			UNION ALL SELECT pg_advisory_xact_lock(h) FROM (SELECT unnest(CAST(? AS BIGINT[])) AS h ORDER BY 1) AS keys`, slices.Compact(hashes))
-	}
-	if err != nil {
-		return false, fmt.Errorf("lock the calls: %w", err)
-	}
-	return true, nil
-}
-
 func (r *recorder) loadLegs(ctx context.Context, fresh []int) error {
 	var wanted []legKey
 	seen := map[legKey]bool{}
@@ -361,208 +280,13 @@ func (r *recorder) changedLegs() []*leg {
 // joinCalls gives every changed leg its call: the one that has its call key. A
 // leg that learned a better key moves there; a call that loses its last leg so
 // is one with the other, and of the two ids the older survives.
-func (r *recorder) joinCalls(ctx context.Context) error {
-	changed := r.changedLegs()
-	if err := r.giveIDs(ctx, changed); err != nil {
-		return err
-	}
-	keys := make([]callKey, 0, len(changed))
-	// A leg that leaves a call must know whether others stay.
-	var left []string
-	for _, l := range changed {
-		keys = append(keys, l.callKey())
-		if l.isMoving() {
-			left = append(left, l.callID)
-		}
-	}
-	if err := r.loadKeys(ctx, keys); err != nil {
-		return err
-	}
-	if err := r.loadCalls(ctx, left); err != nil {
-		return err
-	}
-	for _, l := range changed {
-		r.join(l)
-	}
-	var touched []string
-	for id, c := range r.calls {
-		if !c.isLoser && c.isTouched() {
-			touched = append(touched, id)
-		}
-	}
-	return r.loadCalls(ctx, touched)
-}
-
-func (l *leg) isMoving() bool { return !l.isNew && l.was != l.callKey() }
-
-func (c *callState) isTouched() bool {
-	for _, l := range c.legs {
-		if l.changed {
-			return true
-		}
-	}
-	return false
-}
-
-func (r *recorder) join(l *leg) {
-	key := l.callKey()
-	target, found := r.keys[key]
-	if l.isNew {
-		if !found {
-			target = newID()
-			r.keys[key] = target
-			r.state(target).isNew, r.state(target).loaded = true, true
-		}
-		l.callID = target
-		r.state(target).legs[l.id] = l
-		return
-	}
-	if found && target == l.callID {
-		return
-	}
-	from := r.state(l.callID)
-	delete(from.legs, l.id)
-	switch {
-	case !found && len(from.legs) == 0:
-		// The call only got a better name.
-		from.legs[l.id] = l
-		r.keys[key] = from.id
-		r.drop(l.was, from.id)
-		return
-	case !found:
-		// The others stay without it.
-		from.hasLost = true
-		target = newID()
-		r.keys[key] = target
-		r.state(target).isNew, r.state(target).loaded = true, true
-	case len(from.legs) == 0:
-		r.drop(l.was, from.id)
-		survivor := min(from.id, target) // ids are ordered by time
-		r.mergeCalls(survivor, max(from.id, target))
-		target = survivor
-	default:
-		from.hasLost = true
-	}
-	l.callID = target
-	r.state(target).legs[l.id] = l
-}
-
 // drop forgets a call key that the last leg of the call has left, so that it
 // does not attract legs which have no other tie to it.
-func (r *recorder) drop(key callKey, id string) {
-	r.dropped = append(r.dropped, key)
-	if r.keys[key] == id {
-		delete(r.keys, key)
-	}
-}
-
 // mergeCalls makes loser one with survivor.
-func (r *recorder) mergeCalls(survivor, loser string) {
-	s, l := r.state(survivor), r.state(loser)
-	for id, leg := range l.legs {
-		leg.callID, leg.changed = survivor, true
-		s.legs[id] = leg
-	}
-	l.legs = map[int64]*leg{}
-	l.isLoser, l.survivor = true, survivor
-	// What is stored of either and not read yet is found after the keys have
-	// been moved, under the survivor.
-	s.loaded = s.loaded && l.loaded
-	for k, id := range r.keys {
-		if id == loser {
-			r.keys[k] = survivor
-		}
-	}
-	r.merged = append(r.merged, mergedCalls{loser, survivor})
-}
-
 // survivor is the call that the call with this id is one with by now.
-func (r *recorder) survivor(id string) string {
-	for c := r.state(id); c.isLoser; c = r.state(c.survivor) {
-		id = c.survivor
-	}
-	return id
-}
-
-func (r *recorder) giveIDs(ctx context.Context, changed []*leg) error {
-	var fresh []*leg
-	for _, l := range changed {
-		if l.isNew {
-			fresh = append(fresh, l)
-		}
-	}
-	ids, err := r.tx.allocate(ctx, "legs", len(fresh))
-	if err != nil {
-		return err
-	}
-	for i, l := range fresh {
-		l.id = ids[i]
-	}
-	return nil
-}
-
-func (r *recorder) loadKeys(ctx context.Context, keys []callKey) error {
-	err := selectMany(ctx, r.tx, "SELECT account, kind, value, call_id FROM call_keys WHERE (value, kind, account) IN (VALUES {rows})", 3,
-		keys, func(k callKey, args []any) []any { return append(args, k.value, string(k.kind), k.account) },
-		func(rows *sql.Rows) error {
-			var k callKey
-			var id string
-			if err := rows.Scan(&k.account, &k.kind, &k.value, &id); err != nil {
-				return err
-			}
-			r.keys[k] = id
-			return nil
-		})
-	if err != nil {
-		return fmt.Errorf("read call keys: %w", err)
-	}
-	return nil
-}
-
 // loadCalls reads all legs of the calls, as far as they are stored.
-func (r *recorder) loadCalls(ctx context.Context, ids []string) error {
-	var missing []string
-	for _, id := range ids {
-		if c := r.state(id); !c.loaded {
-			c.loaded = true
-			missing = append(missing, id)
-			for _, m := range r.merged {
-				if r.survivor(m.loser) == id {
-					missing = append(missing, m.loser)
-				}
-			}
-		}
-	}
-	slices.Sort(missing)
-	err := selectMany(ctx, r.tx, "SELECT id, call_id, facts FROM legs WHERE call_id IN (VALUES {rows})", 1,
-		slices.Compact(missing), func(id string, args []any) []any { return append(args, id) },
-		r.scanMember)
-	if err != nil {
-		return fmt.Errorf("read the legs of calls: %w", err)
-	}
-	return nil
-}
-
 // scanMember takes in a leg found by its call; one that has just moved away is
 // known, and stays where it went.
-func (r *recorder) scanMember(rows *sql.Rows) error {
-	l := &leg{}
-	if err := rows.Scan(&l.id, &l.callID, jsonInto{&l.Leg}); err != nil {
-		return err
-	}
-	k := legKey{l.Account, l.Key}
-	if _, known := r.legs[k]; known {
-		return nil
-	}
-	if now := r.survivor(l.callID); now != l.callID {
-		l.callID, l.changed = now, true
-	}
-	l.was = l.callKey()
-	r.legs[k] = l
-	r.state(l.callID).legs[l.id] = l
-	return nil
-}
-
 func (r *recorder) writeCalls(ctx context.Context) error {
 	if err := r.writeMerged(ctx); err != nil {
 		return err
@@ -635,68 +359,6 @@ func (r *recorder) writeCalls(ctx context.Context) error {
 }
 
 // writeMerged moves what belongs to a call that is one with an older one.
-func (r *recorder) writeMerged(ctx context.Context) error {
-	for _, m := range r.merged {
-		for _, statement := range []string{
-			"UPDATE call_redirects SET call_id = ? WHERE call_id = ?",
-			"UPDATE recordings SET call_id = ? WHERE call_id = ?",
-			"INSERT INTO call_links (value, kind, account, call_id) SELECT value, kind, account, ? FROM call_links WHERE call_id = ? ON CONFLICT DO NOTHING",
-			"INSERT INTO call_redirects (call_id, id) VALUES (?, ?) ON CONFLICT (id) DO UPDATE SET call_id = excluded.call_id",
-		} {
-			if _, err := r.tx.exec(ctx, statement, m.survivor, m.loser); err != nil {
-				return fmt.Errorf("make two calls one: %w", err)
-			}
-		}
-		for _, statement := range []string{
-			"DELETE FROM call_links WHERE call_id = ?",
-			"DELETE FROM calls WHERE id = ?",
-		} {
-			if _, err := r.tx.exec(ctx, statement, m.loser); err != nil {
-				return fmt.Errorf("make two calls one: %w", err)
-			}
-		}
-	}
-	return nil
-}
-
-type linkRow struct {
-	callKey
-	callID string
-}
-
-func (r *recorder) writeKeys(ctx context.Context, keys map[callKey]string, links []linkRow) error {
-	for _, k := range r.dropped {
-		if _, err := r.tx.exec(ctx, "DELETE FROM call_keys WHERE value = ? AND kind = ? AND account = ?", k.value, string(k.kind), k.account); err != nil {
-			return fmt.Errorf("drop call keys: %w", err)
-		}
-	}
-	rows := make([]linkRow, 0, len(keys))
-	for k, id := range keys {
-		rows = append(rows, linkRow{k, id})
-	}
-	args := func(l linkRow, args []any) []any {
-		return append(args, l.value, string(l.kind), l.account, l.callID)
-	}
-	slices.SortFunc(rows, compareLinks)
-	err := insertMany(ctx, r.tx, "INSERT INTO call_keys (value, kind, account, call_id)", "tttt",
-		" ON CONFLICT (value, kind, account) DO UPDATE SET call_id = excluded.call_id", rows, args)
-	if err != nil {
-		return fmt.Errorf("write call keys: %w", err)
-	}
-	slices.SortFunc(links, compareLinks)
-	err = insertMany(ctx, r.tx, "INSERT INTO call_links (value, kind, account, call_id)", "tttt",
-		" ON CONFLICT DO NOTHING", slices.Compact(links), args)
-	if err != nil {
-		return fmt.Errorf("write call links: %w", err)
-	}
-	return nil
-}
-
-func compareLinks(a, b linkRow) int {
-	return cmp.Or(cmp.Compare(a.value, b.value), cmp.Compare(a.kind, b.kind),
-		cmp.Compare(a.account, b.account), cmp.Compare(a.callID, b.callID))
-}
-
 func (r *recorder) writeDeliveries(ctx context.Context, fresh []int) error {
 	ids, err := r.tx.allocate(ctx, "deliveries", len(fresh))
 	if err != nil {

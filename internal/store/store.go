@@ -35,9 +35,6 @@ type Options struct {
 	Path string
 	// Logger gets what the store copes with by itself.
 	Logger *slog.Logger
-	// NoMigrate leaves the schema as it is; Open then fails unless it is
-	// exactly the one that this program knows.
-	NoMigrate bool
 	// FirstTryAfter is how long after its report a recording is first due:
 	// providers seldom have it at once. 0 or more.
 	FirstTryAfter time.Duration
@@ -73,7 +70,7 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := s.prepareSchema(ctx, !o.NoMigrate); err != nil {
+	if err := s.prepareSchema(ctx); err != nil {
 		return nil, errors.Join(err, s.closePools())
 	}
 	s.writer = newWriter(s.write, s.dialect)

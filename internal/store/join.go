@@ -1,0 +1,268 @@
+package store
+
+import (
+	"cmp"
+	"context"
+	"database/sql"
+	"fmt"
+	"slices"
+)
+
+type mergedCalls struct{ loser, survivor string }
+
+func (r *recorder) joinCalls(ctx context.Context) error {
+	changed := r.changedLegs()
+	if err := r.giveIDs(ctx, changed); err != nil {
+		return err
+	}
+	keys := make([]callKey, 0, len(changed))
+	// A leg that leaves a call must know whether others stay.
+	var left []string
+	for _, l := range changed {
+		keys = append(keys, l.callKey())
+		if l.isMoving() {
+			left = append(left, l.callID)
+		}
+	}
+	if err := r.loadKeys(ctx, keys); err != nil {
+		return err
+	}
+	if err := r.loadCalls(ctx, left); err != nil {
+		return err
+	}
+	for _, l := range changed {
+		r.join(l)
+	}
+	var touched []string
+	for id, c := range r.calls {
+		if !c.isLoser && c.isTouched() {
+			touched = append(touched, id)
+		}
+	}
+	return r.loadCalls(ctx, touched)
+}
+
+func (l *leg) isMoving() bool { return !l.isNew && l.was != l.callKey() }
+
+func (c *callState) isTouched() bool {
+	for _, l := range c.legs {
+		if l.changed {
+			return true
+		}
+	}
+	return false
+}
+
+func (r *recorder) join(l *leg) {
+	key := l.callKey()
+	target, found := r.keys[key]
+	if l.isNew {
+		if !found {
+			target = newID()
+			r.keys[key] = target
+			r.state(target).isNew, r.state(target).loaded = true, true
+		}
+		l.callID = target
+		r.state(target).legs[l.id] = l
+		return
+	}
+	if found && target == l.callID {
+		return
+	}
+	from := r.state(l.callID)
+	delete(from.legs, l.id)
+	switch {
+	case !found && len(from.legs) == 0:
+		// The call only got a better name.
+		from.legs[l.id] = l
+		r.keys[key] = from.id
+		r.drop(l.was, from.id)
+		return
+	case !found:
+		// The others stay without it.
+		from.hasLost = true
+		target = newID()
+		r.keys[key] = target
+		r.state(target).isNew, r.state(target).loaded = true, true
+	case len(from.legs) == 0:
+		r.drop(l.was, from.id)
+		survivor := min(from.id, target) // ids are ordered by time
+		r.mergeCalls(survivor, max(from.id, target))
+		target = survivor
+	default:
+		from.hasLost = true
+	}
+	l.callID = target
+	r.state(target).legs[l.id] = l
+}
+
+func (r *recorder) drop(key callKey, id string) {
+	r.dropped = append(r.dropped, key)
+	if r.keys[key] == id {
+		delete(r.keys, key)
+	}
+}
+
+func (r *recorder) mergeCalls(survivor, loser string) {
+	s, l := r.state(survivor), r.state(loser)
+	for id, leg := range l.legs {
+		leg.callID, leg.changed = survivor, true
+		s.legs[id] = leg
+	}
+	l.legs = map[int64]*leg{}
+	l.isLoser, l.survivor = true, survivor
+	// What is stored of either and not read yet is found after the keys have
+	// been moved, under the survivor.
+	s.loaded = s.loaded && l.loaded
+	for k, id := range r.keys {
+		if id == loser {
+			r.keys[k] = survivor
+		}
+	}
+	r.merged = append(r.merged, mergedCalls{loser, survivor})
+}
+
+func (r *recorder) survivor(id string) string {
+	for c := r.state(id); c.isLoser; c = r.state(c.survivor) {
+		id = c.survivor
+	}
+	return id
+}
+
+func (r *recorder) giveIDs(ctx context.Context, changed []*leg) error {
+	var fresh []*leg
+	for _, l := range changed {
+		if l.isNew {
+			fresh = append(fresh, l)
+		}
+	}
+	ids, err := r.tx.allocate(ctx, "legs", len(fresh))
+	if err != nil {
+		return err
+	}
+	for i, l := range fresh {
+		l.id = ids[i]
+	}
+	return nil
+}
+
+func (r *recorder) loadKeys(ctx context.Context, keys []callKey) error {
+	err := selectMany(ctx, r.tx, "SELECT account, kind, value, call_id FROM call_keys WHERE (value, kind, account) IN (VALUES {rows})", 3,
+		keys, func(k callKey, args []any) []any { return append(args, k.value, string(k.kind), k.account) },
+		func(rows *sql.Rows) error {
+			var k callKey
+			var id string
+			if err := rows.Scan(&k.account, &k.kind, &k.value, &id); err != nil {
+				return err
+			}
+			r.keys[k] = id
+			return nil
+		})
+	if err != nil {
+		return fmt.Errorf("read call keys: %w", err)
+	}
+	return nil
+}
+
+func (r *recorder) loadCalls(ctx context.Context, ids []string) error {
+	var missing []string
+	for _, id := range ids {
+		if c := r.state(id); !c.loaded {
+			c.loaded = true
+			missing = append(missing, id)
+			for _, m := range r.merged {
+				if r.survivor(m.loser) == id {
+					missing = append(missing, m.loser)
+				}
+			}
+		}
+	}
+	slices.Sort(missing)
+	err := selectMany(ctx, r.tx, "SELECT id, call_id, facts FROM legs WHERE call_id IN (VALUES {rows})", 1,
+		slices.Compact(missing), func(id string, args []any) []any { return append(args, id) },
+		r.scanMember)
+	if err != nil {
+		return fmt.Errorf("read the legs of calls: %w", err)
+	}
+	return nil
+}
+
+func (r *recorder) scanMember(rows *sql.Rows) error {
+	l := &leg{}
+	if err := rows.Scan(&l.id, &l.callID, jsonInto{&l.Leg}); err != nil {
+		return err
+	}
+	k := legKey{l.Account, l.Key}
+	if _, known := r.legs[k]; known {
+		return nil
+	}
+	if now := r.survivor(l.callID); now != l.callID {
+		l.callID, l.changed = now, true
+	}
+	l.was = l.callKey()
+	r.legs[k] = l
+	r.state(l.callID).legs[l.id] = l
+	return nil
+}
+
+func (r *recorder) writeMerged(ctx context.Context) error {
+	for _, m := range r.merged {
+		for _, statement := range []string{
+			"UPDATE call_redirects SET call_id = ? WHERE call_id = ?",
+			"UPDATE recordings SET call_id = ? WHERE call_id = ?",
+			"INSERT INTO call_links (value, kind, account, call_id) SELECT value, kind, account, ? FROM call_links WHERE call_id = ? ON CONFLICT DO NOTHING",
+			"INSERT INTO call_redirects (call_id, id) VALUES (?, ?) ON CONFLICT (id) DO UPDATE SET call_id = excluded.call_id",
+		} {
+			if _, err := r.tx.exec(ctx, statement, m.survivor, m.loser); err != nil {
+				return fmt.Errorf("make two calls one: %w", err)
+			}
+		}
+		for _, statement := range []string{
+			"DELETE FROM call_links WHERE call_id = ?",
+			"DELETE FROM calls WHERE id = ?",
+		} {
+			if _, err := r.tx.exec(ctx, statement, m.loser); err != nil {
+				return fmt.Errorf("make two calls one: %w", err)
+			}
+		}
+	}
+	return nil
+}
+
+type linkRow struct {
+	callKey
+	callID string
+}
+
+func (r *recorder) writeKeys(ctx context.Context, keys map[callKey]string, links []linkRow) error {
+	for _, k := range r.dropped {
+		if _, err := r.tx.exec(ctx, "DELETE FROM call_keys WHERE value = ? AND kind = ? AND account = ?", k.value, string(k.kind), k.account); err != nil {
+			return fmt.Errorf("drop call keys: %w", err)
+		}
+	}
+	rows := make([]linkRow, 0, len(keys))
+	for k, id := range keys {
+		rows = append(rows, linkRow{k, id})
+	}
+	args := func(l linkRow, args []any) []any {
+		return append(args, l.value, string(l.kind), l.account, l.callID)
+	}
+	slices.SortFunc(rows, compareLinks)
+	err := insertMany(ctx, r.tx, "INSERT INTO call_keys (value, kind, account, call_id)", "tttt",
+		" ON CONFLICT (value, kind, account) DO UPDATE SET call_id = excluded.call_id", rows, args)
+	if err != nil {
+		return fmt.Errorf("write call keys: %w", err)
+	}
+	slices.SortFunc(links, compareLinks)
+	err = insertMany(ctx, r.tx, "INSERT INTO call_links (value, kind, account, call_id)", "tttt",
+		" ON CONFLICT DO NOTHING", slices.Compact(links), args)
+	if err != nil {
+		return fmt.Errorf("write call links: %w", err)
+	}
+	return nil
+}
+
+func compareLinks(a, b linkRow) int {
+	return cmp.Or(cmp.Compare(a.value, b.value), cmp.Compare(a.kind, b.kind),
+		cmp.Compare(a.account, b.account), cmp.Compare(a.callID, b.callID))
+}
