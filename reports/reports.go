@@ -104,6 +104,9 @@ type Options struct {
 	Version string
 	Now     func() time.Time
 	Log     *slog.Logger
+	// Frugal, if set, is called before a report is built, which takes memory in
+	// step with its period, and what it returns afterwards.
+	Frugal func() (end func())
 }
 
 // Reporter builds and mails reports. Any number of nodes may run one on the
@@ -123,7 +126,8 @@ type Reporter struct {
 	// used by Look alone.
 	failures map[string]failure
 	// late are the runs of which noteLate has been called; also Look's alone.
-	late map[string]bool
+	late   map[string]bool
+	frugal func() (end func())
 }
 
 // failure says how often a run could not be built on this node, and when it is
@@ -138,7 +142,7 @@ func New(o Options) (*Reporter, error) {
 	r := &Reporter{
 		store: o.Store, vault: o.Vault, reports: o.Reports,
 		publicURL: o.PublicURL, spoolDir: o.SpoolDir, mail: o.Mail,
-		version: o.Version, now: o.Now, log: o.Log,
+		version: o.Version, now: o.Now, log: o.Log, frugal: o.Frugal,
 		failures: make(map[string]failure), late: make(map[string]bool),
 	}
 	for _, report := range o.Reports {

@@ -238,7 +238,7 @@ func (a *app) build(ctx context.Context, s *store.Store) error {
 	if err != nil {
 		return fmt.Errorf("set up the archive: %w", err)
 	}
-	a.reporter, err = newReporter(a.config, s, a.vault, a.logger)
+	a.reporter, err = newReporter(a.config, s, a.vault, serveWithMemory(), a.logger)
 	if err != nil {
 		return fmt.Errorf("set up the reports: %w", err)
 	}

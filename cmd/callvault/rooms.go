@@ -105,7 +105,7 @@ func newArchiver(c *config.Config, s *store.Store, v archive.Vault, busy func() 
 	})
 }
 
-func newReporter(c *config.Config, s *store.Store, v archive.Vault, logger *slog.Logger) (*reports.Reporter, error) {
+func newReporter(c *config.Config, s *store.Store, v archive.Vault, frugal func() func(), logger *slog.Logger) (*reports.Reporter, error) {
 	list := make([]reports.Report, len(c.Reports))
 	for i, r := range c.Reports {
 		list[i] = reports.Report{
@@ -140,6 +140,7 @@ func newReporter(c *config.Config, s *store.Store, v archive.Vault, logger *slog
 		Version:   programVersion(),
 		Now:       time.Now,
 		Log:       logger,
+		Frugal:    frugal,
 	})
 }
 
