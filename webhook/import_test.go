@@ -78,3 +78,24 @@ func importAll(d *Decoder, account string, r io.Reader) []string {
 	}
 	return got
 }
+
+// FuzzDecodeFile: whatever a file holds, each of its deliveries says what
+// became of it, and there are no more of them than it has bytes.
+func FuzzDecodeFile(f *testing.F) {
+	f.Add(callerDeskReport + "\n" + callerDeskReport)
+	f.Add("{\"CallSid\":}\n{\"CallSid\":\"1\"}\n")
+	f.Add("[{\"CallSid\":\"1\"},\n{\"CallSid\":\"2\"}]")
+	f.Add("\ufeff  CallSid=1&Status=ANSWER\r\n\x00\n{")
+	d := newTestDecoder(f)
+	f.Fuzz(func(t *testing.T, text string) {
+		n := 0
+		for del, err := range d.DecodeFile("sales", testReceivedAt, strings.NewReader(text)) {
+			if n++; n > len(text)+1 {
+				t.Fatal("more deliveries than bytes")
+			}
+			if err == nil && (len(del.Items) == 0 || del.UID == "" || len(del.Body) == 0) {
+				t.Fatalf("delivery is %+v", del)
+			}
+		}
+	})
+}
