@@ -31,7 +31,7 @@ const stopLimit = 15 * time.Second
 type process struct {
 	cmd      *exec.Cmd
 	lifeline io.WriteCloser
-	logFile  string
+	log      *os.File      // what the server writes
 	ended    chan struct{} // closed when the server has ended
 }
 
@@ -52,6 +52,11 @@ func (p program) start() (*process, error) {
 	if err != nil {
 		return nil, fmt.Errorf("start %s: %w", p.name, err)
 	}
+	// Read through a file that stays open: the folder goes with the server.
+	log, err := os.Open(logFile)
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("start %s: %w", p.name, err), output.Close())
+	}
 	args := append([]string{"-c", superviseScript, "supervise", p.dir, p.stopSignal}, p.args...)
 	//nolint:gosec,noctx // The tests' own programs; they outlive the context that started them.
 	cmd := exec.Command("/bin/sh", args...)
@@ -63,13 +68,13 @@ func (p program) start() (*process, error) {
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Credential: p.credential}
 	lifeline, err := cmd.StdinPipe()
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("start %s: %w", p.name, err), output.Close())
+		return nil, errors.Join(fmt.Errorf("start %s: %w", p.name, err), output.Close(), log.Close())
 	}
 	err = errors.Join(cmd.Start(), output.Close())
 	if err != nil {
-		return nil, fmt.Errorf("start %s: %w", p.name, err)
+		return nil, errors.Join(fmt.Errorf("start %s: %w", p.name, err), log.Close())
 	}
-	run := &process{cmd: cmd, lifeline: lifeline, logFile: logFile, ended: make(chan struct{})}
+	run := &process{cmd: cmd, lifeline: lifeline, log: log, ended: make(chan struct{})}
 	go func() {
 		defer close(run.ended)
 		// The exit status of a server that was told to stop at once says
@@ -120,9 +125,14 @@ func (run *process) waitUntil(ctx context.Context, ready func(context.Context) e
 
 // logTail returns the last 2 kB that the server wrote.
 func (run *process) logTail() []byte {
-	log, err := os.ReadFile(run.logFile)
+	const most = 2048
+	size, err := run.log.Seek(0, io.SeekEnd)
 	if err != nil {
 		return []byte(err.Error())
 	}
-	return bytes.TrimSpace(log[max(0, len(log)-2048):])
+	tail := make([]byte, min(size, most))
+	if _, err := run.log.ReadAt(tail, size-int64(len(tail))); err != nil && !errors.Is(err, io.EOF) {
+		return []byte(err.Error())
+	}
+	return bytes.TrimSpace(tail)
 }
