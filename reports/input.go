@@ -284,7 +284,9 @@ func (r *Reporter) countDeliveries(ctx context.Context, filter call.Filter) (map
 	if describe(&whole) != "" {
 		return make(map[call.DeliveryOutcome]int64), nil
 	}
-	return r.store.DeliveryCounts(ctx, call.DeliveryFilter{Account: filter.Account, From: filter.From, To: filter.To})
+	return r.store.DeliveryCounts(ctx, call.DeliveryFilter{
+		Account: filter.Account, NotAccounts: filter.NotAccounts, From: filter.From, To: filter.To,
+	})
 }
 
 // describe says in words which calls a filter selects, empty for all.

@@ -106,6 +106,12 @@ func newArchiver(c *config.Config, s *store.Store, v archive.Vault, busy func() 
 }
 
 func newReporter(c *config.Config, s *store.Store, v archive.Vault, frugal func() func(), logger *slog.Logger) (*reports.Reporter, error) {
+	var drills []string // their calls never happened
+	for _, a := range c.Accounts {
+		if a.Drill {
+			drills = append(drills, a.Name)
+		}
+	}
 	list := make([]reports.Report, len(c.Reports))
 	for i, r := range c.Reports {
 		list[i] = reports.Report{
@@ -121,6 +127,9 @@ func newReporter(c *config.Config, s *store.Store, v archive.Vault, frugal func(
 				Formula: reports.Formula(r.ServiceLevel.Formula), Within: r.ServiceLevel.Within, ShortAbandon: r.ServiceLevel.ShortAbandon,
 			},
 			Recipients: r.Recipients,
+		}
+		if r.Match.Account == "" {
+			list[i].Match.NotAccounts = drills
 		}
 		for _, f := range r.Formats {
 			list[i].Formats = append(list[i].Formats, reports.Format(f))

@@ -117,6 +117,8 @@ func (d *Delivery) Summarize() {
 type DeliveryFilter struct {
 	Outcome DeliveryOutcome
 	Account string
+	// NotAccounts are accounts whose deliveries are left out.
+	NotAccounts []string
 	// From and To bound ReceivedAt: From <= ReceivedAt < To.
 	From, To time.Time
 	// Limit is the page size, 1 to MaxLimit; 0 means DefaultLimit.

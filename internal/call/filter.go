@@ -18,7 +18,9 @@ type Filter struct {
 	Group     string
 	Groups    []string // any of them; used to limit what a user may see
 	Account   string
-	Direction Direction
+	// NotAccounts are accounts whose calls are left out.
+	NotAccounts []string
+	Direction   Direction
 	Outcome   Outcome
 	Campaign  string
 	// Recording is a RecordingState, or RecordingNone for calls without one.

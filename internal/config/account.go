@@ -74,6 +74,11 @@ type Account struct {
 
 	// Rate bounds how many deliveries are taken.
 	Rate Rate `yaml:"rate"`
+
+	// Drill marks an account that `callvault drill` plays on, and nothing else
+	// does: its calls never happened, and no report counts them unless its match
+	// names the account. Default false.
+	Drill bool `yaml:"drill,omitempty"`
 }
 
 // Rate bounds how many deliveries of an account are taken. What is over it

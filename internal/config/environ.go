@@ -30,7 +30,9 @@ type target struct {
 // setAll lays the environment over the tree. A variable that nothing knows is a
 // fault: most likely it is misspelt, and what it was to set would be missed.
 func (l *loader) setAll(root *yaml.Node, environ map[string]string) {
-	targets := map[string][]target{prefix + "CONFIG": {{}}}
+	// One says where the configuration is, the other is the token by which
+	// `callvault drill` asks the API; they set nothing.
+	targets := map[string][]target{prefix + "CONFIG": {{}}, prefix + "TOKEN": {{}}}
 	l.targets(reflect.TypeFor[Config](), root, strings.TrimSuffix(prefix, "_"),
 		nil, environ, targets)
 	known := slices.Sorted(maps.Keys(targets))

@@ -84,6 +84,18 @@ func (c *conditions) add(text string, args ...any) {
 	c.args = append(c.args, args...)
 }
 
+// addList adds a condition that ends with a list of values, if there are any.
+func (c *conditions) addList(text string, values []string) {
+	if len(values) == 0 {
+		return
+	}
+	args := make([]any, len(values))
+	for i, v := range values {
+		args[i] = v
+	}
+	c.add(text+" "+tuples(1, len(args)), args...)
+}
+
 func (c *conditions) where() string {
 	if len(c.texts) == 0 {
 		return ""
@@ -121,13 +133,8 @@ func (s *Store) matching(ctx context.Context, f call.Filter) (conditions, error)
 			c.add(equal.column+" = ?", equal.value)
 		}
 	}
-	if len(f.Groups) > 0 {
-		args := make([]any, len(f.Groups))
-		for i, g := range f.Groups {
-			args[i] = g
-		}
-		c.add("group_name IN ("+strings.Repeat(",?", len(args))[1:]+")", args...)
-	}
+	c.addList("group_name IN", f.Groups)
+	c.addList("account NOT IN", f.NotAccounts)
 	if f.Agent != "" {
 		a := asciiLower(f.Agent)
 		c.add("(lower(agent_id) = ? OR lower(agent_name) = ? OR agent_number = ?)", a, a, f.Agent)

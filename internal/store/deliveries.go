@@ -139,6 +139,7 @@ func matchingDeliveries(f call.DeliveryFilter) conditions {
 	if f.Account != "" {
 		c.add("account = ?", f.Account)
 	}
+	c.addList("account NOT IN", f.NotAccounts)
 	if !f.From.IsZero() {
 		c.add("received_at >= ?", f.From.UnixMilli())
 	}

@@ -171,6 +171,36 @@ func TestNotReturned(t *testing.T) {
 	})
 }
 
+// TestNotAccounts: what a report leaves out, it leaves out of every figure.
+func TestNotAccounts(t *testing.T) {
+	t.Parallel()
+	forEachDatabase(t, func(t *testing.T, o store.Options) {
+		s := open(t, o)
+		drilled := report("1.1")
+		drilled.Account, drilled.CustomerNumber = "drill", "+911"
+		drilled.Status, drilled.Outcome, drilled.AnsweredAt, drilled.TalkSeconds = "NOANSWER", call.Missed, time.Time{}, nil
+		record(t, s, delivery(report("1.1")), delivery(drilled))
+		only := call.Filter{NotAccounts: []string{"drill", "another"}}
+		calls, _, err := s.FindCalls(t.Context(), only)
+		if err != nil || len(calls) != 1 || calls[0].Account != "sales" {
+			t.Errorf("found %+v, %v", calls, err)
+		}
+		if stats := must(s.CustomerStats(t.Context(), only))(t); stats.Unique != 1 {
+			t.Errorf("customers are %+v", stats)
+		}
+		if err := s.NotReturned(t.Context(), only, nine.Add(time.Hour), func(m call.Missing) error {
+			t.Errorf("missed is %+v", m)
+			return nil
+		}); err != nil {
+			t.Error(err)
+		}
+		counts := must(s.DeliveryCounts(t.Context(), call.DeliveryFilter{NotAccounts: only.NotAccounts}))(t)
+		if diff := cmp.Diff(map[call.DeliveryOutcome]int64{call.Recorded: 1}, counts); diff != "" {
+			t.Error(diff)
+		}
+	})
+}
+
 func TestRuns(t *testing.T) {
 	t.Parallel()
 	forEachDatabase(t, func(t *testing.T, o store.Options) {
