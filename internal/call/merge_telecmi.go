@@ -13,18 +13,31 @@ const recordedBefore = 2 * time.Hour
 func mergeTeleCMI(c *Call, legs []Leg) {
 	c.Direction = legs[0].Direction
 	for i := range legs {
-		// PIOPIY sends the agent leg of an inbound call as outbound: one
-		// guest leg makes the call inbound.
 		if legs[i].IsGuest() {
 			c.Direction = Inbound
 		}
 	}
 	if c.Direction == Inbound {
+		for i := range legs {
+			legs[i].beInbound()
+		}
 		mergeInbound(c, legs)
 	} else {
 		mergeOutbound(c, legs)
 	}
 	c.startAndWait(legs)
+}
+
+// beInbound makes of a leg that was sent as outbound the agent's leg of an
+// inbound call that it is: PIOPIY sends them so, and only the guest's leg of
+// the same conversation tells. The number that was dialled is the agent's.
+func (l *Leg) beInbound() {
+	if l.Direction != Outbound {
+		return
+	}
+	l.Direction, l.Side = Inbound, SideB
+	l.Agent.Number = cmp.Or(l.Agent.Number, l.CustomerNumber)
+	l.CustomerNumber = ""
 }
 
 func mergeInbound(c *Call, legs []Leg) {
@@ -58,7 +71,7 @@ func mergeInbound(c *Call, legs []Leg) {
 	case answered != nil && answered.Outcome == Answered:
 		c.answer(answered)
 		c.Agent = answered.Agent
-		if talked != nil {
+		if talked != nil && !talked.Agent.IsZero() {
 			c.Agent = talked.Agent
 		}
 	case guest != nil:
@@ -175,7 +188,7 @@ func (c *Call) startAndWait(legs []Leg) {
 		l := &legs[i]
 		at := l.first()
 		c.StartedAt = earliest(c.StartedAt, at)
-		if r := l.RecordedFrom; !r.IsZero() && r.Before(at) && at.Sub(r) <= recordedBefore {
+		if r := l.RecordedFrom; c.Outcome == Answered && !r.IsZero() && r.Before(at) && at.Sub(r) <= recordedBefore {
 			c.StartedAt = earliest(c.StartedAt, r)
 		}
 		live = earliest(live, l.LiveFrom)
