@@ -40,7 +40,7 @@ var callUpsert = func() string {
 }()
 
 func (t *tx) upsertCalls(ctx context.Context, calls []call.Call) error {
-	err := insertMany(ctx, t, "INSERT INTO calls ("+callColumns+", customer_rev)", "tttttttttttttttt"+"iiiiii"+"ttti"+"t", callUpsert, calls,
+	return insertMany(ctx, t, "write calls", "INSERT INTO calls ("+callColumns+", customer_rev)", "tttttttttttttttt"+"iiiiii"+"ttti"+"t", callUpsert, calls,
 		func(c call.Call, args []any) []any {
 			var offers string
 			if len(c.Offers) > 0 {
@@ -59,10 +59,6 @@ func (t *tx) upsertCalls(ctx context.Context, calls []call.Call) error {
 				number(c.WaitSeconds), number(c.TalkSeconds), number(c.TotalSeconds), c.HangupCause, c.HangupBy, c.Cost, c.LegsCount,
 				reverseDigits(c.CustomerNumber))
 		})
-	if err != nil {
-		return fmt.Errorf("write calls: %w", err)
-	}
-	return nil
 }
 
 // number passes an optional number to the database without reflection.

@@ -135,6 +135,9 @@ func matchingDeliveries(f call.DeliveryFilter) conditions {
 	var c conditions
 	if f.Outcome != "" {
 		c.add("outcome = ?", string(f.Outcome))
+		if f.Outcome != call.Recorded {
+			c.add("outcome <> 'recorded'") // else their index is not used
+		}
 	}
 	if f.Account != "" {
 		c.add("account = ?", f.Account)

@@ -3,18 +3,18 @@ package store
 import (
 	"cmp"
 	"context"
-	"database/sql"
 	"fmt"
 	"slices"
 )
 
 type mergedCalls struct{ loser, survivor string }
 
+// joinCalls gives every changed leg its call: the one that has its call key. A
+// leg that learned a better key moves there; a call that loses its last leg so
+// is one with the other, and of the two ids the older survives.
 func (r *recorder) joinCalls(ctx context.Context) error {
 	changed := r.changedLegs()
-	if err := r.giveIDs(ctx, changed); err != nil {
-		return err
-	}
+	r.giveIDs(changed)
 	keys := make([]callKey, 0, len(changed))
 	// A leg that leaves a call must know whether others stay.
 	var left []string
@@ -96,6 +96,8 @@ func (r *recorder) join(l *leg) {
 	r.state(target).legs[l.id] = l
 }
 
+// drop forgets a call key that the last leg of the call has left, so that it
+// does not attract legs which have no other tie to it.
 func (r *recorder) drop(key callKey, id string) {
 	r.dropped = append(r.dropped, key)
 	if r.keys[key] == id {
@@ -103,6 +105,7 @@ func (r *recorder) drop(key callKey, id string) {
 	}
 }
 
+// mergeCalls makes loser one with survivor.
 func (r *recorder) mergeCalls(survivor, loser string) {
 	s, l := r.state(survivor), r.state(loser)
 	for id, leg := range l.legs {
@@ -122,6 +125,7 @@ func (r *recorder) mergeCalls(survivor, loser string) {
 	r.merged = append(r.merged, mergedCalls{loser, survivor})
 }
 
+// survivor is the call that the call with this id is one with by now.
 func (r *recorder) survivor(id string) string {
 	for c := r.state(id); c.isLoser; c = r.state(c.survivor) {
 		id = c.survivor
@@ -129,27 +133,22 @@ func (r *recorder) survivor(id string) string {
 	return id
 }
 
-func (r *recorder) giveIDs(ctx context.Context, changed []*leg) error {
-	var fresh []*leg
+func (r *recorder) giveIDs(changed []*leg) {
+	n := 0
 	for _, l := range changed {
 		if l.isNew {
-			fresh = append(fresh, l)
+			l.id = r.legIDs[n]
+			n++
 		}
 	}
-	ids, err := r.tx.allocate(ctx, "legs", len(fresh))
-	if err != nil {
-		return err
-	}
-	for i, l := range fresh {
-		l.id = ids[i]
-	}
-	return nil
 }
 
-func (r *recorder) loadKeys(ctx context.Context, keys []callKey) error {
-	err := selectMany(ctx, r.tx, "SELECT account, kind, value, call_id FROM call_keys WHERE (value, kind, account) IN (VALUES {rows})", 3,
-		keys, func(k callKey, args []any) []any { return append(args, k.value, string(k.kind), k.account) },
-		func(rows *sql.Rows) error {
+// askKeys asks for the calls of the keys, as far as they were not looked for
+// yet. They are known after the next flush.
+func (r *recorder) askKeys(ctx context.Context, keys []callKey) error {
+	return selectMany(ctx, r.tx, "read call keys", "SELECT account, kind, value, call_id FROM call_keys WHERE (value, kind, account) IN ({rows})", "ttt",
+		notRead(r.keysRead, keys), func(k callKey, args []any) []any { return append(args, k.value, string(k.kind), k.account) },
+		func(rows row) error {
 			var k callKey
 			var id string
 			if err := rows.Scan(&k.account, &k.kind, &k.value, &id); err != nil {
@@ -158,12 +157,28 @@ func (r *recorder) loadKeys(ctx context.Context, keys []callKey) error {
 			r.keys[k] = id
 			return nil
 		})
-	if err != nil {
-		return fmt.Errorf("read call keys: %w", err)
-	}
-	return nil
 }
 
+func (r *recorder) loadKeys(ctx context.Context, keys []callKey) error {
+	if err := r.askKeys(ctx, keys); err != nil {
+		return err
+	}
+	return r.tx.flush(ctx)
+}
+
+// notRead are the keys that are not in read yet; they are from now on.
+func notRead(read map[callKey]bool, keys []callKey) []callKey {
+	var left []callKey
+	for _, k := range keys {
+		if !read[k] {
+			read[k] = true
+			left = append(left, k)
+		}
+	}
+	return left
+}
+
+// loadCalls reads all legs of the calls, as far as they are stored.
 func (r *recorder) loadCalls(ctx context.Context, ids []string) error {
 	var missing []string
 	for _, id := range ids {
@@ -178,16 +193,18 @@ func (r *recorder) loadCalls(ctx context.Context, ids []string) error {
 		}
 	}
 	slices.Sort(missing)
-	err := selectMany(ctx, r.tx, "SELECT id, call_id, facts FROM legs WHERE call_id IN (VALUES {rows})", 1,
+	err := selectMany(ctx, r.tx, "read the legs of calls", "SELECT id, call_id, facts FROM legs WHERE call_id IN ({rows})", "t",
 		slices.Compact(missing), func(id string, args []any) []any { return append(args, id) },
 		r.scanMember)
 	if err != nil {
-		return fmt.Errorf("read the legs of calls: %w", err)
+		return err
 	}
-	return nil
+	return r.tx.flush(ctx)
 }
 
-func (r *recorder) scanMember(rows *sql.Rows) error {
+// scanMember takes in a leg found by its call; one that has just moved away is
+// known, and stays where it went.
+func (r *recorder) scanMember(rows row) error {
 	l := &leg{}
 	if err := rows.Scan(&l.id, &l.callID, jsonInto{&l.Leg}); err != nil {
 		return err
@@ -205,6 +222,7 @@ func (r *recorder) scanMember(rows *sql.Rows) error {
 	return nil
 }
 
+// writeMerged moves what belongs to a call that is one with an older one.
 func (r *recorder) writeMerged(ctx context.Context) error {
 	for _, m := range r.merged {
 		for _, statement := range []string{
@@ -213,7 +231,7 @@ func (r *recorder) writeMerged(ctx context.Context) error {
 			"INSERT INTO call_links (value, kind, account, call_id) SELECT value, kind, account, ? FROM call_links WHERE call_id = ? ON CONFLICT DO NOTHING",
 			"INSERT INTO call_redirects (call_id, id) VALUES (?, ?) ON CONFLICT (id) DO UPDATE SET call_id = excluded.call_id",
 		} {
-			if _, err := r.tx.exec(ctx, statement, m.survivor, m.loser); err != nil {
+			if err := r.tx.exec(ctx, statement, m.survivor, m.loser); err != nil {
 				return fmt.Errorf("make two calls one: %w", err)
 			}
 		}
@@ -221,7 +239,7 @@ func (r *recorder) writeMerged(ctx context.Context) error {
 			"DELETE FROM call_links WHERE call_id = ?",
 			"DELETE FROM calls WHERE id = ?",
 		} {
-			if _, err := r.tx.exec(ctx, statement, m.loser); err != nil {
+			if err := r.tx.exec(ctx, statement, m.loser); err != nil {
 				return fmt.Errorf("make two calls one: %w", err)
 			}
 		}
@@ -236,7 +254,7 @@ type linkRow struct {
 
 func (r *recorder) writeKeys(ctx context.Context, keys map[callKey]string, links []linkRow) error {
 	for _, k := range r.dropped {
-		if _, err := r.tx.exec(ctx, "DELETE FROM call_keys WHERE value = ? AND kind = ? AND account = ?", k.value, string(k.kind), k.account); err != nil {
+		if err := r.tx.exec(ctx, "DELETE FROM call_keys WHERE value = ? AND kind = ? AND account = ?", k.value, string(k.kind), k.account); err != nil {
 			return fmt.Errorf("drop call keys: %w", err)
 		}
 	}
@@ -248,18 +266,14 @@ func (r *recorder) writeKeys(ctx context.Context, keys map[callKey]string, links
 		return append(args, l.value, string(l.kind), l.account, l.callID)
 	}
 	slices.SortFunc(rows, compareLinks)
-	err := insertMany(ctx, r.tx, "INSERT INTO call_keys (value, kind, account, call_id)", "tttt",
+	err := insertMany(ctx, r.tx, "write call keys", "INSERT INTO call_keys (value, kind, account, call_id)", "tttt",
 		" ON CONFLICT (value, kind, account) DO UPDATE SET call_id = excluded.call_id", rows, args)
 	if err != nil {
-		return fmt.Errorf("write call keys: %w", err)
+		return err
 	}
 	slices.SortFunc(links, compareLinks)
-	err = insertMany(ctx, r.tx, "INSERT INTO call_links (value, kind, account, call_id)", "tttt",
+	return insertMany(ctx, r.tx, "write call links", "INSERT INTO call_links (value, kind, account, call_id)", "tttt",
 		" ON CONFLICT DO NOTHING", slices.Compact(links), args)
-	if err != nil {
-		return fmt.Errorf("write call links: %w", err)
-	}
-	return nil
 }
 
 func compareLinks(a, b linkRow) int {

@@ -28,8 +28,7 @@ func (r *recorder) recordLive(ctx context.Context, fresh []int) error {
 		return nil
 	}
 	slices.SortFunc(keys, func(a, b callKey) int { return compareLinks(linkRow{callKey: a}, linkRow{callKey: b}) })
-	states, err := r.loadLive(ctx, keys)
-	if err != nil {
+	if err := r.loadLive(ctx, keys); err != nil {
 		return err
 	}
 	if err := r.loadReported(ctx, keys, events, about); err != nil {
@@ -38,7 +37,7 @@ func (r *recorder) recordLive(ctx context.Context, fresh []int) error {
 	var ended []callKey
 	var current []liveState
 	for _, k := range keys {
-		state, known := states[k]
+		state, known := r.live[k]
 		for _, it := range events[k] {
 			it.Outcome = call.Duplicate
 			if state.take(k, it.Live, known) {
@@ -175,27 +174,31 @@ func (s *liveState) take(k callKey, e *call.LiveCall, known bool) bool {
 const liveColumns = `account, kind, value, direction, state, customer_number, business_number,
 	agent_id, agent_name, agent_number, group_name, since, at, start_seen`
 
-func scanLive(rows *sql.Rows, s *liveState) error {
+func scanLive(rows row, s *liveState) error {
 	return rows.Scan(&s.Account, &s.Key.Kind, &s.Key.Value, &s.Direction, &s.State, &s.CustomerNumber, &s.BusinessNumber,
 		&s.Agent.ID, &s.Agent.Name, &s.Agent.Number, &s.Group, timeInto{&s.Since}, timeInto{&s.At}, timeInto{&s.start})
 }
 
-func (r *recorder) loadLive(ctx context.Context, keys []callKey) (map[callKey]liveState, error) {
-	states := map[callKey]liveState{}
-	err := selectMany(ctx, r.tx, "SELECT "+liveColumns+" FROM live_calls WHERE (account, kind, value) IN (VALUES {rows})", 3,
-		keys, func(k callKey, args []any) []any { return append(args, k.account, string(k.kind), k.value) },
-		func(rows *sql.Rows) error {
+// askLive asks for the live calls of the keys, as far as they were not looked
+// for yet. They are known after the next flush.
+func (r *recorder) askLive(ctx context.Context, keys []callKey) error {
+	return selectMany(ctx, r.tx, "read live calls", "SELECT "+liveColumns+" FROM live_calls WHERE (account, kind, value) IN ({rows})", "ttt",
+		notRead(r.liveRead, keys), func(k callKey, args []any) []any { return append(args, k.account, string(k.kind), k.value) },
+		func(rows row) error {
 			var s liveState
 			if err := scanLive(rows, &s); err != nil {
 				return err
 			}
-			states[callKey{s.Account, s.Key.Kind, s.Key.Value}] = s
+			r.live[callKey{s.Account, s.Key.Kind, s.Key.Value}] = s
 			return nil
 		})
-	if err != nil {
-		return nil, fmt.Errorf("read live calls: %w", err)
+}
+
+func (r *recorder) loadLive(ctx context.Context, keys []callKey) error {
+	if err := r.askLive(ctx, keys); err != nil {
+		return err
 	}
-	return states, nil
+	return r.tx.flush(ctx)
 }
 
 // loadReported finds for events that come late the calls that are reported
@@ -236,7 +239,7 @@ func (r *recorder) loadReported(ctx context.Context, keys []callKey, events map[
 
 func (r *recorder) writeLive(ctx context.Context, current []liveState, ended []callKey) error {
 	now := r.now.UnixMilli()
-	err := insertMany(ctx, r.tx, "INSERT INTO live_calls ("+liveColumns+", updated_at)", "ttttttttttt"+"iiii",
+	err := insertMany(ctx, r.tx, "write live calls", "INSERT INTO live_calls ("+liveColumns+", updated_at)", "ttttttttttt"+"iiii",
 		` ON CONFLICT (account, kind, value) DO UPDATE SET direction = excluded.direction, state = excluded.state,
 		customer_number = excluded.customer_number, business_number = excluded.business_number,
 		agent_id = excluded.agent_id, agent_name = excluded.agent_name, agent_number = excluded.agent_number,
@@ -248,15 +251,14 @@ func (r *recorder) writeLive(ctx context.Context, current []liveState, ended []c
 				millis(s.Since), millis(s.At), millis(s.start), now)
 		})
 	if err != nil {
-		return fmt.Errorf("write live calls: %w", err)
+		return err
 	}
 	err = inChunks(ended, func(chunk []callKey) error {
 		args := make([]any, 0, 3*len(chunk))
 		for _, k := range chunk {
 			args = append(args, k.account, string(k.kind), k.value)
 		}
-		_, err := r.tx.exec(ctx, "DELETE FROM live_calls WHERE (account, kind, value) IN (VALUES "+tuples(len(chunk), 3)+")", args...)
-		return err
+		return r.tx.exec(ctx, "DELETE FROM live_calls WHERE (account, kind, value) IN (VALUES "+tuples(len(chunk), 3)+")", args...)
 	})
 	if err != nil {
 		return fmt.Errorf("end live calls: %w", err)

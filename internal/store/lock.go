@@ -7,30 +7,76 @@ import (
 	"slices"
 )
 
+// maxLocks is how many keys are locked one by one. PostgreSQL's lock table has
+// room for some thousands, for all its clients together.
+const maxLocks = 1000
+
+// lock makes nodes that record legs of the same calls at once wait for each
+// other: on PostgreSQL by advisory locks on the keys, so that calls which do
+// not exist yet are covered too. SQLite has one writer. Whoever changes a leg
+// holds its leg key, the call key that it had, and the one that it gets; so a
+// call is computed from all of its legs.
+//
+// In the same journey it reads the legs, and what else the batch is likely to
+// need; each statement sees what was committed before the locks were granted.
 func (r *recorder) lock(ctx context.Context, fresh []int) error {
-	var keys []callKey
+	var legKeys, keys []callKey
+	recordings := false
 	for _, i := range fresh {
 		for _, it := range r.stored[i].Items {
 			if it.Leg != nil {
 				l := leg{Leg: *it.Leg}
-				keys = append(keys, callKey{it.Leg.Account, "", it.Leg.Key}, l.callKey())
+				legKeys = append(legKeys, callKey{it.Leg.Account, "", it.Leg.Key})
+				keys = append(keys, l.callKey())
+				recordings = recordings || len(it.Leg.Recordings) > 0
 			}
 			if it.Live != nil {
 				keys = append(keys, callKey{it.Live.Account, it.Live.Key.Kind, it.Live.Key.Value})
 			}
 		}
 	}
-	if _, err := r.lockKeys(ctx, keys); err != nil {
+	if _, err := r.lockKeys(ctx, slices.Concat(legKeys, keys)); err != nil {
 		return err
 	}
 	if err := r.loadLegs(ctx, fresh); err != nil {
 		return err
 	}
-	// A report may name less than its leg is known by. Then more is to be
-	// locked, and what was read before is read again. Taking locks out of order
-	// may end in a deadlock, which the database breaks and the writer tries
-	// again.
-	keys = keys[:0]
+	if err := r.foresee(ctx, len(fresh), len(legKeys), keys, recordings); err != nil {
+		return err
+	}
+	if err := r.tx.flush(ctx); err != nil {
+		return err
+	}
+	return r.lockKnown(ctx, fresh)
+}
+
+// foresee asks for what a batch with so many deliveries and legs is likely to
+// need.
+func (r *recorder) foresee(ctx context.Context, deliveries, legs int, keys []callKey, recordings bool) error {
+	if err := r.askKeys(ctx, keys); err != nil {
+		return err
+	}
+	if err := r.askLive(ctx, keys); err != nil {
+		return err
+	}
+	if err := r.tx.allocate(ctx, "legs", legs, &r.legIDs); err != nil {
+		return err
+	}
+	if err := r.tx.allocate(ctx, "deliveries", deliveries, &r.deliveryIDs); err != nil {
+		return err
+	}
+	if !recordings {
+		return nil
+	}
+	return r.askPaused(ctx)
+}
+
+// lockKnown locks what the stored legs are known by, for a report may name
+// less. If there was any, what was read before is read again. Taking locks out
+// of order may end in a deadlock, which the database breaks and the writer
+// tries again.
+func (r *recorder) lockKnown(ctx context.Context, fresh []int) error {
+	var keys []callKey
 	for _, i := range fresh {
 		for _, it := range r.stored[i].Items {
 			if it.Leg == nil {
@@ -49,11 +95,18 @@ func (r *recorder) lock(ctx context.Context, fresh []int) error {
 	}
 	clear(r.legs)
 	clear(r.calls)
-	return r.loadLegs(ctx, fresh)
+	clear(r.keys)
+	clear(r.keysRead)
+	clear(r.live)
+	clear(r.liveRead)
+	if err := r.loadLegs(ctx, fresh); err != nil {
+		return err
+	}
+	return r.tx.flush(ctx)
 }
 
-const maxLocks = 1000
-
+// lockKeys locks the keys that are not held yet, and says whether there were
+// any. A batch with very many keys locks out all others instead.
 func (r *recorder) lockKeys(ctx context.Context, keys []callKey) (more bool, err error) {
 	if !r.tx.w.dialect.postgres || r.heldAll {
 		return false, nil
@@ -73,10 +126,10 @@ func (r *recorder) lockKeys(ctx context.Context, keys []callKey) (more bool, err
 	}
 	if len(r.held) > maxLocks {
 		r.heldAll = true
-		_, err = r.tx.exec(ctx, "SELECT pg_advisory_xact_lock(0)")
+		err = r.tx.exec(ctx, "SELECT pg_advisory_xact_lock(0)")
 	} else {
 		slices.Sort(hashes)
-		_, err = r.tx.exec(ctx, `SELECT pg_advisory_xact_lock_shared(0)
+		err = r.tx.exec(ctx, `SELECT pg_advisory_xact_lock_shared(0)
 			UNION ALL SELECT pg_advisory_xact_lock(h) FROM (SELECT unnest(CAST(? AS BIGINT[])) AS h ORDER BY 1) AS keys`, slices.Compact(hashes))
 	}
 	if err != nil {

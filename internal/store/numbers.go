@@ -44,24 +44,20 @@ func (o *ownNumbers) add(numbers []string) {
 // noteNumbers writes down the agents' and business numbers of calls that are
 // not known yet. They are remembered when the transaction is committed.
 func (r *recorder) noteNumbers(ctx context.Context, calls []call.Call) error {
-	type row struct{ number, rev string }
-	var rows []row
+	type numberRow struct{ number, rev string }
+	var rows []numberRow
 	seen := map[string]bool{}
 	for i := range calls {
 		for _, n := range [2]string{calls[i].BusinessNumber, calls[i].Agent.Number} {
 			if n != "" && !seen[n] && !r.known.has(n) {
 				seen[n] = true
-				rows = append(rows, row{n, reverseDigits(n)})
+				rows = append(rows, numberRow{n, reverseDigits(n)})
 				r.noted = append(r.noted, n)
 			}
 		}
 	}
-	err := insertMany(ctx, r.tx, "INSERT INTO own_numbers (rev, number)", "tt", " ON CONFLICT DO NOTHING", rows,
-		func(n row, args []any) []any { return append(args, n.rev, n.number) })
-	if err != nil {
-		return fmt.Errorf("note numbers: %w", err)
-	}
-	return nil
+	return insertMany(ctx, r.tx, "note own numbers", "INSERT INTO own_numbers (rev, number)", "tt", " ON CONFLICT DO NOTHING", rows,
+		func(n numberRow, args []any) []any { return append(args, n.rev, n.number) })
 }
 
 // findOwnNumbers returns the agents' and business numbers whose last digits,

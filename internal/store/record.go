@@ -5,7 +5,6 @@ import (
 	"cmp"
 	"context"
 	"crypto/sha256"
-	"database/sql"
 	"errors"
 	"fmt"
 	"maps"
@@ -33,6 +32,7 @@ func (s *Store) Record(ctx context.Context, deliveries []*call.Delivery) error {
 			tx: t, now: time.Now(), firstTryAfter: s.firstTryAfter, known: &s.ownNumbers,
 			legs: map[legKey]*leg{}, keys: map[callKey]string{},
 			calls: map[string]*callState{}, held: map[callKey]bool{},
+			live: map[callKey]liveState{}, keysRead: map[callKey]bool{}, liveRead: map[callKey]bool{},
 		}
 		return r.record(ctx, deliveries)
 	})
@@ -88,8 +88,10 @@ type callState struct {
 }
 
 // recorder is one run of Record: what it has read and what it will write. It
-// reads and writes in few statements, however many deliveries there are,
-// because on PostgreSQL each statement is a journey.
+// reads and writes in few statements, however many deliveries there are, and
+// asks beforehand for all that it is likely to need: on PostgreSQL what is
+// asked for together is one journey, and for a batch of new calls there are two,
+// one that reads and one that writes.
 type recorder struct {
 	tx     *tx
 	now    time.Time
@@ -105,6 +107,15 @@ type recorder struct {
 	keys     map[callKey]string
 	calls    map[string]*callState
 	merged   []mergedCalls
+	// live are the live calls that were read. keysRead and liveRead are the
+	// keys that were looked for, found or not.
+	live     map[callKey]liveState
+	keysRead map[callKey]bool
+	liveRead map[callKey]bool
+	// paused are the paused accounts; nil: not read.
+	paused map[string]bool
+	// legIDs and deliveryIDs are ids for new rows, in ascending order.
+	legIDs, deliveryIDs []int64
 	// dropped are call keys that their last leg has left.
 	dropped []callKey
 	// held are the keys that are locked.
@@ -153,19 +164,24 @@ func (r *recorder) dropKnown(ctx context.Context) ([]int, error) {
 		}
 	}
 	known := map[int]int64{}
-	err := selectMany(ctx, r.tx, "SELECT id, uid FROM deliveries WHERE uid IN (VALUES {rows})", 1,
-		slices.Sorted(maps.Keys(byUID)), func(uid string, args []any) []any { return append(args, uid) },
-		func(rows *sql.Rows) error {
-			var id int64
-			var uid string
-			if err := rows.Scan(&id, &uid); err != nil {
-				return err
-			}
-			known[byUID[uid]] = id
-			return nil
-		})
-	if err != nil {
-		return nil, fmt.Errorf("find known deliveries: %w", err)
+	if len(byUID) > 0 {
+		err := selectMany(ctx, r.tx, "find known deliveries", "SELECT id, uid FROM deliveries WHERE uid IN ({rows})", "t",
+			slices.Sorted(maps.Keys(byUID)), func(uid string, args []any) []any { return append(args, uid) },
+			func(rows row) error {
+				var id int64
+				var uid string
+				if err := rows.Scan(&id, &uid); err != nil {
+					return err
+				}
+				known[byUID[uid]] = id
+				return nil
+			})
+		if err == nil {
+			err = r.tx.flush(ctx)
+		}
+		if err != nil {
+			return nil, err
+		}
 	}
 	for i, d := range r.stored {
 		if id, ok := known[i]; ok {
@@ -177,15 +193,7 @@ func (r *recorder) dropKnown(ctx context.Context) ([]int, error) {
 	return fresh, nil
 }
 
-// lock makes nodes that record legs of the same calls at once wait for each
-// other: on PostgreSQL by advisory locks on the keys, so that calls which do
-// not exist yet are covered too. SQLite has one writer. Whoever changes a leg
-// holds its leg key, the call key that it had, and the one that it gets; so a
-// call is computed from all of its legs.
-// maxLocks is how many keys are locked one by one. PostgreSQL's lock table has
-// room for some thousands, for all its clients together.
-// lockKeys locks the keys that are not held yet, and says whether there were
-// any. A batch with very many keys locks out all others instead.
+// loadLegs asks for the legs that the reports are about.
 func (r *recorder) loadLegs(ctx context.Context, fresh []int) error {
 	var wanted []legKey
 	seen := map[legKey]bool{}
@@ -201,17 +209,13 @@ func (r *recorder) loadLegs(ctx context.Context, fresh []int) error {
 			}
 		}
 	}
-	err := selectMany(ctx, r.tx, "SELECT id, call_id, facts FROM legs WHERE (leg_key, account) IN (VALUES {rows})", 2,
+	return selectMany(ctx, r.tx, "read legs", "SELECT id, call_id, facts FROM legs WHERE (leg_key, account) IN ({rows})", "tt",
 		wanted, func(k legKey, args []any) []any { return append(args, k.key, k.account) }, r.scanLeg)
-	if err != nil {
-		return fmt.Errorf("read legs: %w", err)
-	}
-	return nil
 }
 
 // scanLeg takes in a leg that is stored, unless it is known already: then it
 // may have been changed.
-func (r *recorder) scanLeg(rows *sql.Rows) error {
+func (r *recorder) scanLeg(rows row) error {
 	l := &leg{}
 	if err := rows.Scan(&l.id, &l.callID, jsonInto{&l.Leg}); err != nil {
 		return err
@@ -277,16 +281,7 @@ func (r *recorder) changedLegs() []*leg {
 	return changed
 }
 
-// joinCalls gives every changed leg its call: the one that has its call key. A
-// leg that learned a better key moves there; a call that loses its last leg so
-// is one with the other, and of the two ids the older survives.
-// drop forgets a call key that the last leg of the call has left, so that it
-// does not attract legs which have no other tie to it.
-// mergeCalls makes loser one with survivor.
-// survivor is the call that the call with this id is one with by now.
-// loadCalls reads all legs of the calls, as far as they are stored.
-// scanMember takes in a leg found by its call; one that has just moved away is
-// known, and stays where it went.
+// writeCalls writes the changed legs, and the calls that follow from them.
 func (r *recorder) writeCalls(ctx context.Context) error {
 	if err := r.writeMerged(ctx); err != nil {
 		return err
@@ -303,11 +298,11 @@ func (r *recorder) writeCalls(ctx context.Context) error {
 		}
 		facts[l] = text
 	}
-	err := insertMany(ctx, r.tx, "INSERT INTO legs (id, account, leg_key, call_id, facts)", "itttt",
+	err := insertMany(ctx, r.tx, "write legs", "INSERT INTO legs (id, account, leg_key, call_id, facts)", "itttt",
 		" ON CONFLICT (leg_key, account) DO UPDATE SET call_id = excluded.call_id, facts = excluded.facts", changed,
 		func(l *leg, args []any) []any { return append(args, l.id, l.Account, l.Key, l.callID, facts[l]) })
 	if err != nil {
-		return fmt.Errorf("write legs: %w", err)
+		return err
 	}
 	touched := map[string]*callState{}
 	keys := map[callKey]string{}
@@ -329,7 +324,7 @@ func (r *recorder) writeCalls(ctx context.Context) error {
 		}
 		// The others stay, with what they tell alone.
 		touched[id] = c
-		if _, err := r.tx.exec(ctx, "DELETE FROM call_links WHERE call_id = ?", id); err != nil {
+		if err := r.tx.exec(ctx, "DELETE FROM call_links WHERE call_id = ?", id); err != nil {
 			return fmt.Errorf("write call links: %w", err)
 		}
 		for _, l := range c.legs {
@@ -358,12 +353,8 @@ func (r *recorder) writeCalls(ctx context.Context) error {
 	return r.wantRecordings(ctx, changed)
 }
 
-// writeMerged moves what belongs to a call that is one with an older one.
+// writeDeliveries writes the deliveries with what became of them.
 func (r *recorder) writeDeliveries(ctx context.Context, fresh []int) error {
-	ids, err := r.tx.allocate(ctx, "deliveries", len(fresh))
-	if err != nil {
-		return err
-	}
 	type bodyRow struct {
 		sum, body []byte
 	}
@@ -378,7 +369,7 @@ func (r *recorder) writeDeliveries(ctx context.Context, fresh []int) error {
 	var items []itemRow
 	for n, i := range fresh {
 		d := r.stored[i]
-		d.ID = ids[n]
+		d.ID = r.deliveryIDs[n]
 		if d.BodySHA256 == nil {
 			sum := sha256.Sum256(d.Body)
 			d.BodySHA256 = sum[:]
@@ -396,20 +387,20 @@ func (r *recorder) writeDeliveries(ctx context.Context, fresh []int) error {
 	}
 	slices.SortFunc(bodies, func(a, b bodyRow) int { return bytes.Compare(a.sum, b.sum) })
 	bodies = slices.CompactFunc(bodies, func(a, b bodyRow) bool { return bytes.Equal(a.sum, b.sum) })
-	err = insertMany(ctx, r.tx, "INSERT INTO bodies (sha256, body)", "bb", " ON CONFLICT DO NOTHING", bodies,
+	err := insertMany(ctx, r.tx, "write bodies", "INSERT INTO bodies (sha256, body)", "bb", " ON CONFLICT DO NOTHING", bodies,
 		func(b bodyRow, args []any) []any { return append(args, b.sum, notNil(b.body)) })
 	if err != nil {
-		return fmt.Errorf("write bodies: %w", err)
+		return err
 	}
-	err = insertMany(ctx, r.tx, "INSERT INTO deliveries (id, uid, account, received_at, method, content_type, query, body_sha256, remote_address, source, outcome, error)", "ittittbbtttt", "", rows,
+	err = insertMany(ctx, r.tx, "write deliveries", "INSERT INTO deliveries (id, uid, account, received_at, method, content_type, query, body_sha256, remote_address, source, outcome, error)", "ittittbbtttt", "", rows,
 		func(d *call.Delivery, args []any) []any {
 			return append(args, d.ID, d.UID, d.Account, d.ReceivedAt.UnixMilli(), d.Method, d.ContentType,
 				[]byte(d.Query), d.BodySHA256, d.RemoteAddress, string(d.Source), string(d.Outcome), d.Error)
 		})
 	if err != nil {
-		return fmt.Errorf("write deliveries: %w", err)
+		return err
 	}
-	err = insertMany(ctx, r.tx, "INSERT INTO delivery_items (delivery_id, item, outcome, error, leg_id)", "iitti", "", items,
+	return insertMany(ctx, r.tx, "write delivery items", "INSERT INTO delivery_items (delivery_id, item, outcome, error, leg_id)", "iitti", "", items,
 		func(it itemRow, args []any) []any {
 			var legID any
 			if it.leg != nil {
@@ -417,10 +408,6 @@ func (r *recorder) writeDeliveries(ctx context.Context, fresh []int) error {
 			}
 			return append(args, it.delivery, it.n, string(it.Outcome), it.Error, legID)
 		})
-	if err != nil {
-		return fmt.Errorf("write delivery items: %w", err)
-	}
-	return nil
 }
 
 func notNil(b []byte) []byte {
@@ -430,32 +417,31 @@ func notNil(b []byte) []byte {
 	return b
 }
 
-// allocate gives n new ids in ascending order.
-func (t *tx) allocate(ctx context.Context, sequence string, n int) ([]int64, error) {
+// allocate asks for n new ids in ascending order, which are there after the
+// next flush. Some may stay unused.
+func (t *tx) allocate(ctx context.Context, sequence string, n int, ids *[]int64) error {
 	if n == 0 {
-		return nil, nil
+		return nil
 	}
-	ids := make([]int64, 0, n)
-	if t.w.dialect.postgres {
-		err := t.each(ctx, "SELECT nextval('"+sequence+"_ids') FROM generate_series(1, ?)", []any{n}, func(rows *sql.Rows) error {
-			var id int64
-			defer func() { ids = append(ids, id) }()
-			return rows.Scan(&id)
-		})
-		if err != nil {
-			return nil, fmt.Errorf("allocate ids: %w", err)
+	s := statement{what: "allocate ids", query: "UPDATE sequences SET value = value + ? WHERE name = ? RETURNING value", args: []any{n, sequence}}
+	s.scan = func(r row) error {
+		var last int64
+		err := r.Scan(&last)
+		for i := range n {
+			*ids = append(*ids, last-int64(n)+int64(i)+1)
 		}
-		slices.Sort(ids)
-		return ids, nil
+		return err
 	}
-	var last int64
-	if _, err := t.one(ctx, "UPDATE sequences SET value = value + ? WHERE name = ? RETURNING value", []any{n, sequence}, &last); err != nil {
-		return nil, fmt.Errorf("allocate ids: %w", err)
+	if t.w.dialect.postgres {
+		s.query, s.args = "SELECT nextval('"+sequence+"_ids') FROM generate_series(1, ?)", []any{n}
+		s.scan = func(r row) error {
+			var id int64
+			err := r.Scan(&id)
+			*ids = append(*ids, id) // nextval ascends
+			return err
+		}
 	}
-	for i := range n {
-		ids = append(ids, last-int64(n)+int64(i)+1)
-	}
-	return ids, nil
+	return t.later(ctx, s)
 }
 
 // newID makes an id that is ordered by the time of its making (UUID version

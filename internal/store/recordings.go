@@ -49,23 +49,21 @@ func (r *recorder) wantRecordings(ctx context.Context, changed []*leg) error {
 	if len(rows) == 0 {
 		return nil
 	}
-	paused := map[string]bool{}
-	err := r.tx.each(ctx, "SELECT account FROM account_pauses", nil, func(rows *sql.Rows) error {
-		var account string
-		err := rows.Scan(&account)
-		paused[account] = true
-		return err
-	})
-	if err != nil {
-		return fmt.Errorf("read paused accounts: %w", err)
+	if r.paused == nil {
+		if err := r.askPaused(ctx); err != nil {
+			return err
+		}
+		if err := r.tx.flush(ctx); err != nil {
+			return err
+		}
 	}
 	now := r.now.UnixMilli()
 	for i := range rows {
-		if !paused[rows[i].leg.Account] {
+		if !r.paused[rows[i].leg.Account] {
 			rows[i].due = now + r.firstTryAfter.Milliseconds()
 		}
 	}
-	err = insertMany(ctx, r.tx, `INSERT INTO recordings (id, account, provider, kind, source, location, leg_id, call_id, state,
+	return insertMany(ctx, r.tx, "queue recordings", `INSERT INTO recordings (id, account, provider, kind, source, location, leg_id, call_id, state,
 		created_at, wanted_at, next_try_at, host)`, "ttttttittiiit",
 		` ON CONFLICT (source, kind, account) DO UPDATE SET
 			location = CASE WHEN excluded.location = '' THEN recordings.location ELSE excluded.location END,
@@ -79,10 +77,17 @@ func (r *recorder) wantRecordings(ctx context.Context, changed []*leg) error {
 			return append(args, newID(), w.leg.Account, string(w.leg.Provider), string(w.Kind), w.Source, w.Location, w.leg.id, w.leg.callID,
 				string(call.Pending), now, now, w.due, recordingHost(w.leg.Account, w.Source))
 		})
-	if err != nil {
-		return fmt.Errorf("queue recordings: %w", err)
-	}
-	return nil
+}
+
+// askPaused asks for the paused accounts, which are known after the next flush.
+func (r *recorder) askPaused(ctx context.Context) error {
+	r.paused = map[string]bool{}
+	return r.tx.later(ctx, statement{what: "read paused accounts", query: "SELECT account FROM account_pauses", scan: func(rows row) error {
+		var account string
+		err := rows.Scan(&account)
+		r.paused[account] = true
+		return err
+	}})
 }
 
 // recordingHost is whom a fetch burdens: the host of a URL, or the account's
@@ -116,51 +121,24 @@ func (s *Store) ClaimRecordings(ctx context.Context, o call.ClaimOptions) ([]cal
 	args := append([]any{token, o.Lease.Milliseconds()}, skipArgs...)
 	err := s.change(ctx, func(ctx context.Context, t *tx) error {
 		claims = claims[:0]
-		err := t.each(ctx, `UPDATE recordings SET lease_token = ? || id, next_try_at = {now} + ?, attempts = attempts + 1
-			WHERE id IN (SELECT id FROM recordings WHERE next_try_at <= {now}`+skip+`
-				ORDER BY next_try_at LIMIT `+strconv.Itoa(o.Limit)+` {skip locked})
-			RETURNING lease_token, host, wanted_at, `+recordingColumns, slices.Clone(args), func(rows *sql.Rows) error {
-			var c call.Claim
-			err := rows.Scan(append([]any{&c.LeaseToken, &c.Host, timeInto{&c.WantedAt}}, recordingFields(&c.Recording)...)...)
-			c.LeaseUntil = c.NextTryAt
-			claims = append(claims, c)
-			return err
-		})
-		if err != nil || len(claims) == 0 {
-			return err
-		}
-		return addCallFacts(ctx, t, claims)
+		return t.later(ctx, statement{query: `UPDATE recordings SET lease_token = ? || id, next_try_at = {now} + ?, attempts = attempts + 1
+			WHERE id IN (SELECT id FROM recordings WHERE next_try_at <= {now}` + skip + `
+				ORDER BY next_try_at LIMIT ` + strconv.Itoa(o.Limit) + ` {skip locked})
+			RETURNING lease_token, host, wanted_at,
+				(SELECT started_at FROM calls WHERE calls.id = recordings.call_id),
+				coalesce((SELECT call_key FROM calls WHERE calls.id = recordings.call_id), ''), ` + recordingColumns,
+			args: slices.Clone(args), scan: func(r row) error {
+				var c call.Claim
+				err := r.Scan(append([]any{&c.LeaseToken, &c.Host, timeInto{&c.WantedAt}, timeInto{&c.StartedAt}, &c.CallKey}, recordingFields(&c.Recording)...)...)
+				c.LeaseUntil = c.NextTryAt
+				claims = append(claims, c)
+				return err
+			}})
 	})
 	if err != nil {
 		return nil, fmt.Errorf("claim recordings: %w", err)
 	}
 	return claims, nil
-}
-
-// addCallFacts adds what a claim needs of the calls.
-func addCallFacts(ctx context.Context, t *tx, claims []call.Claim) error {
-	byCall := map[string][]*call.Claim{}
-	var ids []string
-	for i := range claims {
-		id := claims[i].CallID
-		if byCall[id] == nil {
-			ids = append(ids, id)
-		}
-		byCall[id] = append(byCall[id], &claims[i])
-	}
-	return selectMany(ctx, t, "SELECT id, started_at, call_key FROM calls WHERE id IN (VALUES {rows})", 1, ids,
-		func(id string, args []any) []any { return append(args, id) },
-		func(rows *sql.Rows) error {
-			var id, key string
-			var started time.Time
-			if err := rows.Scan(&id, timeInto{&started}, &key); err != nil {
-				return err
-			}
-			for _, c := range byCall[id] {
-				c.StartedAt, c.CallKey = started, key
-			}
-			return nil
-		})
 }
 
 // errLeaseLost is what a worker gets whose lease another one has taken.
@@ -204,9 +182,15 @@ func (s *Store) ChooseObjectKey(ctx context.Context, leaseToken, key string) (st
 	var chosen string
 	var found bool
 	err := s.change(ctx, func(ctx context.Context, t *tx) (err error) {
-		found, err = t.one(ctx, "UPDATE recordings SET object_key = CASE WHEN object_key = '' THEN ? ELSE object_key END"+whereLeased+" RETURNING object_key",
-			[]any{key, leasedID(leaseToken), leaseToken}, &chosen)
-		return err
+		found = false
+		return t.later(ctx, statement{
+			query: "UPDATE recordings SET object_key = CASE WHEN object_key = '' THEN ? ELSE object_key END" + whereLeased + " RETURNING object_key",
+			args:  []any{key, leasedID(leaseToken), leaseToken},
+			scan: func(r row) error {
+				found = true
+				return r.Scan(&chosen)
+			},
+		})
 	})
 	if err != nil {
 		return "", fmt.Errorf("choose an object key: %w", err)
@@ -290,8 +274,8 @@ func (s *Store) WakeAccount(ctx context.Context, account string) error {
 		set, where string
 		args       []any
 	}{
-		{"state = 'pending', reason = '', attempts = 0, ", "state = 'refused' AND reason = ?", []any{account, call.CredentialsRejected}},
-		{"", "state = 'pending' AND next_try_at IS NULL", []any{account}},
+		{"state = 'pending', reason = '', attempts = 0, ", "state = 'refused' AND next_try_at IS NULL AND state <> 'archived' AND reason = ?", []any{account, call.CredentialsRejected}},
+		{"", "state = 'pending' AND next_try_at IS NULL AND state <> 'archived'", []any{account}},
 	} {
 		if err == nil {
 			// Only while it is not paused: another node may be pausing it.
@@ -334,35 +318,43 @@ func (s *Store) QueueAnswers(ctx context.Context) error {
 // QueueStats counts the recordings by what they wait for.
 func (s *Store) QueueStats(ctx context.Context) (call.QueueStats, error) {
 	var q call.QueueStats
-	err := s.each(ctx, "SELECT state, count(*) FROM recordings GROUP BY state", nil, func(rows *sql.Rows) error {
-		var state call.RecordingState
-		var n int64
-		if err := rows.Scan(&state, &n); err != nil {
-			return err
-		}
-		switch state {
-		case call.Pending:
-			q.Pending = n
-		case call.Archived:
-			q.Archived = n
-		case call.Absent:
-			q.Absent = n
-		case call.Refused:
-			q.Refused = n
-		case call.Expired, call.Erased:
-		}
-		return nil
-	})
-	if err == nil {
-		err = s.each(ctx, `SELECT coalesce(sum(CASE WHEN next_try_at <= {now} THEN 1 ELSE 0 END), 0),
-			coalesce(sum(CASE WHEN lease_token IS NOT NULL AND next_try_at > {now} THEN 1 ELSE 0 END), 0),
-			min(next_try_at) FROM recordings WHERE next_try_at IS NOT NULL`, nil, func(rows *sql.Rows) error {
-			return rows.Scan(&q.Due, &q.Leased, timeInto{&q.NextTryAt})
+	var all int64
+	// In one statement, so that the counts are of one moment. Most recordings
+	// are archived, and are counted as what is left.
+	err := s.each(ctx, `SELECT 'all', count(*), 0, 0, NULL FROM recordings
+		UNION ALL SELECT 'queued', count(*), coalesce(sum(CASE WHEN next_try_at <= {now} THEN 1 ELSE 0 END), 0),
+			coalesce(sum(CASE WHEN lease_token IS NOT NULL AND next_try_at > {now} THEN 1 ELSE 0 END), 0), min(next_try_at)
+			FROM recordings WHERE next_try_at IS NOT NULL
+		UNION ALL SELECT state, count(*), 0, 0, NULL FROM recordings WHERE next_try_at IS NULL AND state <> 'archived' GROUP BY state`,
+		nil, func(rows *sql.Rows) error {
+			var state string
+			var n, due, leased int64
+			var next time.Time
+			if err := rows.Scan(&state, &n, &due, &leased, timeInto{&next}); err != nil {
+				return err
+			}
+			switch call.RecordingState(state) {
+			case "all":
+				all = n
+				return nil
+			case "queued":
+				q.Due, q.Leased, q.NextTryAt = due, leased, next
+				q.Pending += n
+			case call.Pending: // their account is paused
+				q.Pending += n
+			case call.Absent:
+				q.Absent = n
+			case call.Refused:
+				q.Refused = n
+			case call.Archived, call.Expired, call.Erased:
+			}
+			all -= n // the row of all comes first
+			return nil
 		})
-	}
 	if err != nil {
 		return q, fmt.Errorf("count the queue: %w", err)
 	}
+	q.Archived = all
 	return q, nil
 }
 

@@ -39,36 +39,70 @@ func tuples(n, width int) string {
 
 // insertMany runs "INSERT … {rows} …" for all rows; head ends before the rows,
 // tail follows them. types has a letter for each column: t is text, i an
-// integer, b bytes.
+// integer, b bytes. what it does is said in its error.
 //
 // SQLite gets the rows as VALUES. PostgreSQL gets one array for each column:
 // its statement is the same for any number of rows, so it is parsed and planned
 // once.
-func insertMany[T any](ctx context.Context, t *tx, head, types, tail string, rows []T, args func(T, []any) []any) error {
+func insertMany[T any](ctx context.Context, t *tx, what, head, types, tail string, rows []T, args func(T, []any) []any) error {
 	if len(rows) == 0 {
 		return nil
 	}
 	width := len(types)
-	if !t.w.dialect.postgres {
+	if t.pg == nil {
 		return inChunks(rows, func(chunk []T) error {
 			values := make([]any, 0, len(chunk)*width)
 			for _, r := range chunk {
 				values = args(r, values)
 			}
-			_, err := t.exec(ctx, head+" VALUES "+tuples(len(chunk), width)+tail, values...)
-			return err
+			return t.later(ctx, statement{what: what, query: head + " VALUES " + tuples(len(chunk), width) + tail, args: values})
 		})
 	}
-	columns := newColumns(types, len(rows))
-	values := make([]any, 0, width)
-	for _, r := range rows {
-		values = args(r, values[:0])
-		if err := columns.add(values); err != nil {
+	columns, err := columnsOf(types, rows, args)
+	if err != nil {
+		return fmt.Errorf("%s: %w", what, err)
+	}
+	return t.later(ctx, statement{what: what, query: head + " " + columns.unnest() + tail, args: columns.arrays()})
+}
+
+// selectMany runs a statement whose text holds {rows} where the tuples of keys
+// belong; types has a letter for each of a tuple's values, as of insertMany.
+// The rows have been scanned after the next flush.
+func selectMany[T any](ctx context.Context, t *tx, what, query, types string, keys []T, args func(T, []any) []any, scan func(row) error) error {
+	if len(keys) == 0 {
+		return nil
+	}
+	if t.pg != nil {
+		columns, err := columnsOf(types, keys, args)
+		if err != nil {
+			return fmt.Errorf("%s: %w", what, err)
+		}
+		return t.later(ctx, statement{what: what, query: strings.Replace(query, "{rows}", columns.unnest(), 1), args: columns.arrays(), scan: scan})
+	}
+	width := len(types)
+	for len(keys) > 0 {
+		chunk := keys[:min(len(keys), chunkSizes[0])]
+		keys = keys[len(chunk):]
+		size := chunkSizes[0]
+		for _, n := range chunkSizes {
+			if n >= len(chunk) {
+				size = n
+			}
+		}
+		values := make([]any, 0, size*width)
+		for _, k := range chunk {
+			values = args(k, values)
+		}
+		// To be asked for a key twice changes no answer.
+		for range size - len(chunk) {
+			values = args(chunk[len(chunk)-1], values)
+		}
+		err := t.later(ctx, statement{what: what, query: strings.Replace(query, "{rows}", "VALUES "+tuples(size, width), 1), args: values, scan: scan})
+		if err != nil {
 			return err
 		}
 	}
-	_, err := t.exec(ctx, head+" SELECT * FROM "+columns.unnest()+tail, columns.arrays()...) //nolint:unqueryvet // all that are given
-	return err
+	return nil
 }
 
 // columns collects rows as one array for each column.
@@ -77,6 +111,18 @@ type columns struct {
 	texts [][]string
 	ints  [][]*int64
 	bytes [][][]byte
+}
+
+func columnsOf[T any](types string, rows []T, args func(T, []any) []any) (*columns, error) {
+	c := newColumns(types, len(rows))
+	values := make([]any, 0, len(types))
+	for _, r := range rows {
+		values = args(r, values[:0])
+		if err := c.add(values); err != nil {
+			return nil, err
+		}
+	}
+	return c, nil
 }
 
 func newColumns(types string, rows int) *columns {
@@ -120,6 +166,7 @@ func (c *columns) add(row []any) error {
 	return nil
 }
 
+// unnest is the SELECT that makes rows of the arrays again.
 func (c *columns) unnest() string {
 	casts := make([]string, len(c.types))
 	for i := range c.types {
@@ -132,7 +179,7 @@ func (c *columns) unnest() string {
 			casts[i] = "CAST(? AS BYTEA[])"
 		}
 	}
-	return "unnest(" + strings.Join(casts, ", ") + ")"
+	return "SELECT * FROM unnest(" + strings.Join(casts, ", ") + ")" //nolint:unqueryvet // all that are given
 }
 
 func (c *columns) arrays() []any {
@@ -148,33 +195,6 @@ func (c *columns) arrays() []any {
 		}
 	}
 	return all
-}
-
-// selectMany runs a statement whose text holds {rows} where the tuples of keys
-// belong.
-func selectMany[T any](ctx context.Context, t *tx, query string, width int, keys []T, args func(T, []any) []any, scan func(*sql.Rows) error) error {
-	for len(keys) > 0 {
-		chunk := keys[:min(len(keys), chunkSizes[0])]
-		keys = keys[len(chunk):]
-		size := chunkSizes[0]
-		for _, n := range chunkSizes {
-			if n >= len(chunk) {
-				size = n
-			}
-		}
-		values := make([]any, 0, size*width)
-		for _, k := range chunk {
-			values = args(k, values)
-		}
-		// To be asked for a key twice changes no answer.
-		for range size - len(chunk) {
-			values = args(chunk[len(chunk)-1], values)
-		}
-		if err := t.each(ctx, strings.Replace(query, "{rows}", tuples(size, width), 1), values, scan); err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 // millis keeps a time as Unix milliseconds, the zero time as NULL.

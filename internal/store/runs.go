@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"time"
 
 	"callvault/internal/call"
@@ -99,12 +100,7 @@ func (s *Store) markRun(ctx context.Context, what, set, leaseToken string, args 
 // update runs one statement as a change and returns how many rows it touched.
 func (s *Store) update(ctx context.Context, query string, args ...any) (n int64, err error) {
 	err = s.change(ctx, func(ctx context.Context, t *tx) error {
-		res, err := t.exec(ctx, query, args...)
-		if err != nil {
-			return err
-		}
-		n, err = res.RowsAffected()
-		return err
+		return t.later(ctx, statement{query: query, args: slices.Clone(args), affected: &n})
 	})
 	return n, err
 }

@@ -23,6 +23,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/jackc/pgx/v5/stdlib"
 	_ "modernc.org/sqlite" // the driver "sqlite"
 )
@@ -46,6 +47,7 @@ type Store struct {
 	dialect dialect
 	read    *sql.DB
 	write   *sql.DB
+	pool    *pgxpool.Pool // on PostgreSQL the connections of write
 	writer  *writer
 	logger  *slog.Logger
 
@@ -73,7 +75,7 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 	if err := s.prepareSchema(ctx); err != nil {
 		return nil, errors.Join(err, s.closePools())
 	}
-	s.writer = newWriter(s.write, s.dialect)
+	s.writer = newWriter(s.write, s.pool, s.dialect)
 	return s, nil
 }
 
@@ -96,16 +98,34 @@ func (s *Store) openPostgres(ctx context.Context, dsn string) error {
 	db.SetMaxOpenConns(12)
 	db.SetMaxIdleConns(12)
 	db.SetConnMaxIdleTime(5 * time.Minute)
+	pool, err := openPool(ctx, dsn)
+	if err != nil {
+		return errors.Join(err, db.Close())
+	}
+	s.pool = pool
+	s.dialect, s.read, s.write = postgresDialect(), db, stdlib.OpenDBFromPool(pool)
+	return nil
+}
+
+// openPool opens the connections that the writer uses by pgx itself, for
+// database/sql cannot send several statements in one journey.
+func openPool(ctx context.Context, dsn string) (*pgxpool.Pool, error) {
+	config, err := pgxpool.ParseConfig(dsn)
+	if err != nil {
+		return nil, errors.New("open the database: its address is not a valid postgres:// URL")
+	}
+	config.MaxConns = 4
 	// What is written is looked up by key. A plan that was made while a table
 	// was small, and is kept, would read all of it later.
-	write := stdlib.OpenDB(*config, stdlib.OptionAfterConnect(func(ctx context.Context, c *pgx.Conn) error {
+	config.AfterConnect = func(ctx context.Context, c *pgx.Conn) error {
 		_, err := c.Exec(ctx, "SET enable_seqscan = off")
 		return err
-	}))
-	write.SetMaxOpenConns(4)
-	write.SetMaxIdleConns(4)
-	s.dialect, s.read, s.write = postgresDialect(), db, write
-	return nil
+	}
+	pool, err := pgxpool.NewWithConfig(ctx, config)
+	if err != nil {
+		return nil, fmt.Errorf("open the database: %w", err)
+	}
+	return pool, nil
 }
 
 func (s *Store) openSQLite(path string) error {
@@ -158,10 +178,11 @@ func (s *Store) Close() error {
 }
 
 func (s *Store) closePools() error {
-	if s.read == s.write {
-		return s.read.Close()
+	err := errors.Join(s.read.Close(), s.write.Close())
+	if s.pool != nil {
+		s.pool.Close()
 	}
-	return errors.Join(s.read.Close(), s.write.Close())
+	return err
 }
 
 // Ping reports whether the database answers.

@@ -5,10 +5,11 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/jackc/pgx/v5/pgxpool"
 )
 
 // The bounds of a shared transaction.
@@ -44,6 +45,7 @@ type change func(context.Context, *tx) error
 // is tried singly, so that a bad one never fails its neighbours.
 type writer struct {
 	db      *sql.DB
+	pool    *pgxpool.Pool // on PostgreSQL
 	dialect dialect
 	jobs    chan *job
 	quit    chan struct{}
@@ -68,9 +70,9 @@ type job struct {
 	taken atomic.Bool
 }
 
-func newWriter(db *sql.DB, d dialect) *writer {
+func newWriter(db *sql.DB, pool *pgxpool.Pool, d dialect) *writer {
 	w := &writer{
-		db: db, dialect: d,
+		db: db, pool: pool, dialect: d,
 		jobs: make(chan *job, maxShared), quit: make(chan struct{}), done: make(chan struct{}),
 		stmts: map[string]*sql.Stmt{},
 	}
@@ -98,6 +100,9 @@ func (s *Store) changeNow(ctx context.Context, c change) error {
 
 func (w *writer) do(j *job) error {
 	ctx := j.ctx
+	if err := ctx.Err(); err != nil {
+		return err // whoever has no time left begins nothing
+	}
 	select {
 	case w.jobs <- j:
 	case <-w.quit:
@@ -244,110 +249,4 @@ func (w *writer) transact(jobs []*job) error {
 		return fmt.Errorf("commit: %w", errors.Join(err, t.rollback()))
 	}
 	return nil
-}
-
-// tx is the transaction that a change works in.
-type tx struct {
-	w   *writer
-	sql *sql.Tx // on PostgreSQL; on SQLite the writer's connection is used
-}
-
-func (w *writer) begin(ctx context.Context) (*tx, error) {
-	if w.dialect.postgres {
-		t, err := w.db.BeginTx(ctx, nil)
-		return &tx{w, t}, err
-	}
-	if w.conn == nil {
-		conn, err := w.db.Conn(ctx)
-		if err != nil {
-			return nil, err
-		}
-		w.conn = conn
-	}
-	t := &tx{w: w}
-	if _, err := t.exec(ctx, "BEGIN IMMEDIATE"); err != nil {
-		// It may have begun just as its time was over.
-		return nil, errors.Join(err, t.rollback()) //nolint:contextcheck // undoing has a time of its own
-	}
-	return t, nil
-}
-
-func (t *tx) commit(ctx context.Context) error {
-	if t.sql != nil {
-		return t.sql.Commit()
-	}
-	_, err := t.exec(ctx, "COMMIT")
-	return err
-}
-
-// rollback undoes the transaction; that nothing is left to undo is no error.
-func (t *tx) rollback() error {
-	if t.sql != nil {
-		if err := t.sql.Rollback(); err != nil && !errors.Is(err, sql.ErrTxDone) {
-			return err
-		}
-		return nil
-	}
-	// The transaction's own time may be over: undoing must not depend on it.
-	ctx, cancel := context.WithTimeout(context.Background(), writeTimeout)
-	defer cancel()
-	if _, err := t.exec(ctx, "ROLLBACK"); err != nil && !strings.Contains(err.Error(), "no transaction is active") {
-		return fmt.Errorf("roll back: %w", err)
-	}
-	return nil
-}
-
-func (t *tx) exec(ctx context.Context, query string, args ...any) (sql.Result, error) {
-	query = t.w.dialect.bind(query)
-	if t.sql != nil {
-		return t.sql.ExecContext(ctx, query, cleanArgs(args)...)
-	}
-	stmt, err := t.w.prepared(ctx, query) //nolint:sqlclosecheck // it stays prepared as long as the writer lives
-	if err != nil {
-		return nil, err
-	}
-	return stmt.ExecContext(ctx, cleanArgs(args)...)
-}
-
-func (t *tx) query(ctx context.Context, query string, args ...any) (*sql.Rows, error) {
-	query = t.w.dialect.bind(query)
-	if t.sql != nil {
-		return t.sql.QueryContext(ctx, query, cleanArgs(args)...)
-	}
-	stmt, err := t.w.prepared(ctx, query) //nolint:sqlclosecheck // it stays prepared as long as the writer lives
-	if err != nil {
-		return nil, err
-	}
-	return stmt.QueryContext(ctx, cleanArgs(args)...)
-}
-
-// each runs a reading statement and calls scan for every row.
-func (t *tx) each(ctx context.Context, query string, args []any, scan func(*sql.Rows) error) error {
-	rows, err := t.query(ctx, query, args...)
-	if err != nil {
-		return err
-	}
-	return eachRow(rows, scan)
-}
-
-// one runs a reading statement that gives at most one row, and says whether
-// it did.
-func (t *tx) one(ctx context.Context, query string, args []any, dest ...any) (found bool, err error) {
-	err = t.each(ctx, query, args, func(rows *sql.Rows) error {
-		found = true
-		return rows.Scan(dest...)
-	})
-	return found, err
-}
-
-func (w *writer) prepared(ctx context.Context, query string) (*sql.Stmt, error) {
-	if stmt, ok := w.stmts[query]; ok {
-		return stmt, nil
-	}
-	stmt, err := w.conn.PrepareContext(ctx, query)
-	if err != nil {
-		return nil, err
-	}
-	w.stmts[query] = stmt
-	return stmt, nil
 }

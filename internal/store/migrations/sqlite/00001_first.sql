@@ -29,7 +29,8 @@ CREATE TABLE deliveries (
     error          TEXT NOT NULL
 );
 CREATE INDEX deliveries_received ON deliveries (received_at);
-CREATE INDEX deliveries_outcome ON deliveries (outcome, id);
+-- Nearly all are recorded, and nobody looks for them so.
+CREATE INDEX deliveries_outcome ON deliveries (outcome, id) WHERE outcome <> 'recorded';
 
 CREATE TABLE legs (
     id      INTEGER PRIMARY KEY,
@@ -149,7 +150,8 @@ CREATE TABLE recordings (
 );
 CREATE INDEX recordings_due ON recordings (next_try_at) WHERE next_try_at IS NOT NULL;
 CREATE INDEX recordings_call ON recordings (call_id);
-CREATE INDEX recordings_state ON recordings (state, account);
+-- What is neither queued nor archived: few, and a person may ask for it.
+CREATE INDEX recordings_settled ON recordings (state, account) WHERE next_try_at IS NULL AND state <> 'archived';
 
 CREATE TABLE account_pauses (
     account   TEXT PRIMARY KEY,
