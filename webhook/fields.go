@@ -62,14 +62,20 @@ func (f fields) wrapped(name string) []byte {
 	return nil
 }
 
-// tidy makes the values compact, and names fit to be shown and stored.
+// tidy makes the values compact, texts the same however they were escaped, and
+// names fit to be shown and stored.
 func (f fields) tidy() {
 	for name, raw := range f {
-		if len(raw) > 0 && (raw[0] == '{' || raw[0] == '[') {
+		switch {
+		case len(raw) == 0:
+		case raw[0] == '{' || raw[0] == '[':
 			var b bytes.Buffer
 			if json.Compact(&b, raw) == nil {
 				f[name] = b.Bytes()
 			}
+		case raw[0] == '"' && bytes.IndexByte(raw, '\\') >= 0:
+			raw = quote(unquote(raw))
+			f[name] = raw
 		}
 		if strings.ContainsFunc(name, unicode.IsControl) {
 			delete(f, name)
