@@ -26,7 +26,8 @@ func TestCallerDeskEncodings(t *testing.T) {
 			"receiver_name":    `Zoë "A+B" <R&D> 100% = \o/`,
 			"call_group":       "विक्रय; दल",
 			"CallRecordingUrl": "https://h.callerdesk.io/a%20b+c.wav?file=x%26y&Expires=1",
-			"key_press":        "",
+			"key_press":        "1 2",
+			"error_code":       "",
 			"campid":           "#1?2",
 		},
 	} {
