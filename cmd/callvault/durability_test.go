@@ -2,7 +2,13 @@ package main
 
 import (
 	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -128,6 +134,56 @@ func TestDatabaseGoneUnderLoad(t *testing.T) {
 	t.Parallel()
 	pg := testenv.OwnPostgres(t, testenv.PostgresOptions{Fsync: true})
 	in := install(t, storage{dsn: pg.DSN()}, anySize(), "")
+	in.goneUnderLoad(t, func(*program) error { return pg.Stop() }, func(*program) error { return pg.Start(t.Context()) })
+}
+
+// TestSQLiteGoneUnderLoad makes SQLite impossible to write under load, and
+// possible again: the same must hold.
+func TestSQLiteGoneUnderLoad(t *testing.T) {
+	t.Parallel()
+	t.Run("somebody else writes and does not end", func(t *testing.T) {
+		t.Parallel()
+		in := install(t, storage{}, anySize(), "")
+		db, err := sql.Open("sqlite", "file:"+filepath.Join(in.data, databaseFile)+"?_txlock=immediate&_pragma=busy_timeout(30000)")
+		if err != nil {
+			t.Fatal(err)
+		}
+		var other *sql.Tx
+		in.goneUnderLoad(t, func(*program) error {
+			other, err = db.BeginTx(t.Context(), nil)
+			return err
+		}, func(*program) error {
+			return errors.Join(other.Rollback(), db.Close())
+		})
+	})
+	t.Run("there is no space for it", func(t *testing.T) {
+		t.Parallel()
+		in := install(t, storage{}, anySize(), "")
+		limit := func(p *program, size string) error {
+			// Of the program's files none may grow beyond this size, as the
+			// database's log would have to.
+			said, err := exec.CommandContext(t.Context(), "prlimit", "--pid", strconv.Itoa(p.cmd.Process.Pid), "--fsize="+size+":").CombinedOutput()
+			if err != nil {
+				return fmt.Errorf("%w: %s", err, said)
+			}
+			return nil
+		}
+		in.goneUnderLoad(t, func(p *program) error {
+			info, err := os.Stat(filepath.Join(in.data, databaseFile+"-wal"))
+			if err != nil {
+				return err
+			}
+			return limit(p, strconv.FormatInt(info.Size(), 10))
+		}, func(p *program) error {
+			return limit(p, "unlimited")
+		})
+	})
+}
+
+// goneUnderLoad starts the program, takes its database away under load and
+// gives it back.
+func (in installation) goneUnderLoad(t *testing.T, takeAway, giveBack func(*program) error) {
+	t.Helper()
 	l := newLoad(in)
 	p := in.start(t)
 	ctx, cancel := context.WithCancel(t.Context())
@@ -147,11 +203,12 @@ func TestDatabaseGoneUnderLoad(t *testing.T) {
 		}
 	}
 	eventually(t, "reports are acknowledged", acknowledged(100))
-	if err := pg.Stop(); err != nil {
+	if err := takeAway(p); err != nil {
 		t.Fatal(err)
 	}
+	eventually(t, "reports go to the spool", func() bool { return strings.Contains(p.log(), "deliveries go to the spool") })
 	eventually(t, "reports are acknowledged without the database", acknowledged(100))
-	if err := pg.Start(t.Context()); err != nil {
+	if err := giveBack(p); err != nil {
 		t.Fatal(err)
 	}
 	eventually(t, "reports are acknowledged again", acknowledged(100))
