@@ -14,15 +14,15 @@ type Filter struct {
 	// its last digits; what is no digit is ignored.
 	Number string
 	// Agent matches id, name or number exactly, ignoring case.
-	Agent     string
-	Group     string
-	Groups    []string // any of them; used to limit what a user may see
-	Account   string
+	Agent   string
+	Group   string
+	Groups  []string // any of them; used to limit what a user may see
+	Account string
 	// NotAccounts are accounts whose calls are left out.
 	NotAccounts []string
 	Direction   Direction
-	Outcome   Outcome
-	Campaign  string
+	Outcome     Outcome
+	Campaign    string
 	// Recording is a RecordingState, or RecordingNone for calls without one.
 	Recording        RecordingState
 	MinTalk, MaxTalk *int
