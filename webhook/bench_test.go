@@ -35,7 +35,7 @@ func BenchmarkDecodeTeleCMI(b *testing.B) {
 // the worst case for the memory of phone numbers.
 func benchmarkDecode(b *testing.B, account string, body func(int) string) {
 	b.Helper()
-	d := newTestDecoder(b)
+	_, d := newTestWatch(b, &notebook{}, nil, quiet) // as when it serves
 	bodies := make([][]byte, 20_000)
 	for i := range bodies {
 		bodies[i] = []byte(body(i * 4099))
@@ -43,7 +43,7 @@ func benchmarkDecode(b *testing.B, account string, body func(int) string) {
 	b.ReportAllocs()
 	for i := 0; b.Loop(); i++ {
 		del := call.Delivery{Account: account, Method: "POST", ReceivedAt: time.Unix(1.7e9, 0),
-			ContentType: "application/json", Body: bodies[i%len(bodies)]}
+			ContentType: "application/json", Body: bodies[i%len(bodies)], Source: call.SourceWebhook}
 		d.Decode(&del)
 		if del.Items[0].Leg == nil {
 			b.Fatal(del.Items[0].Error)

@@ -10,7 +10,7 @@ import (
 // readCallerDesk reads CallerDesk's call reports and live events
 // (docs.callerdesk.io: sample-payload). All values are strings there; other
 // types are taken as well.
-func readCallerDesk(d *Decoder, a *account, del *call.Delivery, f fields) call.Item {
+func readCallerDesk(a *account, del *call.Delivery, f fields) call.Item {
 	sid := f.key("CallSid", "sid_id")
 	kind := strings.ToLower(f.text("type"))
 	ended := f.has("EndTime", "CallDuration", "TalkDuration", "CallRecordingUrl")
@@ -25,17 +25,19 @@ func readCallerDesk(d *Decoder, a *account, del *call.Delivery, f fields) call.I
 	case isMessage(kind):
 		return ignored("type " + shorten(kind) + ": about something else than a call")
 	case strings.Contains(kind, "live"), !strings.Contains(kind, "report") && !ended:
-		return call.Item{Live: callerDeskLive(a, del, f, sid)}
+		live, word := callerDeskLive(a, del, f, sid), shorten(f.text("Status"))
+		return call.Item{Live: live, Status: word, Sense: senseOf(word, live.State != call.LiveOther)}
 	}
 	l := callerDeskLeg(a, f, sid)
+	it := call.Item{Leg: l, Status: l.Status}
 	if outcome, known := call.CallerDeskOutcome(l.Status, l.HangupCause, l.Direction); l.Status != "" {
-		l.Outcome = outcome
+		l.Outcome, it.Sense = outcome, senseOf(l.Status, known)
 		talked := l.TalkSeconds != nil && *l.TalkSeconds > 0 && !l.AnsweredAt.IsZero()
-		if !known || talked && outcome != call.Answered {
-			d.drift(a, l.Status)
+		if known && talked && outcome != call.Answered {
+			it.Sense = call.StatusContradicted
 		}
 	}
-	return call.Item{Leg: l}
+	return it
 }
 
 func callerDeskLeg(a *account, f fields, sid string) *call.Leg {

@@ -1,6 +1,7 @@
 package webhook
 
 import (
+	"bytes"
 	"fmt"
 
 	"callvault/internal/call"
@@ -15,6 +16,8 @@ type Hooks struct {
 	// Drift is told of a status word that is not in the provider's vocabulary
 	// or that the times of its own report contradict.
 	Drift func(account, word string)
+	// Watch is shown what reports are made of that came by the webhook.
+	Watch *DriftWatch
 }
 
 // Decoder makes of deliveries what they say. It is safe for concurrent use.
@@ -31,7 +34,7 @@ type account struct {
 
 // reader makes an item of one flat set of fields. It states facts; what
 // follows from them for the call is call.Merge's to say.
-type reader func(*Decoder, *account, *call.Delivery, fields) call.Item
+type reader func(*account, *call.Delivery, fields) call.Item
 
 // NewDecoder makes a decoder for the accounts. Names must be unique.
 func NewDecoder(accounts []Account, hooks Hooks) (*Decoder, error) {
@@ -75,22 +78,41 @@ func (d *Decoder) Decode(del *call.Delivery) {
 }
 
 func (d *Decoder) readInto(del *call.Delivery, a *account, read reader) {
+	typed := isJSON(del.Body)
 	for _, p := range split(del.ContentType, del.Query, del.Body) {
 		if p.err != "" {
 			del.Items = append(del.Items, unreadable("%s", p.err))
-		} else {
-			del.Items = append(del.Items, read(d, a, del, p.fields))
+			continue
 		}
+		it := read(a, del, p.fields)
+		if d.hooks.Drift != nil && it.Sense != "" && it.Sense != call.StatusKnown {
+			d.hooks.Drift(a.Name, it.Status)
+		}
+		if d.hooks.Watch != nil && del.Source == call.SourceWebhook {
+			d.hooks.Watch.look(a.Name, p.fields, typed, &it)
+		}
+		del.Items = append(del.Items, it)
 	}
 	if len(del.Items) == 0 {
 		del.Items = []call.Item{ignored("empty")}
 	}
 }
 
-func (d *Decoder) drift(a *account, word string) {
-	if d.hooks.Drift != nil {
-		d.hooks.Drift(a.Name, word)
+// isJSON reports whether a body begins like JSON, which gives values types.
+func isJSON(body []byte) bool {
+	body = bytes.TrimSpace(bytes.TrimPrefix(body, []byte("\ufeff")))
+	return len(body) > 0 && (body[0] == '{' || body[0] == '[')
+}
+
+// senseOf says whether a status word was known; nothing of no word.
+func senseOf(word string, known bool) call.StatusSense {
+	switch {
+	case word == "":
+		return ""
+	case known:
+		return call.StatusKnown
 	}
+	return call.StatusUnknown
 }
 
 func ignored(reason string) call.Item {

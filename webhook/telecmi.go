@@ -11,7 +11,7 @@ import (
 // readTeleCMI reads TeleCMI's call reports and live events, of the CHUB
 // product, of its predecessor of 2019 and of PIOPIY (doc.telecmi.com). Both
 // kinds may come on either hook.
-func readTeleCMI(d *Decoder, a *account, del *call.Delivery, f fields) call.Item {
+func readTeleCMI(a *account, del *call.Delivery, f fields) call.Item {
 	kind := strings.ToLower(f.text("type"))
 	status := plainWord(f.text("status"))
 	key := f.key("cmiuuid", "cmiuid", "cmuuid")
@@ -25,13 +25,12 @@ func readTeleCMI(d *Decoder, a *account, del *call.Delivery, f fields) call.Item
 	case key == "":
 		return unreadable("a report without cmiuuid")
 	case kind == "event" || kind != "cdr" && isLive(status, f):
-		return call.Item{Live: teleCMILive(a, del, f, key, status)}
+		word := shorten(f.text("status"))
+		return call.Item{Live: teleCMILive(a, del, f, key, status), Status: word,
+			Sense: senseOf(word, teleCMIState(status) != call.LiveOther)}
 	}
 	l := teleCMILeg(a, f, key, status)
-	if l.Outcome == "" && status != "" {
-		d.drift(a, l.Status)
-	}
-	return call.Item{Leg: l}
+	return call.Item{Leg: l, Status: l.Status, Sense: senseOf(l.Status, l.Outcome != "")}
 }
 
 func isMessage(kind string) bool {

@@ -36,6 +36,7 @@ type app struct {
 	lock     *os.File
 	vault    archive.Vault
 	receiver *webhook.Receiver
+	drift    *webhook.DriftWatch
 	gate     *gate
 	// rest answers what is not a webhook, once the database is open.
 	rest atomic.Pointer[http.Handler]
@@ -81,6 +82,9 @@ func newApp(ctx context.Context, c *config.Config, logger *slog.Logger) (_ *app,
 	if a.vault, err = openVault(c); err != nil {
 		return nil, err
 	}
+	a.drift = webhook.NewDriftWatch(webhook.DriftOptions{
+		Accounts: webhookAccounts(c), Store: a.gate, Now: time.Now, Logger: logger, Found: driftFound(a.registry),
+	})
 	a.receiver, err = webhook.New(webhook.Options{
 		Accounts: webhookAccounts(c),
 		Store:    a.gate,
@@ -88,7 +92,7 @@ func newApp(ctx context.Context, c *config.Config, logger *slog.Logger) (_ *app,
 		Spool:    filepath.Join(c.Data, "spool", "deliveries"),
 		Now:      time.Now,
 		Logger:   logger,
-		Hooks:    webhookHooks(a.registry),
+		Hooks:    webhookHooks(a.registry, a.drift),
 	})
 	if err != nil {
 		return nil, fmt.Errorf("set up the webhook: %w", err)
@@ -132,6 +136,7 @@ func (a *app) run(ctx context.Context) (err error) {
 		return nil
 	})
 	group.Go(func() error { a.receiver.Run(ctx); return nil })
+	group.Go(func() error { a.drift.Run(ctx); return nil })
 	group.Go(func() error {
 		if openErr != nil {
 			a.logger.ErrorContext(ctx, "the database does not answer; deliveries go to the spool until it does", "url", a.url(), "error", openErr)
@@ -312,11 +317,23 @@ type gate struct {
 	store atomic.Pointer[store.Store]
 }
 
+// errNotOpen is what is told while the database has not been opened.
+func errNotOpen() error { return call.Errorf(call.Unavailable, "the database does not answer") }
+
+// NoteSightings implements webhook.DriftStore.
+func (g *gate) NoteSightings(ctx context.Context, seen call.Sightings) ([]call.Drift, error) {
+	s := g.store.Load()
+	if s == nil {
+		return nil, errNotOpen()
+	}
+	return s.NoteSightings(ctx, seen)
+}
+
 // Record implements webhook.Store.
 func (g *gate) Record(ctx context.Context, batch []*call.Delivery) error {
 	s := g.store.Load()
 	if s == nil {
-		return call.Errorf(call.Unavailable, "the database does not answer")
+		return errNotOpen()
 	}
 	if err := s.Record(ctx, batch); err != nil {
 		return err

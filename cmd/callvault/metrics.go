@@ -22,20 +22,31 @@ func newRegistry() *prometheus.Registry {
 }
 
 // webhookHooks count what the webhook answers.
-func webhookHooks(r prometheus.Registerer) webhook.Hooks {
+func webhookHooks(r prometheus.Registerer, watch *webhook.DriftWatch) webhook.Hooks {
 	answers := prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "callvault_webhook_requests_total",
 		Help: "Webhook requests by account and HTTP status; the account is empty for strangers.",
 	}, []string{"account", "status"})
 	drift := prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "callvault_webhook_drift_total",
-		Help: "Status words that are not in the provider's vocabulary or contradict their report.",
+		Help: "Reports whose status word is not in the provider's vocabulary or contradicts their times.",
 	}, []string{"account"})
 	r.MustRegister(answers, drift)
 	return webhook.Hooks{
 		Answered: func(account string, status int) { answers.WithLabelValues(account, strconv.Itoa(status)).Inc() },
 		Drift:    func(account, _ string) { drift.WithLabelValues(account).Inc() },
+		Watch:    watch,
 	}
+}
+
+// driftFound counts what is new in providers' reports.
+func driftFound(r prometheus.Registerer) func(call.Drift) {
+	found := prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "callvault_drift_found_total",
+		Help: "New fields, types and status words in providers' reports, each counted once over all nodes.",
+	}, []string{"account", "change"})
+	r.MustRegister(found)
+	return func(d call.Drift) { found.WithLabelValues(d.Account, string(d.Change)).Inc() }
 }
 
 // queue asks the store for the queue's length when the metrics are read.

@@ -78,6 +78,10 @@ type Item struct {
 	// LegJSON is Leg as JSON, if Prepare has made it.
 	LegJSON string
 	Live    *LiveCall
+	// Status is the provider's word for what came of the call or how far it
+	// is, and Sense how the decoder understood it. Neither is stored.
+	Status  string
+	Sense   StatusSense
 	Outcome DeliveryOutcome
 	// Error says what could not be read, for people; empty if all could.
 	Error string

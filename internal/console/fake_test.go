@@ -32,6 +32,7 @@ type fakeStore struct {
 	liveCalls  []call.LiveCall
 	deliveries []call.Delivery
 	runs       []call.Run
+	drifts     []call.Drift
 	tokens     map[[32]byte]call.Token
 	err        error
 	panics     bool
@@ -39,6 +40,7 @@ type fakeStore struct {
 	filter         call.Filter
 	deliveryFilter call.DeliveryFilter
 	runFilter      call.RunFilter
+	driftFilter    call.DriftFilter
 	tokenLookups   int
 }
 
@@ -134,6 +136,16 @@ func (s *fakeStore) FindRuns(_ context.Context, f call.RunFilter) ([]call.Run, s
 		return nil, "", s.err
 	}
 	return page(s.runs, f.Limit, f.Cursor)
+}
+
+func (s *fakeStore) FindDrift(_ context.Context, f call.DriftFilter) ([]call.Drift, string, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.driftFilter = f
+	if s.err != nil {
+		return nil, "", s.err
+	}
+	return page(s.drifts, f.Limit, f.Cursor)
 }
 
 func (s *fakeStore) Run(_ context.Context, id string) (call.Run, error) {
@@ -398,6 +410,11 @@ func (h *house) furnish(audioHash string) {
 		{Account: "sales", Key: call.Key{Kind: call.KeyCall, Value: "live-1"}, Direction: call.Inbound, State: call.Ringing,
 			CustomerNumber: "+919812345678", BusinessNumber: "+911204567890", Agent: agent, Group: "Sales", Since: at("10:00:00")},
 		{Account: "support", Key: call.Key{Kind: call.KeyConversation, Value: "live-2"}, State: call.Talking, Group: "Billing"},
+	}
+	h.store.drifts = []call.Drift{
+		{ID: "d1", Trait: call.Trait{Account: "sales", Report: call.CallReport, Aspect: call.AspectField, Name: "recording_ms", Type: "number"},
+			Change: call.ChangeNewField, FirstSeen: at("09:00:00"), LastSeen: at("10:00:00"), Reports: 12},
+		{ID: "d2", Trait: call.Trait{Account: "support", Report: call.LiveEvent, Aspect: call.AspectLimit}, Change: call.ChangeTooMany, FirstSeen: at("09:00:00"), Reports: 1},
 	}
 	csv := []byte("call_id\r\ncall-1\r\n")
 	hash := sha256.Sum256(csv)

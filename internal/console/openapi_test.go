@@ -144,6 +144,7 @@ func TestDescriptionMatchesTheAnswers(t *testing.T) {
 		{"/deliveries/7", "/deliveries/{id}"},
 		{"/deliveries/8", "/deliveries/{id}"},
 		{"/live", "/live"},
+		{"/drift", "/drift"},
 		{"/reports", "/reports"},
 		{"/calls/none", "/calls/{id}"},
 		{"/calls?x=1", "/calls"},
@@ -223,6 +224,7 @@ func TestDescriptionKnowsTheWords(t *testing.T) {
 		{words("Call", "outcome"), append(anys(call.Outcomes()), nil)},
 		{words("Recording", "state"), anys(call.RecordingStates())},
 		{words("Delivery", "outcome"), anys(call.DeliveryOutcomes())},
+		{words("Drift", "change"), anys(call.Changes())},
 		{words("LiveCall", "state"), anys([]call.LiveState{call.Ringing, call.Talking, call.HungUp, call.LiveOther})},
 	} {
 		if !reflect.DeepEqual(tt.described, tt.want) {
