@@ -85,6 +85,8 @@ type installation struct {
 	// stdout takes what a started program prints; it may be read when the
 	// program has ended.
 	stdout io.Writer
+	// sealed: a started program can write to nothing but the data folder.
+	sealed bool
 }
 
 // storage is where an installation keeps things.
@@ -162,9 +164,7 @@ func (in installation) startListening(t *testing.T) *program {
 func (in installation) startUntil(t *testing.T, line *regexp.Regexp) *program {
 	t.Helper()
 	p := &program{t: t, done: make(chan struct{})}
-	p.cmd = exec.Command(os.Args[0], "serve", "--data", in.data, "--listen", "127.0.0.1:0") // this test binary; it is killed below
-	// A container may have no temporary folder.
-	p.cmd.Env = append(slices.DeleteFunc(os.Environ(), func(v string) bool { return strings.HasPrefix(v, "CALLVAULT_") }), runAsProgram+"=1", "TMPDIR=/no/such/folder")
+	p.cmd = in.program("serve", "--listen", "127.0.0.1:0") // it is killed below
 	p.cmd.Stdout = in.stdout
 	stderr, err := p.cmd.StderrPipe()
 	if err != nil {
@@ -196,6 +196,26 @@ func (in installation) startUntil(t *testing.T, line *regexp.Regexp) *program {
 	}
 	return p
 }
+
+// program is this test binary as callvault, in a process of its own.
+func (in installation) program(args ...string) *exec.Cmd {
+	args = append([]string{os.Args[0], "--data", in.data}, args...)
+	if in.sealed {
+		args = append([]string{"unshare", "--mount", "sh", "-c", seal, in.data}, args...)
+	}
+	cmd := exec.Command(args[0], args[1:]...)
+	// A container may have no temporary folder.
+	cmd.Env = append(slices.DeleteFunc(os.Environ(), func(v string) bool { return strings.HasPrefix(v, "CALLVAULT_") }), runAsProgram+"=1", "TMPDIR=/no/such/folder")
+	return cmd
+}
+
+// seal makes every file system read-only but for the data folder, $0, in a
+// mount namespace of its own, and runs what follows there.
+const seal = `
+while read -r _ folder _; do mount -o remount,ro,bind "$folder" 2>/dev/null; done </proc/self/mounts
+mount --bind "$0" "$0" && mount -o remount,rw,bind "$0" && cd / || exit
+if touch /tmp/x "$0/../x" 2>/dev/null; then echo "not sealed" >&2; exit 1; fi
+exec "$@"`
 
 func (p *program) log() string {
 	p.mu.Lock()
