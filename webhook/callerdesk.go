@@ -142,11 +142,13 @@ func callerDeskHangup(f fields) (cause, by string) {
 func isDigits(s string) bool { return s != "" && strings.Trim(s, "0123456789") == "" }
 
 // callerDeskState reads the status word of a live event. Its vocabulary is not
-// documented; words that end a call are those of reports.
+// documented; words that end a call are those of reports. That one agent is
+// busy or does not answer ends nothing: the next may be rung, and if not, the
+// report follows.
 func callerDeskState(status string, dir call.Direction) call.LiveState {
-	switch strings.ToLower(status) {
+	switch plainWord(status) {
 	case "", "ringing", "initiated", "dialing", "started", "start", "incoming", "waiting",
-		"transfer to agent":
+		"transfertoagent", "agentonring", "legaanswer", "legaanswered":
 		return call.Ringing
 	case "picked", "connected", "talking", "bridged":
 		return call.Talking
@@ -155,7 +157,7 @@ func callerDeskState(status string, dir call.Direction) call.LiveState {
 	}
 	outcome, known := call.CallerDeskOutcome(status, "", dir)
 	switch {
-	case !known:
+	case !known || outcome == call.Missed || outcome == call.Busy:
 		return call.LiveOther
 	case outcome == call.Answered:
 		return call.Talking

@@ -254,20 +254,37 @@ func isFileName(name string) bool {
 	return false
 }
 
+// teleCMILive reads a live event of CHUB, of its predecessor or of PIOPIY.
 func teleCMILive(a *account, del *call.Delivery, f fields, key, status string) *call.LiveCall {
 	l := call.Leg{Account: a.Name, Provider: call.TeleCMI, Key: key,
 		Side: teleCMISide(f), Direction: teleCMIDirection(f)}
 	l.AddKey(call.KeyCall, f.key("call_id"))
 	l.AddKey(call.KeyConversation, f.key("conversation_uuid"))
-	if l.Side == call.SideB && !l.HasKey(call.KeyCall) {
+	if parent := f.key("parent_uid"); parent != "" && parent != key && len(l.Keys) == 0 {
+		// The predecessor names in an agent's leg the guest's.
+		l.AddKey(call.KeyConversation, parent)
+		l.Side = call.SideB
+	}
+	switch status {
+	case "inanswered", "inmissed": // PIOPIY
+		l.Direction = call.Inbound
+	case "outanswered", "outbridged", "outmissed":
+		l.Direction = call.Outbound
+	default:
 		// The events of an inbound call's agent leg come as outbound, but
 		// without the call_id that all legs of outbound calls have.
-		l.Direction = call.Inbound
+		if l.Side == call.SideB && !l.HasKey(call.KeyCall) {
+			l.Direction = call.Inbound
+		}
+	}
+	if status == "outbridged" && l.Side == "" {
+		l.Side = call.SideB // it is the customer who is bridged to the agent
 	}
 	c := &call.LiveCall{
 		Account:   a.Name,
 		Key:       l.CallKey(),
 		LegKey:    key,
+		Side:      l.Side,
 		Direction: l.Direction,
 		State:     teleCMIState(status),
 		Group:     cutAppID(a, f, f.word("team")),
@@ -291,11 +308,6 @@ func teleCMILive(a *account, del *call.Delivery, f fields, key, status string) *
 			c.BusinessNumber = to
 		}
 	}
-	if l.Direction == call.Inbound && l.Side == call.SideB && c.State == call.HungUp {
-		// An agent's phone stopped ringing or talking: the caller may still
-		// wait for the next one.
-		c.State, c.Agent, c.Group = call.LiveOther, call.Agent{}, ""
-	}
 	c.IsStart = (status == "waiting" || status == "started" || status == "ringing") &&
 		!c.Since.IsZero() && l.Side != call.SideB
 	return c
@@ -308,7 +320,7 @@ func teleCMIState(status string) call.LiveState {
 		return call.Ringing
 	case "answered", "inanswered", "outanswered", "bridged", "outbridged":
 		return call.Talking
-	case "hangup", "missed":
+	case "hangup", "missed", "inmissed", "outmissed":
 		return call.HungUp
 	}
 	return call.LiveOther

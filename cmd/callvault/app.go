@@ -49,6 +49,7 @@ type app struct {
 	store    *store.Store
 	archiver *archive.Archiver
 	reporter *reports.Reporter
+	console  *console.Console
 	// opened is closed when they are.
 	opened chan struct{}
 }
@@ -124,6 +125,14 @@ func (a *app) run(ctx context.Context) (err error) {
 		IdleTimeout:       2 * time.Minute,
 		ErrorLog:          slog.NewLogLogger(a.logger.Handler(), slog.LevelDebug),
 	}
+	// Streams last until somebody ends them; Shutdown would wait for them.
+	server.RegisterOnShutdown(func() {
+		select {
+		case <-a.opened:
+			a.console.EndStreams()
+		default:
+		}
+	})
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return a.serve(server) })
 	group.Go(func() error {
@@ -248,7 +257,7 @@ func (a *app) build(ctx context.Context, s *store.Store) error {
 		return fmt.Errorf("set up the reports: %w", err)
 	}
 	registerQueue(a.registry, s, a.receiver, a.logger)
-	rest := console.New(console.Options{
+	a.console = console.New(console.Options{
 		Store:    s,
 		Vault:    vaultRooms{a.vault},
 		Registry: a.registry,
@@ -256,7 +265,8 @@ func (a *app) build(ctx context.Context, s *store.Store) error {
 		Logger:   a.logger,
 		Now:      time.Now,
 		Version:  programVersion(),
-	}).Handler()
+	})
+	rest := a.console.Handler()
 	a.store = s
 	a.gate.store.Store(s)
 	a.rest.Store(&rest)

@@ -174,6 +174,7 @@ func TestGroupsLimitWhatIsFound(t *testing.T) {
 	}
 	live := h.get(t, "/api/v1/live", salesAdmin).json(t)["calls"]
 	if diff := cmp.Diff(decode(t, `[{"account": "sales", "call_key": "live-1", "direction": "inbound", "state": "ringing",
+		"state_since": "2023-01-03T06:58:29.999Z", "age_seconds": 90,
 		"customer_number": "+919812345678", "business_number": "+911204567890",
 		"agent": {"id": null, "name": "Ashish", "number": "+919281234567"}, "group": "Sales",
 		"since": "2023-01-02T10:00:00Z"}]`), live); diff != "" {

@@ -67,11 +67,13 @@ type Console struct {
 	zone     *time.Location
 	version  string
 	strikes  *strikes
+	feed     *feed
+	pace     pace
 }
 
 // New makes a Console.
 func New(o Options) *Console {
-	return &Console{
+	c := &Console{
 		store:    o.Store,
 		vault:    o.Vault,
 		registry: o.Registry,
@@ -81,8 +83,15 @@ func New(o Options) *Console {
 		zone:     cmp.Or(o.Zone, time.UTC),
 		version:  o.Version,
 		strikes:  newStrikes(),
+		pace:     pace{beatEvery, takeWithin},
 	}
+	c.feed = newFeed(c.liveCalls, o.Logger)
+	return c
 }
+
+// EndStreams ends the streams that clients listen to, which would not end by
+// themselves, and lets none begin. Call it when the server is to end.
+func (c *Console) EndStreams() { c.feed.close() }
 
 // apiRoot is where the API begins; its version changes only if names that
 // programs hold on to do.
@@ -122,6 +131,7 @@ func (c *Console) endpoints() map[string]endpoint {
 		"/deliveries":                 c.findDeliveries,
 		"/deliveries/{id}":            c.delivery,
 		"/live":                       c.live,
+		"/live/events":                c.liveEvents,
 		"/drift":                      c.drift,
 		"/reports":                    c.findRuns,
 		"/reports/{run}/files/{name}": c.runFile,

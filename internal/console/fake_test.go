@@ -35,6 +35,7 @@ type fakeStore struct {
 	drifts     []call.Drift
 	tokens     map[[32]byte]call.Token
 	err        error
+	liveErr    error
 	panics     bool
 	// What was asked last.
 	filter         call.Filter
@@ -95,7 +96,19 @@ func (s *fakeStore) LiveCalls(_ context.Context, maxAge time.Duration) ([]call.L
 	if maxAge <= 0 {
 		return nil, errors.New("live calls of no age")
 	}
-	return s.liveCalls, s.err
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.liveErr != nil {
+		return nil, s.liveErr
+	}
+	return slices.Clone(s.liveCalls), s.err
+}
+
+// setLive changes the calls in progress while somebody may look.
+func (s *fakeStore) setLive(err error, calls ...call.LiveCall) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.liveCalls, s.liveErr = calls, err
 }
 
 func (s *fakeStore) Recording(_ context.Context, id string) (call.Recording, error) {
@@ -237,11 +250,12 @@ func (l *logged) entries(t *testing.T, message string) []map[string]any {
 
 // house is a console with its fakes, served over HTTP as cmd serves it.
 type house struct {
-	store *fakeStore
-	vault *fakeVault
-	log   *logged
-	ready map[string]error
-	url   string
+	store   *fakeStore
+	vault   *fakeVault
+	log     *logged
+	ready   map[string]error
+	url     string
+	console *console.Console
 	// handler is what is served at url.
 	handler http.Handler
 	// settle ends the server when all its requests are done, also what they
@@ -304,7 +318,7 @@ func newHouseIn(t *testing.T, zone *time.Location) *house {
 	registry.MustRegister(seen)
 	seen.Inc()
 	router := mux.NewRouter()
-	console.New(console.Options{
+	h.console = console.New(console.Options{
 		Store:    h.store,
 		Vault:    h.vault,
 		Registry: registry,
@@ -313,10 +327,12 @@ func newHouseIn(t *testing.T, zone *time.Location) *house {
 		Now:      func() time.Time { return h.clock },
 		Zone:     zone,
 		Version:  "1.2.3",
-	}).Routes(router)
+	})
+	h.console.Routes(router)
 	h.handler = console.AccessLog(console.Recover(console.SecurityHeaders(router), logger), logger)
 	server := httptest.NewServer(h.handler)
 	t.Cleanup(server.Close)
+	t.Cleanup(h.console.EndStreams) // first
 	h.url, h.settle = server.URL, server.Close
 	return h
 }
@@ -408,7 +424,7 @@ func (h *house) furnish(audioHash string) {
 	h.store.deliveries = []call.Delivery{delivery, binary}
 	h.store.liveCalls = []call.LiveCall{
 		{Account: "sales", Key: call.Key{Kind: call.KeyCall, Value: "live-1"}, Direction: call.Inbound, State: call.Ringing,
-			CustomerNumber: "+919812345678", BusinessNumber: "+911204567890", Agent: agent, Group: "Sales", Since: at("10:00:00")},
+			CustomerNumber: "+919812345678", BusinessNumber: "+911204567890", Agent: agent, Group: "Sales", Since: at("10:00:00"), StateSince: h.clock.Add(-90*time.Second - time.Millisecond), At: h.clock},
 		{Account: "support", Key: call.Key{Kind: call.KeyConversation, Value: "live-2"}, State: call.Talking, Group: "Billing"},
 	}
 	h.store.drifts = []call.Drift{

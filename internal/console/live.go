@@ -8,16 +8,21 @@ import (
 	"callvault/internal/call"
 )
 
-// liveFor is how long after its last event a call is still taken to go on. No
-// call that people hold lasts longer, and an event that marks the end may
-// never arrive.
-const liveFor = 4 * time.Hour
+// How long after its last event a call is still taken to go on. No call that
+// people hold lasts longer, nobody lets it ring longer, and the event or report
+// that marks the end may never arrive.
+const (
+	liveFor    = 4 * time.Hour
+	ringingFor = time.Hour
+)
 
 type liveJSON struct {
 	Account        string          `json:"account"`
 	CallKey        string          `json:"call_key"`
 	Direction      *call.Direction `json:"direction"`
 	State          call.LiveState  `json:"state"`
+	StateSince     *string         `json:"state_since"`
+	AgeSeconds     *int64          `json:"age_seconds"`
 	CustomerNumber *string         `json:"customer_number"`
 	BusinessNumber *string         `json:"business_number"`
 	Agent          agentJSON       `json:"agent"`
@@ -25,34 +30,62 @@ type liveJSON struct {
 	Since          *string         `json:"since"`
 }
 
+type liveCallsJSON struct {
+	Calls []liveJSON `json:"calls"`
+}
+
+func liveOf(l call.LiveCall, now time.Time) liveJSON {
+	var age *int64
+	if !l.StateSince.IsZero() {
+		// The provider's clock may be ahead of ours.
+		age = new(int64(max(now.Sub(l.StateSince), 0) / time.Second))
+	}
+	return liveJSON{
+		Account:        l.Account,
+		CallKey:        l.Key.Value,
+		Direction:      optional(l.Direction),
+		State:          l.State,
+		StateSince:     moment(l.StateSince),
+		AgeSeconds:     age,
+		CustomerNumber: optional(l.CustomerNumber),
+		BusinessNumber: optional(l.BusinessNumber),
+		Agent:          agentOf(l.Agent),
+		Group:          optional(l.Group),
+		Since:          moment(l.Since),
+	}
+}
+
+// liveCalls are the calls that are taken to go on.
+func (c *Console) liveCalls(ctx context.Context) ([]call.LiveCall, error) {
+	ctx, cancel := context.WithTimeout(ctx, questionLimit)
+	defer cancel()
+	found, err := c.store.LiveCalls(ctx, liveFor)
+	if err != nil {
+		return nil, err
+	}
+	silent := c.now().Add(-ringingFor)
+	current := make([]call.LiveCall, 0, len(found))
+	for _, l := range found {
+		if l.State == call.Talking || l.At.IsZero() || l.At.After(silent) {
+			current = append(current, l)
+		}
+	}
+	return current, nil
+}
+
 func (c *Console) live(w http.ResponseWriter, r *http.Request, who call.Token) error {
 	if err := c.query(r).err(); err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeout(r.Context(), questionLimit)
-	defer cancel()
-	found, err := c.store.LiveCalls(ctx, liveFor)
+	found, err := c.liveCalls(r.Context())
 	if err != nil {
 		return err
 	}
 	calls := []liveJSON{}
 	for _, l := range found {
-		if !maySee(who, l.Group) {
-			continue
+		if maySee(who, l.Group) {
+			calls = append(calls, liveOf(l, c.now()))
 		}
-		calls = append(calls, liveJSON{
-			Account:        l.Account,
-			CallKey:        l.Key.Value,
-			Direction:      optional(l.Direction),
-			State:          l.State,
-			CustomerNumber: optional(l.CustomerNumber),
-			BusinessNumber: optional(l.BusinessNumber),
-			Agent:          agentOf(l.Agent),
-			Group:          optional(l.Group),
-			Since:          moment(l.Since),
-		})
 	}
-	return writeJSON(w, struct {
-		Calls []liveJSON `json:"calls"`
-	}{calls})
+	return writeJSON(w, liveCallsJSON{calls})
 }

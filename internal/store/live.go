@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"database/sql"
+	"encoding/json"
 	"fmt"
 	"slices"
 	"time"
@@ -40,7 +41,7 @@ func (r *recorder) recordLive(ctx context.Context, fresh []int) error {
 		state, known := r.live[k]
 		for _, it := range events[k] {
 			it.Outcome = call.Duplicate
-			if state.take(k, it.Live, known) {
+			if state.take(k, it.Live) {
 				it.Outcome = call.Recorded
 			}
 			known = true
@@ -128,65 +129,62 @@ func earlier(a, b time.Time) time.Time {
 	return a
 }
 
-// liveState is a live call and the true start of its ringing, if told.
+// liveState is a live call, the legs that it is made of, and the true start of
+// its ringing, if told.
 type liveState struct {
 	call.LiveCall
+	legs  []call.LiveLeg
 	start time.Time
 }
 
-var liveOrder = []call.LiveState{call.LiveOther, call.Ringing, call.Talking, call.HungUp}
+// maxLiveLegs bounds the legs of one live call. A hunt may ring many agents in
+// vain; of those who are rung no more, the first are forgotten.
+const maxLiveLegs = 100
 
 // take joins an event into the state and says whether it told anything new.
-// Events may come out of order: a state never goes back.
-func (s *liveState) take(k callKey, e *call.LiveCall, known bool) bool {
-	before := *s
-	if !known {
-		s.LiveCall = *e
-		s.Account, s.Key = k.account, call.Key{Kind: k.kind, Value: k.value}
-	}
-	if slices.Index(liveOrder, e.State) > slices.Index(liveOrder, s.State) {
-		s.State = e.State
-	}
-	for _, f := range []struct{ to, from *string }{
-		{(*string)(&s.Direction), (*string)(&e.Direction)},
-		{&s.CustomerNumber, &e.CustomerNumber}, {&s.BusinessNumber, &e.BusinessNumber},
-		{&s.Agent.ID, &e.Agent.ID}, {&s.Agent.Name, &e.Agent.Name}, {&s.Agent.Number, &e.Agent.Number},
-		{&s.Group, &e.Group},
-	} {
-		if *f.from != "" && (*f.to == "" || e.At.After(s.At)) {
-			*f.to = *f.from
+func (s *liveState) take(k callKey, e *call.LiveCall) (news bool) {
+	told := e.Leg()
+	i := slices.IndexFunc(s.legs, func(l call.LiveLeg) bool { return l.Key == told.Key })
+	if i < 0 {
+		if len(s.legs) >= maxLiveLegs {
+			at := slices.IndexFunc(s.legs, func(l call.LiveLeg) bool { return l.Side == call.SideB && l.State == call.HungUp })
+			if at < 0 {
+				return false
+			}
+			s.legs = slices.Delete(s.legs, at, at+1)
 		}
-	}
-	if !e.Since.IsZero() {
-		s.Since = earlier(s.Since, e.Since)
-	}
-	if e.At.After(s.At) {
-		s.At = e.At
+		s.legs, news = append(s.legs, told), true
+	} else {
+		before := s.legs[i]
+		s.legs[i].Fill(told)
+		news = s.legs[i] != before
 	}
 	if e.IsStart && !e.At.IsZero() {
-		s.start = earlier(s.start, e.At)
+		start := earlier(s.start, e.At)
+		news = news || !start.Equal(s.start)
+		s.start = start
 	}
-	// What the event was about is not part of the state.
-	s.LegKey, s.IsStart = "", false
-	return !known || before != *s
+	s.LiveCall = call.MergeLive(s.legs)
+	s.Account, s.Key = k.account, call.Key{Kind: k.kind, Value: k.value}
+	return news
 }
 
 const liveColumns = `account, kind, value, direction, state, customer_number, business_number,
-	agent_id, agent_name, agent_number, group_name, since, at, start_seen`
+	agent_id, agent_name, agent_number, group_name, since, at, state_since`
 
-func scanLive(rows row, s *liveState) error {
-	return rows.Scan(&s.Account, &s.Key.Kind, &s.Key.Value, &s.Direction, &s.State, &s.CustomerNumber, &s.BusinessNumber,
-		&s.Agent.ID, &s.Agent.Name, &s.Agent.Number, &s.Group, timeInto{&s.Since}, timeInto{&s.At}, timeInto{&s.start})
+func scanLive(rows row, s *liveState, more ...any) error {
+	return rows.Scan(append([]any{&s.Account, &s.Key.Kind, &s.Key.Value, &s.Direction, &s.State, &s.CustomerNumber, &s.BusinessNumber,
+		&s.Agent.ID, &s.Agent.Name, &s.Agent.Number, &s.Group, timeInto{&s.Since}, timeInto{&s.At}, timeInto{&s.StateSince}}, more...)...)
 }
 
 // askLive asks for the live calls of the keys, as far as they were not looked
 // for yet. They are known after the next flush.
 func (r *recorder) askLive(ctx context.Context, keys []callKey) error {
-	return selectMany(ctx, r.tx, "read live calls", "SELECT "+liveColumns+" FROM live_calls WHERE (account, kind, value) IN ({rows})", "ttt",
+	return selectMany(ctx, r.tx, "read live calls", "SELECT "+liveColumns+", start_seen, legs FROM live_calls WHERE (account, kind, value) IN ({rows})", "ttt",
 		notRead(r.liveRead, keys), func(k callKey, args []any) []any { return append(args, k.account, string(k.kind), k.value) },
 		func(rows row) error {
 			var s liveState
-			if err := scanLive(rows, &s); err != nil {
+			if err := scanLive(rows, &s, timeInto{&s.start}, jsonInto{&s.legs}); err != nil {
 				return err
 			}
 			r.live[callKey{s.Account, s.Key.Kind, s.Key.Value}] = s
@@ -239,16 +237,20 @@ func (r *recorder) loadReported(ctx context.Context, keys []callKey, events map[
 
 func (r *recorder) writeLive(ctx context.Context, current []liveState, ended []callKey) error {
 	now := r.now.UnixMilli()
-	err := insertMany(ctx, r.tx, "write live calls", "INSERT INTO live_calls ("+liveColumns+", updated_at)", "ttttttttttt"+"iiii",
+	err := insertMany(ctx, r.tx, "write live calls", "INSERT INTO live_calls ("+liveColumns+", start_seen, updated_at, legs)", "ttttttttttt"+"iiiii"+"t",
 		` ON CONFLICT (account, kind, value) DO UPDATE SET direction = excluded.direction, state = excluded.state,
 		customer_number = excluded.customer_number, business_number = excluded.business_number,
 		agent_id = excluded.agent_id, agent_name = excluded.agent_name, agent_number = excluded.agent_number,
-		group_name = excluded.group_name, since = excluded.since, at = excluded.at,
-		start_seen = excluded.start_seen, updated_at = excluded.updated_at`, current,
+		group_name = excluded.group_name, since = excluded.since, at = excluded.at, state_since = excluded.state_since,
+		start_seen = excluded.start_seen, updated_at = excluded.updated_at, legs = excluded.legs`, current,
 		func(s liveState, args []any) []any {
+			legs, err := json.Marshal(s.legs)
+			if err != nil { // texts and times of a provider's clock always marshal
+				legs = nil
+			}
 			return append(args, s.Account, string(s.Key.Kind), s.Key.Value, string(s.Direction), string(s.State),
 				s.CustomerNumber, s.BusinessNumber, s.Agent.ID, s.Agent.Name, s.Agent.Number, s.Group,
-				millis(s.Since), millis(s.At), millis(s.start), now)
+				millis(s.Since), millis(s.At), millis(s.StateSince), millis(s.start), now, string(legs))
 		})
 	if err != nil {
 		return err

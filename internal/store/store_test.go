@@ -336,6 +336,61 @@ func TestLiveCalls(t *testing.T) {
 	})
 }
 
+// TestLiveLegs: a live call is what its legs are, whatever node hears of them
+// and in what order, and it is over when the caller has hung up.
+func TestLiveLegs(t *testing.T) {
+	t.Parallel()
+	event := func(second int, leg, user string, state call.LiveState) *call.Delivery {
+		at := nine.Add(time.Duration(second) * time.Second)
+		e := call.LiveCall{Account: "support", Key: call.Key{Kind: call.KeyConversation, Value: "g-1"}, LegKey: leg,
+			Direction: call.Inbound, State: state, Since: at, At: at, IsStart: state == call.Ringing && user == ""}
+		if user != "" {
+			e.Side, e.Agent, e.Group = call.SideB, call.Agent{ID: user}, "Sales"
+		}
+		return &call.Delivery{Account: "support", ReceivedAt: at, Items: []call.Item{{Live: &e}}}
+	}
+	events := func() []*call.Delivery {
+		return []*call.Delivery{
+			event(0, "g-1", "", call.Ringing), event(5, "b-1", "204", call.Ringing), event(30, "b-1", "204", call.HungUp),
+			event(31, "b-2", "205", call.Ringing), event(40, "b-2", "205", call.Talking),
+		}
+	}
+	forEachDatabase(t, func(t *testing.T, o store.Options) {
+		s, other := open(t, o), open(t, o)
+		for i, n := range []int{3, 1, 4, 0, 2} {
+			record(t, []*store.Store{s, other}[i%2], events()[n])
+		}
+		want := call.LiveCall{Account: "support", Key: call.Key{Kind: call.KeyConversation, Value: "g-1"}, Direction: call.Inbound,
+			State: call.Talking, StateSince: nine.Add(40 * time.Second), Agent: call.Agent{ID: "205"}, Group: "Sales",
+			Since: nine, At: nine.Add(40 * time.Second)}
+		if diff := cmp.Diff([]call.LiveCall{want}, must(s.LiveCalls(t.Context(), time.Hour))(t)); diff != "" {
+			t.Error(diff)
+		}
+		again := events()[2]
+		record(t, s, again)
+		if again.Outcome != call.Duplicate {
+			t.Errorf("told again: %s", again.Outcome)
+		}
+		// Agents without end are bounded.
+		var hunt []*call.Delivery
+		for i := range 250 {
+			hunt = append(hunt, event(41+i, fmt.Sprint("c-", i), "206", call.HungUp))
+		}
+		record(t, s, hunt...)
+		if diff := cmp.Diff(call.Agent{ID: "205"}, must(s.LiveCalls(t.Context(), time.Hour))(t)[0].Agent); diff != "" {
+			t.Error(diff)
+		}
+		record(t, other, event(300, "g-1", "", call.HungUp))
+		if live := must(s.LiveCalls(t.Context(), time.Hour))(t); len(live) != 0 {
+			t.Errorf("live calls are %+v", live)
+		}
+		// And what is left of it by its age.
+		if n := must(s.ForgetLiveCalls(t.Context(), 0))(t); n != 1 {
+			t.Errorf("%d forgotten", n)
+		}
+	})
+}
+
 // TestHostileTexts: what PostgreSQL takes in no text is stored all the same.
 func TestHostileTexts(t *testing.T) {
 	t.Parallel()
