@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"encoding/csv"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -12,10 +13,12 @@ import (
 	"net/mail"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
+	"unicode"
 
 	"callvault/internal/call"
 	"callvault/internal/simulator"
@@ -34,7 +37,14 @@ func TestDemo(t *testing.T) {
 		t.Fatal(err)
 	}
 	for round := range 2 {
-		got := commandJSON[demoSummary](t, "demo", "--exit", "--calls", "120", "--seed", "7", "--data", data, "--listen", "127.0.0.1:0")
+		played := command(t, "", "demo", "--exit", "--calls", "120", "--seed", "7", "--data", data, "--listen", "127.0.0.1:0", "--json")
+		var got demoSummary
+		if err := json.Unmarshal([]byte(played.stdout), &got); played.status != exitDone || err != nil {
+			t.Fatalf("round %d: status %d, %v\n%s", round, played.status, err, played.stderr)
+		}
+		if round == 0 {
+			checkProgress(t, played.stderr, want.Expected.Deliveries, want.Expected.Archived+want.Expected.NeverAudio)
+		}
 		if int(got.Calls) != want.Expected.Calls || int(got.Deliveries) != (round+1)*want.Expected.Deliveries {
 			t.Errorf("round %d: %d calls of %d deliveries, want %d of %d", round, got.Calls, got.Deliveries, want.Expected.Calls, want.Expected.Deliveries)
 		}
@@ -69,6 +79,23 @@ func TestDemo(t *testing.T) {
 	commandJSON[imported](t, "import", file, "--account", "sales", "--data", inUse.data)
 	if got := command(t, "", "demo", "--exit", "--data", inUse.data, "--listen", "127.0.0.1:0"); got.status != exitWrong || !strings.Contains(got.stderr, "real calls") {
 		t.Errorf("a demo into real calls: %+v", got)
+	}
+}
+
+// checkProgress makes sure that somebody who does not watch on a terminal sees
+// how far the demo is, on plain lines.
+func checkProgress(t *testing.T, said string, deliveries, recordings int) {
+	t.Helper()
+	if strings.ContainsFunc(said, func(r rune) bool { return unicode.IsControl(r) && r != '\n' }) {
+		t.Errorf("not plain lines: %q", said)
+	}
+	for _, lines := range []string{
+		fmt.Sprintf(`call reports received: \d+ of %d\n(.*\n)*call reports received: %[1]d of %[1]d\n`, deliveries),
+		fmt.Sprintf(`recordings settled: \d+ of %d\n(.*\n)*recordings settled: %[1]d of %[1]d\n`, recordings), // the error page takes a while
+	} {
+		if !regexp.MustCompile(lines).MatchString(said) {
+			t.Errorf("no lines as %q:\n%s", lines, said)
+		}
 	}
 }
 

@@ -78,6 +78,7 @@ func (c importCommand) file(ctx context.Context, g *globals, s *store.Store, dec
 		in = f
 	}
 	shown := newProgress(g.stderr, "deliveries imported")
+	defer func() { shown.end(int(total.Deliveries), 0) }()
 	batch := make([]*call.Delivery, 0, importBatch)
 	store := func() error {
 		if err := webhook.Record(ctx, s, logger, batch); err != nil {

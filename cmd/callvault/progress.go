@@ -35,7 +35,9 @@ func newProgress(w io.Writer, what string) *progress {
 }
 
 // show says that done of total are done; total may be 0 while it is not known.
-func (p *progress) show(done, total int) {
+func (p *progress) show(done, total int) { p.say(done, total, done == total) }
+
+func (p *progress) say(done, total int, now bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	state := fmt.Sprintf("%s: %d", p.what, done)
@@ -53,15 +55,15 @@ func (p *progress) show(done, total int) {
 	if state == p.state {
 		return
 	}
-	if now := time.Now(); now.Sub(p.said) >= sayEvery || done == total {
-		p.said, p.state = now, state
+	if now || time.Since(p.said) >= sayEvery {
+		p.said, p.state = time.Now(), state
 		fmt.Fprintln(p.w, state)
 	}
 }
 
 // end says the last state, if it has not been said.
 func (p *progress) end(done, total int) {
-	p.show(done, total)
+	p.say(done, total, true)
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.bar != nil {
