@@ -218,6 +218,45 @@ func (l *Leg) Fill(o Leg) (changed bool) {
 	return !reflect.DeepEqual(before, *l)
 }
 
+// Reread is the leg as today's reading of its reports has it: as if they came
+// for the first time. What none of them tells is kept: the true start, which is
+// of a live event. moved are reports that were once taken to be of this leg, and
+// are of another. Where all of these together no longer say what the leg has
+// among its attributes, because older deliveries are not kept any more, or where
+// the leg has no report, they only fill in.
+func (l *Leg) Reread(reports, moved []Leg) Leg {
+	if len(reports) == 0 {
+		return *l
+	}
+	again := reports[0]
+	for _, r := range reports[1:] {
+		again.Fill(r)
+	}
+	if !l.IsSaidBy(append(slices.Clone(moved), again)) {
+		filled := *l
+		filled.Fill(again)
+		return filled
+	}
+	again.LiveFrom = earliest(again.LiveFrom, l.LiveFrom)
+	return again
+}
+
+// IsSaidBy reports whether the reports together sent all that those of l did,
+// by the attributes of both.
+func (l *Leg) IsSaidBy(reports []Leg) bool {
+	var said Attributes
+	for _, r := range reports {
+		said = joinAttributes(said, r.Attributes)
+	}
+	for name, value := range l.Attributes {
+		now, ok := said[name]
+		if !ok || !bytes.Equal(now, value) && richerValue(value, now) {
+			return false
+		}
+	}
+	return true
+}
+
 // JSON is the leg as the store keeps it: with & < > as themselves, so that
 // attributes read back are those that were written.
 func (l *Leg) JSON() (string, error) {

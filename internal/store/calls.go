@@ -20,11 +20,13 @@ const callColumns = `id, account, provider, call_key, key_kind, direction, outco
 	group_name, campaign, started_at, answered_at, ended_at,
 	wait_seconds, talk_seconds, total_seconds, hangup_cause, hangup_by, cost, legs_count`
 
-func scanCall(rows *sql.Rows, c *call.Call) error {
-	return rows.Scan(&c.ID, &c.Account, &c.Provider, &c.Key, &c.KeyKind, &c.Direction, &c.Outcome, &c.Status,
+func scanCall(rows *sql.Rows, c *call.Call) error { return rows.Scan(callFields(c)...) }
+
+func callFields(c *call.Call) []any {
+	return []any{&c.ID, &c.Account, &c.Provider, &c.Key, &c.KeyKind, &c.Direction, &c.Outcome, &c.Status,
 		&c.CustomerNumber, &c.BusinessNumber, &c.Agent.ID, &c.Agent.Name, &c.Agent.Number, jsonInto{&c.Offers},
 		&c.Group, &c.Campaign, timeInto{&c.StartedAt}, timeInto{&c.AnsweredAt}, timeInto{&c.EndedAt},
-		&c.WaitSeconds, &c.TalkSeconds, &c.TotalSeconds, &c.HangupCause, &c.HangupBy, &c.Cost, &c.LegsCount)
+		&c.WaitSeconds, &c.TalkSeconds, &c.TotalSeconds, &c.HangupCause, &c.HangupBy, &c.Cost, &c.LegsCount}
 }
 
 var callUpsert = func() string {

@@ -49,7 +49,7 @@ func isCollision(err error) bool {
 // one change, so that the others would succeed by themselves. When the
 // database does not answer, trying one after the other only makes all wait.
 func mayBeOne(err error) bool {
-	if isInputFault(err) || isCollision(err) {
+	if isInputFault(err) || isCollision(err) || errors.Is(err, errRehearsed) {
 		return true
 	}
 	if errors.Is(err, context.DeadlineExceeded) {

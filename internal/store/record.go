@@ -28,12 +28,7 @@ func (s *Store) Record(ctx context.Context, deliveries []*call.Delivery) error {
 	var r *recorder
 	err := s.changeNow(ctx, func(ctx context.Context, t *tx) error {
 		// Made anew each time: a change may be run twice.
-		r = &recorder{
-			tx: t, now: time.Now(), firstTryAfter: s.firstTryAfter, known: &s.ownNumbers,
-			legs: map[legKey]*leg{}, keys: map[callKey]string{},
-			calls: map[string]*callState{}, held: map[callKey]bool{},
-			live: map[callKey]liveState{}, keysRead: map[callKey]bool{}, liveRead: map[callKey]bool{},
-		}
+		r = s.newRecorder(t)
 		return r.record(ctx, deliveries)
 	})
 	if err != nil && !isInputFault(err) {
@@ -48,6 +43,15 @@ func (s *Store) Record(ctx context.Context, deliveries []*call.Delivery) error {
 		d.ID, d.Items, d.Outcome, d.Error, d.CallIDs = stored.ID, stored.Items, stored.Outcome, stored.Error, stored.CallIDs
 	}
 	return nil
+}
+
+func (s *Store) newRecorder(t *tx) *recorder {
+	return &recorder{
+		tx: t, now: time.Now(), firstTryAfter: s.firstTryAfter, known: &s.ownNumbers,
+		legs: map[legKey]*leg{}, keys: map[callKey]string{},
+		calls: map[string]*callState{}, held: map[callKey]bool{},
+		live: map[callKey]liveState{}, keysRead: map[callKey]bool{}, liveRead: map[callKey]bool{},
+	}
 }
 
 type legKey struct{ account, key string }
@@ -74,6 +78,10 @@ type leg struct {
 	json string
 	// was is the call key before the change; zero for a new leg.
 	was callKey
+	// before is the leg as it was before its reports were read again, callWas
+	// its call then; nil if they were not.
+	before  *call.Leg
+	callWas string
 }
 
 // callState is a call under change.
@@ -82,7 +90,7 @@ type callState struct {
 	isNew    bool
 	legs     map[int64]*leg
 	loaded   bool // legs holds all of its legs
-	hasLost  bool // a leg has left it
+	hasLost  bool // a leg has left it, or tells less than before
 	isLoser  bool // all of its legs have gone to another call
 	survivor string
 }
@@ -116,6 +124,13 @@ type recorder struct {
 	paused map[string]bool
 	// legIDs and deliveryIDs are ids for new rows, in ascending order.
 	legIDs, deliveryIDs []int64
+	// isReplay: what is recorded was delivered long ago.
+	isReplay bool
+	// compare: changes becomes what the calls were and are.
+	compare bool
+	changes []call.CallChange
+	// superseded are stored legs that are to be removed.
+	superseded []supersededLeg
 	// dropped are call keys that their last leg has left.
 	dropped []callKey
 	// held are the keys that are locked.
@@ -138,16 +153,22 @@ func (r *recorder) record(ctx context.Context, deliveries []*call.Delivery) erro
 		return err
 	}
 	r.fill(fresh)
-	if err := r.joinCalls(ctx); err != nil {
-		return err
-	}
-	if err := r.recordLive(ctx, fresh); err != nil {
-		return err
-	}
-	if err := r.writeCalls(ctx); err != nil {
+	if err := r.conclude(ctx, fresh); err != nil {
 		return err
 	}
 	return r.writeDeliveries(ctx, fresh)
+}
+
+// conclude gives the changed legs their calls, and writes both.
+func (r *recorder) conclude(ctx context.Context, fresh []int) error {
+	if err := r.joinCalls(ctx); err != nil {
+		return err
+	}
+	r.leaveSuperseded()
+	if err := r.recordLive(ctx, fresh); err != nil {
+		return err
+	}
+	return r.compareCalls(ctx, r.writeCalls)
 }
 
 // dropKnown finds the deliveries that are stored already and returns the
@@ -276,7 +297,8 @@ func (r *recorder) changedLegs() []*leg {
 		}
 	}
 	slices.SortFunc(changed, func(a, b *leg) int {
-		return cmp.Or(cmp.Compare(a.Account, b.Account), cmp.Compare(a.Key, b.Key))
+		// Of two with one key, which only a replay has, the stored one is first.
+		return cmp.Or(cmp.Compare(a.Account, b.Account), cmp.Compare(a.Key, b.Key), cmp.Compare(b.id, a.id))
 	})
 	return changed
 }
@@ -284,6 +306,9 @@ func (r *recorder) changedLegs() []*leg {
 // writeCalls writes the changed legs, and the calls that follow from them.
 func (r *recorder) writeCalls(ctx context.Context) error {
 	if err := r.writeMerged(ctx); err != nil {
+		return err
+	}
+	if err := r.writeSuperseded(ctx); err != nil {
 		return err
 	}
 	changed := r.changedLegs()

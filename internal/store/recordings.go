@@ -39,6 +39,9 @@ func (r *recorder) wantRecordings(ctx context.Context, changed []*leg) error {
 	seen := map[[3]string]bool{}
 	for _, l := range changed {
 		for _, w := range l.Recordings {
+			if l.before != nil && l.callID == l.callWas && slices.Contains(l.before.Recordings, w) {
+				continue // to read a report again is no news of its recording
+			}
 			k := [3]string{w.Source, string(w.Kind), l.Account}
 			if !seen[k] {
 				seen[k] = true
