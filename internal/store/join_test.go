@@ -281,6 +281,7 @@ func TestPlans(t *testing.T) {
 		"SELECT id FROM recordings WHERE call_id IN (VALUES ('a'),('b'))",
 		"SELECT id FROM calls WHERE started_at >= 1 AND started_at < 2 AND (started_at, id) > (1, 'a') ORDER BY started_at, id LIMIT 500",
 		"SELECT min(started_at) FROM calls WHERE customer_rev = 'a' AND customer_number = 'b' AND outcome = 'answered' AND started_at > 5",
+		"UPDATE recordings SET reason = '' WHERE state = 'absent' AND (source, kind, account) IN (VALUES ('a','b','c'),('d','e','f'))",
 		"UPDATE call_redirects SET call_id = 'a' WHERE call_id = 'b'",
 		"DELETE FROM call_links WHERE call_id = 'a'",
 	} {

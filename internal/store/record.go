@@ -137,6 +137,8 @@ type recorder struct {
 	held map[callKey]bool
 	// heldAll: so many keys are locked that all are.
 	heldAll bool
+	// again are recordings named by reports that tell nothing new.
+	again []wantedAgain
 }
 
 func (r *recorder) record(ctx context.Context, deliveries []*call.Delivery) error {
@@ -281,6 +283,9 @@ func (r *recorder) fill(fresh []int) {
 				items[n].Outcome = call.Recorded
 			default:
 				items[n].Outcome = call.Duplicate
+				for _, w := range items[n].Leg.Recordings {
+					r.again = append(r.again, wantedAgain{k.account, w})
+				}
 			}
 			r.itemLegs[i][n] = l
 		}
@@ -375,7 +380,10 @@ func (r *recorder) writeCalls(ctx context.Context) error {
 	if err := r.noteNumbers(ctx, calls); err != nil {
 		return err
 	}
-	return r.wantRecordings(ctx, changed)
+	if err := r.wantRecordings(ctx, changed); err != nil {
+		return err
+	}
+	return r.wakeRecordings(ctx)
 }
 
 // writeDeliveries writes the deliveries with what became of them.

@@ -82,6 +82,23 @@ func (r *recorder) wantRecordings(ctx context.Context, changed []*leg) error {
 		})
 }
 
+// wantedAgain is a recording that a report names again.
+type wantedAgain struct {
+	account string
+	call.Wanted
+}
+
+// wakeRecordings lets those that were given up and are named again begin anew,
+// as wantRecordings does for changed legs: a report that tells nothing else
+// still says that there is a recording.
+func (r *recorder) wakeRecordings(ctx context.Context) error {
+	return selectMany(ctx, r.tx, "wake recordings", `UPDATE recordings SET state = 'pending', reason = '', attempts = 0, wanted_at = {now},
+			next_try_at = CASE WHEN account IN (SELECT account FROM account_pauses) THEN NULL
+				ELSE {now} + `+strconv.FormatInt(r.firstTryAfter.Milliseconds(), 10)+` END
+		WHERE state = 'absent' AND (source, kind, account) IN ({rows})`, "ttt", r.again,
+		func(w wantedAgain, args []any) []any { return append(args, w.Source, string(w.Kind), w.account) }, nil)
+}
+
 // askPaused asks for the paused accounts, which are known after the next flush.
 func (r *recorder) askPaused(ctx context.Context) error {
 	r.paused = map[string]bool{}

@@ -3,6 +3,7 @@ package store_test
 import (
 	"context"
 	"fmt"
+	"runtime"
 	"testing"
 	"time"
 
@@ -111,25 +112,92 @@ func TestLeaseRunsOut(t *testing.T) {
 	})
 }
 
+// TestAbsentWakes: a later report that names a recording which was given up
+// wakes it, also if it tells nothing else, and only that.
 func TestAbsentWakes(t *testing.T) {
+	t.Parallel()
+	richer, poorer := report("1.1"), report("1.1")
+	richer.HangupCause = "16"
+	poorer.Recordings = nil
+	absent := func(s *store.Store, c call.Claim) error {
+		return s.MarkAbsent(t.Context(), c.LeaseToken, "not offered within 72 hours")
+	}
+	tests := []struct {
+		name  string
+		ended func(*store.Store, call.Claim) error
+		later *call.Leg
+		want  call.DeliveryOutcome
+		wakes bool
+	}{
+		{"the same", absent, report("1.1"), call.Duplicate, true},
+		{"a richer one", absent, richer, call.Recorded, true},
+		{"one that does not name it", absent, poorer, call.Duplicate, false},
+		{"one of another call", absent, report("1.2"), call.Duplicate, false},
+		{"the same, archived", func(s *store.Store, c call.Claim) error {
+			return s.MarkArchived(t.Context(), c.LeaseToken, call.Archiving{ObjectKey: "x"})
+		}, report("1.1"), call.Duplicate, false},
+		{"the same, refused", func(s *store.Store, c call.Claim) error {
+			return s.MarkRefused(t.Context(), c.LeaseToken, "certainly no recording")
+		}, report("1.1"), call.Duplicate, false},
+	}
+	forEachDatabase(t, func(t *testing.T, o store.Options) {
+		s := open(t, o)
+		for i, tt := range tests {
+			// Each in an account of its own.
+			of := func(l *call.Leg) *call.Delivery {
+				own := *l
+				own.Account = fmt.Sprint("account", i)
+				return delivery(&own)
+			}
+			record(t, s, of(report("1.1")))
+			ended := claim(t, s, call.ClaimOptions{})
+			record(t, s, of(report("1.2")))
+			if other := claim(t, s, call.ClaimOptions{}); len(ended) != 1 || len(other) != 1 {
+				t.Fatalf("claimed are %+v and %+v", ended, other)
+			}
+			if err := tt.ended(s, ended[0]); err != nil {
+				t.Fatal(err)
+			}
+			for time.Since(ended[0].WantedAt) < 2*time.Millisecond {
+				runtime.Gosched() // so that the moment in which it is wanted again differs
+			}
+			later := of(tt.later)
+			record(t, s, later)
+			woken := claim(t, s, call.ClaimOptions{})
+			if later.Outcome != tt.want || (len(woken) > 0) != tt.wakes {
+				t.Errorf("%s is %s and wakes %+v", tt.name, later.Outcome, woken)
+			}
+			for _, c := range woken {
+				if c.ID != ended[0].ID || c.Attempts != 1 || c.Reason != "" || !c.WantedAt.After(ended[0].WantedAt) {
+					t.Errorf("%s wakes %+v", tt.name, c)
+				}
+			}
+		}
+	})
+}
+
+// TestAbsentWakesOfPausedAccount: it waits for the account's credentials like
+// any other.
+func TestAbsentWakesOfPausedAccount(t *testing.T) {
 	t.Parallel()
 	forEachDatabase(t, func(t *testing.T, o store.Options) {
 		s := open(t, o)
 		record(t, s, delivery(report("1.1")))
-		if err := s.MarkAbsent(t.Context(), claim(t, s, call.ClaimOptions{})[0].LeaseToken, "not offered within 72 hours"); err != nil {
+		if err := s.MarkAbsent(t.Context(), claim(t, s, call.ClaimOptions{})[0].LeaseToken, "not offered"); err != nil {
 			t.Fatal(err)
 		}
-		// An exact duplicate tells nothing new; a richer report wakes it.
+		if err := s.PauseAccount(t.Context(), "sales", call.CredentialsRejected); err != nil {
+			t.Fatal(err)
+		}
 		record(t, s, delivery(report("1.1")))
 		if woken := claim(t, s, call.ClaimOptions{}); len(woken) != 0 {
-			t.Fatalf("a duplicate woke %+v", woken)
+			t.Errorf("claimed of a paused account: %+v", woken)
 		}
-		richer := report("1.1")
-		richer.HangupCause = "16"
-		record(t, s, delivery(richer))
-		woken := claim(t, s, call.ClaimOptions{})
-		if len(woken) != 1 || woken[0].Attempts != 1 || woken[0].Reason != "" {
-			t.Fatalf("woken: %+v", woken)
+		if err := s.WakeAccount(t.Context(), "sales"); err != nil {
+			t.Fatal(err)
+		}
+		if woken := claim(t, s, call.ClaimOptions{}); len(woken) != 1 {
+			t.Errorf("due after the pause: %+v", woken)
 		}
 	})
 }
