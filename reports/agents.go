@@ -56,11 +56,34 @@ func label(a call.Agent) string {
 	return cmp.Or(a.Name, a.Number)
 }
 
-// agentOf finds the figures of an agent: known by the account's id, else by the
-// number, else by the account's name.
+// listed are the people whom a report names also if they have no calls: those
+// whose calls it would be about. Who works on which account, number or campaign
+// nobody says, so a report of one of those lists nobody.
+func (r *Reporter) listed(match *call.Filter) []person {
+	if match.Account != "" || match.Number != "" || match.Campaign != "" {
+		return nil
+	}
+	wanted := call.FoldName(match.Agent)
+	var all []person
+	for _, p := range r.people {
+		called := func(name string) bool { return call.FoldName(name) == wanted }
+		if match.Group != "" && p.Group != match.Group ||
+			match.Agent != "" && !called(p.Name) && !slices.ContainsFunc(p.Names, called) {
+			continue
+		}
+		all = append(all, person{p.Name, p.Group})
+	}
+	return all
+}
+
+// agentOf finds the figures of an agent: one person if it is a configured one,
+// else known by the account's id, else by the number, else by the account's
+// name.
 func agentOf(agents map[string]*AgentFigures, account string, who call.Agent) *AgentFigures {
 	key := "name\x00" + account + "\x00" + who.Name
 	switch {
+	case who.Known:
+		key = "known\x00" + who.Name
 	case who.ID != "":
 		key = "id\x00" + account + "\x00" + who.ID
 	case who.Number != "":
@@ -75,6 +98,7 @@ func agentOf(agents map[string]*AgentFigures, account string, who call.Agent) *A
 	a.ID = cmp.Or(a.ID, who.ID)
 	a.Name = cmp.Or(a.Name, who.Name)
 	a.Number = cmp.Or(a.Number, who.Number)
+	a.Known = who.Known
 	return a
 }
 
@@ -123,7 +147,10 @@ const accountComma = ", "
 
 // addAccount notes that the agent was at work on an account.
 func (a *AgentFigures) addAccount(account string) {
-	if a.Account != account && !slices.Contains(strings.Split(a.Account, accountComma), account) {
+	if a.Account == "" {
+		a.Account = account
+	}
+	if account != "" && a.Account != account && !slices.Contains(strings.Split(a.Account, accountComma), account) {
 		a.Account += accountComma + account
 	}
 }
@@ -167,7 +194,7 @@ func joinAgents(all []*AgentFigures) []*AgentFigures {
 	slices.SortFunc(all, compareAgents)
 	byNumber := make(map[string][]*AgentFigures)
 	for _, a := range all {
-		if strings.HasPrefix(a.Number, "+") {
+		if strings.HasPrefix(a.Number, "+") && !a.Known {
 			byNumber[a.Number] = append(byNumber[a.Number], a)
 		}
 	}
@@ -175,7 +202,7 @@ func joinAgents(all []*AgentFigures) []*AgentFigures {
 	for _, a := range all {
 		same := byNumber[a.Number]
 		switch {
-		case len(same) < 2 || shared(same):
+		case len(same) < 2 || a.Known || shared(same):
 			joined = append(joined, a)
 		case a == same[0]:
 			for _, other := range same[1:] {

@@ -118,6 +118,8 @@ func (d *rowDecoder) agent(a *call.Agent) {
 			a.Name = d.word()
 		case "number":
 			a.Number = d.word()
+		case "known": // never written where it is not
+			a.Known = d.yes()
 		default:
 			d.strange = true
 		}
@@ -264,6 +266,17 @@ func (d *rowDecoder) integer() int64 {
 		return -n
 	}
 	return n
+}
+
+// yes reads true.
+func (d *rowDecoder) yes() bool {
+	const word = "true"
+	if !bytes.HasPrefix(d.line[d.at:], []byte(word)) {
+		d.strange = true
+		return false
+	}
+	d.at += len(word)
+	return true
 }
 
 func (d *rowDecoder) seconds() *int {

@@ -21,7 +21,7 @@ func TestRowDecoder(t *testing.T) {
 		optional := rapid.Ptr(rapid.IntRange(-5, 100_000), true)
 		text := rapid.String()
 		agent := rapid.Custom(func(t *rapid.T) call.Agent {
-			return call.Agent{ID: text.Draw(t, "id"), Name: text.Draw(t, "name"), Number: text.Draw(t, "number")}
+			return call.Agent{ID: text.Draw(t, "id"), Name: text.Draw(t, "name"), Number: text.Draw(t, "number"), Known: rapid.Bool().Draw(t, "known")}
 		})
 		want := row{
 			ID: text.Draw(t, "id"), Account: text.Draw(t, "account"), Provider: call.TeleCMI, Key: text.Draw(t, "key"),

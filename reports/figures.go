@@ -87,6 +87,9 @@ func measure(ctx context.Context, in *Input, visit func(*row) error) (*Figures, 
 		Recordings: RecordingFigures{States: make(map[call.RecordingState]int64)},
 	}
 	agents := make(map[string]*AgentFigures)
+	for _, p := range in.Settings.People {
+		agentOf(agents, "", call.Agent{Name: p.Name, Known: true}).Group = p.Group
+	}
 	onCall := func(c *row) error {
 		f.add(c, in.zone, agents)
 		if visit == nil {

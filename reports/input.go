@@ -37,8 +37,17 @@ type Settings struct {
 	Formula      Formula `json:"formula"`
 	Within       int     `json:"within_seconds"`
 	ShortAbandon int     `json:"short_abandon_seconds"`
-	PublicURL    string  `json:"public_url,omitempty"`
-	Version      string  `json:"version"`
+	// People are the configured agents whom the report lists also without
+	// calls.
+	People    []person `json:"people,omitempty"`
+	PublicURL string   `json:"public_url,omitempty"`
+	Version   string   `json:"version"`
+}
+
+// person is a configured agent, as a frozen input has it.
+type person struct {
+	Name  string `json:"name"`
+	Group string `json:"group,omitempty"`
 }
 
 // comparison is the last line of a frozen input: what the period's rows alone
@@ -211,6 +220,7 @@ func (r *Reporter) freeze(ctx context.Context, report *Report, p Period, revisio
 		Formula:      report.ServiceLevel.formula(),
 		Within:       int(report.ServiceLevel.Within / time.Second),
 		ShortAbandon: int(report.ServiceLevel.ShortAbandon / time.Second),
+		People:       r.listed(&report.Match),
 		PublicURL:    r.publicURL, Version: r.version,
 	}
 	w, err := createInput(path, s)

@@ -9,6 +9,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	texttemplate "text/template"
 	"time"
@@ -96,9 +97,10 @@ func (r *Reporter) mailPage(run call.Run, b *built) *mailPage {
 	}
 	p.Subject = oneLine(fmt.Sprintf("%s · %s answered of %s offered", f.title(),
 		percent(f.Inbound.AnswerRate()), count(f.Inbound.Calls)))
-	for i, a := range f.Agents {
+	active := slices.DeleteFunc(slices.Clone(f.Agents), func(a *AgentFigures) bool { return a.First.IsZero() })
+	for i, a := range active {
 		if i == topAgents {
-			p.MoreAgents = fmt.Sprintf("and %s more in the workbook", count(int64(len(f.Agents)-i)))
+			p.MoreAgents = fmt.Sprintf("and %s more in the workbook", count(int64(len(active)-i)))
 			break
 		}
 		p.Agents = append(p.Agents, mailAgent{

@@ -247,18 +247,19 @@ func (a *app) build(ctx context.Context, s *store.Store) error {
 			return err
 		}
 	}
+	named := newPeople(a.config, s)
 	var err error
 	a.archiver, err = newArchiver(a.config, s, a.vault, a.receiver.Busy, a.registry, a.logger)
 	if err != nil {
 		return fmt.Errorf("set up the archive: %w", err)
 	}
-	a.reporter, err = newReporter(a.config, s, a.vault, serveWithMemory(), a.logger)
+	a.reporter, err = newReporter(a.config, named, a.vault, serveWithMemory(), a.logger)
 	if err != nil {
 		return fmt.Errorf("set up the reports: %w", err)
 	}
 	registerQueue(a.registry, s, a.receiver, a.logger)
 	a.console = console.New(console.Options{
-		Store:    s,
+		Store:    named,
 		Vault:    vaultRooms{a.vault},
 		Registry: a.registry,
 		Ready:    a.ready,

@@ -353,6 +353,11 @@ func demoConfig(cfg *config.Config, p *provider) (config.Report, error) {
 	if len(cfg.Reports) == 0 {
 		return config.Report{}, errors.New("the demo needs a report in the configuration")
 	}
+	if len(cfg.Agents) == 0 {
+		for _, a := range simulator.Agents() {
+			cfg.Agents = append(cfg.Agents, config.Agent{Name: a.Name, Group: a.Group, TeleCMI: []string{a.Extension}, Numbers: []string{a.Number}})
+		}
+	}
 	cfg.Archive.FirstTryAfter, cfg.Archive.GiveUpAfter = 0, demoGiveUp
 	cfg.Archive.PerHost = cfg.Archive.Workers // both providers are one host here
 	cfg.Mail.SMTP = ""

@@ -52,7 +52,7 @@ func (c reportCommand) Run(ctx context.Context, g *globals) error {
 	}
 	logger := slog.New(slog.NewTextHandler(g.stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
 	return withStore(ctx, cfg, func(s *store.Store) error {
-		reporter, err := newReporter(cfg, s, vault, nil, logger)
+		reporter, err := newReporter(cfg, newPeople(cfg, s), vault, nil, logger)
 		if err != nil {
 			return err
 		}

@@ -105,7 +105,7 @@ func newArchiver(c *config.Config, s *store.Store, v archive.Vault, busy func() 
 	})
 }
 
-func newReporter(c *config.Config, s *store.Store, v archive.Vault, frugal func() func(), logger *slog.Logger) (*reports.Reporter, error) {
+func newReporter(c *config.Config, s *people, v archive.Vault, frugal func() func(), logger *slog.Logger) (*reports.Reporter, error) {
 	var drills []string // their calls never happened
 	for _, a := range c.Accounts {
 		if a.Drill {
@@ -143,6 +143,7 @@ func newReporter(c *config.Config, s *store.Store, v archive.Vault, frugal func(
 		Store:     s,
 		Vault:     vaultRooms{v},
 		Reports:   list,
+		People:    s.configured,
 		PublicURL: c.PublicURL,
 		SpoolDir:  filepath.Join(c.Data, "spool", "reports"),
 		Mail:      mail,

@@ -59,6 +59,9 @@ type Agent struct {
 	// Number is the phone on which the agent was rung, in E.164 if it is a
 	// valid number, else its digits as they came.
 	Number string `json:"number,omitempty"`
+	// Known: a Roster took the agent for a person, and gave the person's name,
+	// which is unique. Never of what is stored.
+	Known bool `json:"known,omitempty"`
 }
 
 // IsZero reports whether nothing is known of the agent.

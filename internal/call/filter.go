@@ -18,6 +18,11 @@ type Filter struct {
 	Group   string
 	Groups  []string // any of them; used to limit what a user may see
 	Account string
+	// Agents are found beside Agent, TextAgents beside Text, and GroupAgents and
+	// GroupsAgents, on calls of no group, beside Group and Groups. Roster.Expand
+	// sets them.
+	Agents, TextAgents        *AgentSet
+	GroupAgents, GroupsAgents *AgentSet
 	// NotAccounts are accounts whose calls are left out.
 	NotAccounts []string
 	Direction   Direction

@@ -3,15 +3,19 @@ package config
 import (
 	"fmt"
 	"regexp"
+	"strings"
 )
 
-// Agent is a person who answers calls, known to the providers by ids and
-// numbers. This version does not use it yet.
+// Agent is a person who answers calls, known to the providers by ids, numbers
+// and names. The person is found by the extension, else by the number, else by
+// the name of a call's agent, also of calls that are stored already.
 type Agent struct {
 	// Name is what people call the agent. Required, unique.
 	Name string `yaml:"name"`
 
-	// Group is the agent's group. Default empty: what the call reports say.
+	// Group is the group of those of the agent's calls of which the reports name
+	// none. Default empty: they are of no group. Danger: who is limited to this
+	// group sees them.
 	Group string `yaml:"group"`
 
 	// TeleCMI are the agent's extensions at TeleCMI, without the app id. Default
@@ -21,23 +25,31 @@ type Agent struct {
 	// Numbers are the agent's phone numbers, E.164 with +. Default none. Each
 	// belongs to one agent.
 	Numbers []string `yaml:"numbers"`
+
+	// Names are how providers spell the agent's name, where that differs from
+	// Name; of A to Z the case does not count. Default none. Each belongs to one
+	// agent.
+	Names []string `yaml:"names"`
 }
 
 // e164 is a number as ITU-T E.164 writes it: at most 15 digits after the +.
 var e164 = regexp.MustCompile(`^\+[1-9][0-9]{5,14}$`)
 
 func checkAgents(l *loader, agents []Agent) {
-	if len(agents) > 0 {
-		l.notice("agents", "this version takes agents from what the call "+
-			"reports say, and does not use this list yet")
-	}
 	names := make(map[string]string)
 	telecmi := make(map[string]string)
 	numbers := make(map[string]string)
 	for i, a := range agents {
 		at := fmt.Sprintf("agents[%d]", i)
 		if l.require(at, "name", a.Name) {
-			l.unique(names, at+".name", a.Name)
+			l.uniqueName(names, at+".name", a.Name)
+		}
+		for j, name := range a.Names {
+			at := fmt.Sprintf("%s.names[%d]", at, j)
+			if strings.TrimSpace(name) == "" {
+				l.fault(at, "must not be empty")
+			}
+			l.uniqueName(names, at, name)
 		}
 		for j, id := range a.TeleCMI {
 			at := fmt.Sprintf("%s.telecmi[%d]", at, j)
@@ -55,4 +67,14 @@ func checkAgents(l *loader, agents []Agent) {
 			l.unique(numbers, at, number)
 		}
 	}
+}
+
+// uniqueName notes a name that another agent has, in whatever case.
+func (l *loader) uniqueName(seen map[string]string, at, name string) {
+	folded := strings.ToLower(name)
+	if other, taken := seen[folded]; taken {
+		l.fault(at, "%s is already %s", quote([]byte(name)), other)
+		return
+	}
+	seen[folded] = at
 }

@@ -88,7 +88,7 @@ retention:
   reports: 8y
   allow_over_10y: false
 agents:
-  - {name: Asha Rao, group: Billing, telecmi: ["203"], numbers: ["+919311122233"]}
+  - {name: Asha Rao, group: Billing, telecmi: ["203"], numbers: ["+919311122233"], names: [Asha R.]}
 alerts: {recipients: [], webhook: ""}
 accounts:
   - name: sales
@@ -147,7 +147,7 @@ func TestLoadContract(t *testing.T) {
 		Calls: Term{Years: 8}, Deliveries: Term{Years: 2}, Reports: Term{Years: 8},
 	}
 	want.Agents = []Agent{{Name: "Asha Rao", Group: "Billing",
-		TeleCMI: []string{"203"}, Numbers: []string{"+919311122233"}}}
+		TeleCMI: []string{"203"}, Numbers: []string{"+919311122233"}, Names: []string{"Asha R."}}}
 	want.Alerts.Recipients = []string{}
 	rate := Rate{PerSecond: 5000, Burst: 10000}
 	want.Accounts = []Account{{
@@ -176,8 +176,6 @@ func TestLoadContract(t *testing.T) {
 	want.Notices = []Fault{
 		{File: got.File, Line: 21, Key: "retention",
 			Message: "this version deletes nothing yet"},
-		{File: got.File, Line: 30, Key: "agents", Message: "this version takes " +
-			"agents from what the call reports say, and does not use this list yet"},
 		{File: got.File, Line: 42, Key: "accounts[0].authcode",
 			Message: "is for backfill, which this version does not have yet"},
 	}

@@ -34,7 +34,7 @@ retention:
   calls: 5y
 agents:
   - {name: Asha, numbers: ["98123"]}
-  - {name: Asha, telecmi: "203"}
+  - {name: Asha, telecmi: "203", names: [asha, ""]}
 alerts: {recipients: [a@example.org], webhook: https://hooks.example.org/x}
 accounts:
   - name: Sales
@@ -106,6 +106,8 @@ callvault.yaml:20: retention.calls: 5y is shorter than the audio's 7y (retention
 callvault.yaml:20: retention.calls: 5y is shorter than the audio's 20y (retention.recordings[1])
 callvault.yaml:22: agents[0].numbers[0]: "98123" is not a number such as +919311122233
 callvault.yaml:23: agents[1].name: "Asha" is already agents[0].name
+callvault.yaml:23: agents[1].names[0]: "asha" is already agents[0].name
+callvault.yaml:23: agents[1].names[1]: must not be empty
 callvault.yaml:23: agents[1].telecmi: must be a list, such as [a, b]
 callvault.yaml:24: alerts.recipients: not supported yet by this version; remove it
 callvault.yaml:24: alerts.webhook: not supported yet by this version; remove it

@@ -124,19 +124,18 @@ func (s *Store) matching(ctx context.Context, f call.Filter) (conditions, error)
 		{"account", f.Account},
 		{"direction", string(f.Direction)},
 		{"outcome", string(f.Outcome)},
-		{"group_name", f.Group},
 		{"campaign", f.Campaign},
 	} {
 		if equal.value != "" {
 			c.add(equal.column+" = ?", equal.value)
 		}
 	}
-	c.addList("group_name IN", f.Groups)
-	c.addList("account NOT IN", f.NotAccounts)
-	if f.Agent != "" {
-		a := asciiLower(f.Agent)
-		c.add("(lower(agent_id) = ? OR lower(agent_name) = ? OR agent_number = ?)", a, a, f.Agent)
+	if f.Group != "" {
+		c.addGroups([]string{f.Group}, f.GroupAgents)
 	}
+	c.addGroups(f.Groups, f.GroupsAgents)
+	c.addList("account NOT IN", f.NotAccounts)
+	c.addAgent(f.Agent, f.Agents)
 	if rev := reverseDigits(f.Number); rev != "" {
 		customer := "id IN (SELECT id FROM calls WHERE customer_rev >= ? AND customer_rev < ?)"
 		args := []any{rev, prefixEnd(rev)}
@@ -156,12 +155,17 @@ func (s *Store) matching(ctx context.Context, f call.Filter) (conditions, error)
 		c.add("1 = 0") // no digit in it: it matches no number
 	}
 	if f.Text != "" {
-		end, name := prefixEnd(f.Text), likePrefix(asciiLower(f.Text))
+		end, name := prefixEnd(f.Text), likePrefix(call.FoldName(f.Text))
+		var named conditions
+		people := ""
+		if f.TextAgents != nil {
+			people = " OR " + named.agents(f.TextAgents)
+		}
 		c.add(`(lower(agent_name) LIKE ? ESCAPE '!' OR lower(group_name) LIKE ? ESCAPE '!'
 			OR id IN (SELECT call_id FROM call_keys WHERE value >= ? AND value < ?
 				UNION ALL SELECT call_id FROM call_links WHERE value >= ? AND value < ?
 				UNION ALL SELECT call_id FROM legs WHERE leg_key >= ? AND leg_key < ?)
-			OR id = ?)`, name, name, f.Text, end, f.Text, end, f.Text, end, f.Text)
+			OR id = ?`+people+`)`, append([]any{name, name, f.Text, end, f.Text, end, f.Text, end, f.Text}, named.args...)...)
 	}
 	switch f.Recording {
 	case "":
@@ -177,17 +181,6 @@ func (s *Store) matching(ctx context.Context, f call.Filter) (conditions, error)
 		c.add("talk_seconds <= ?", *f.MaxTalk)
 	}
 	return c, nil
-}
-
-// asciiLower is what lower() is in both databases: of letters beyond ASCII the
-// case counts.
-func asciiLower(s string) string {
-	return strings.Map(func(r rune) rune {
-		if 'A' <= r && r <= 'Z' {
-			return r + 'a' - 'A'
-		}
-		return r
-	}, s)
 }
 
 func likePrefix(s string) string {
