@@ -16,6 +16,7 @@ import (
 
 type importCommand struct {
 	Account string   `required:"" help:"The account that the reports belong to."`
+	DryRun  bool     `help:"Show which calls would change, and store nothing."`
 	Files   []string `arg:"" name:"file" help:"Files of JSON, JSON lines or form lines; - is standard input."`
 }
 
@@ -32,6 +33,13 @@ type imported struct {
 	Unreadable int64 `json:"unreadable"`
 }
 
+// rehearsed is what would become of an import.
+type rehearsed struct {
+	imported
+	DryRun bool `json:"dry_run"`
+	changes
+}
+
 // Run imports files.
 func (c importCommand) Run(ctx context.Context, g *globals) error {
 	cfg, err := g.load()
@@ -46,28 +54,51 @@ func (c importCommand) Run(ctx context.Context, g *globals) error {
 		return err
 	}
 	logger := slog.New(slog.NewTextHandler(g.stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
-	var total imported
+	if c.DryRun {
+		if err := hasStore(cfg); err != nil {
+			return err // it would be made
+		}
+	}
+	total := rehearsed{DryRun: c.DryRun, changes: changes{Calls: []call.CallChange{}}}
 	err = withStore(ctx, cfg, func(s *store.Store) error {
+		var into webhook.Store = s
+		if c.DryRun {
+			into = rehearsal{s, &total.changes}
+		}
 		for _, name := range c.Files {
-			if err := c.file(ctx, g, s, decoder, name, &total, logger); err != nil {
+			if err := c.file(ctx, g, into, decoder, name, &total.imported, logger); err != nil {
 				return fmt.Errorf("import %s: %w", name, err)
 			}
 		}
 		return nil
 	})
 	if total.Deliveries > 0 || err == nil {
-		err = errors.Join(err, g.print(total, func(w io.Writer) {
-			fmt.Fprintf(w, "%d deliveries: %d recorded, %d duplicate, %d ignored, %d unreadable.\n",
-				total.Deliveries, total.Recorded, total.Duplicate, total.Ignored, total.Unreadable)
-		}))
+		var result any = total.imported
+		if c.DryRun {
+			result = &total
+		}
+		err = errors.Join(err, g.print(result, total.write))
 	}
 	if err == nil && total.Unreadable > 0 {
+		if c.DryRun {
+			return fmt.Errorf("%d deliveries cannot be read", total.Unreadable)
+		}
 		return fmt.Errorf("%d deliveries could not be read; they are kept, and listed by /api/v1/deliveries?outcome=unreadable", total.Unreadable)
 	}
 	return err
 }
 
-func (c importCommand) file(ctx context.Context, g *globals, s *store.Store, decoder *webhook.Decoder, name string, total *imported, logger *slog.Logger) (err error) {
+// write shows the result to people.
+func (t *rehearsed) write(w io.Writer) {
+	t.changes.write(w)
+	fmt.Fprintf(w, "%d deliveries: %d recorded, %d duplicate, %d ignored, %d unreadable.\n",
+		t.Deliveries, t.Recorded, t.Duplicate, t.Ignored, t.Unreadable)
+	if t.DryRun {
+		fmt.Fprintf(w, "%d calls would be changed. Nothing was stored.\n", t.Changed)
+	}
+}
+
+func (c importCommand) file(ctx context.Context, g *globals, s webhook.Store, decoder *webhook.Decoder, name string, total *imported, logger *slog.Logger) (err error) {
 	in := g.stdin
 	if name != "-" {
 		f, err := os.Open(name)
@@ -85,7 +116,7 @@ func (c importCommand) file(ctx context.Context, g *globals, s *store.Store, dec
 			return err
 		}
 		for _, d := range batch {
-			total.add(d.Outcome)
+			total.add(d.Outcome, 1)
 		}
 		batch = batch[:0]
 		shown.show(int(total.Deliveries), 0)
@@ -106,16 +137,30 @@ func (c importCommand) file(ctx context.Context, g *globals, s *store.Store, dec
 	return errors.Join(store(), passed)
 }
 
-func (t *imported) add(o call.DeliveryOutcome) {
-	t.Deliveries++
+func (t *imported) add(o call.DeliveryOutcome, n int64) {
+	t.Deliveries += n
 	switch o {
 	case call.Recorded:
-		t.Recorded++
+		t.Recorded += n
 	case call.Duplicate:
-		t.Duplicate++
+		t.Duplicate += n
 	case call.Ignored:
-		t.Ignored++
+		t.Ignored += n
 	case call.Unreadable:
-		t.Unreadable++
+		t.Unreadable += n
 	}
+}
+
+// rehearsal is a store in which nothing is recorded. It looks at one lot of
+// deliveries after the other, each as if it were the first.
+type rehearsal struct {
+	store *store.Store
+	noted *changes
+}
+
+// Record implements webhook.Store.
+func (r rehearsal) Record(ctx context.Context, batch []*call.Delivery) error {
+	changed, err := r.store.Rehearse(ctx, batch)
+	r.noted.note(changed)
+	return err
 }

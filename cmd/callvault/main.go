@@ -36,6 +36,7 @@ type commands struct {
 	Demo        demoCommand        `cmd:"" help:"Run everything with a simulated provider: a past day of calls arrives, its recordings are archived, its report is built and mailed."`
 	Report      reportCommand      `cmd:"" help:"Build a report by hand."`
 	Import      importCommand      `cmd:"" help:"Take in call reports from files as if they had been posted."`
+	Replay      replayCommand      `cmd:"" help:"Read kept deliveries again, as if they came today."`
 	Drill       drillCommand       `cmd:"" help:"Play a provider's faults against the running installation, on accounts of its own, and say what held."`
 	Config      configCommand      `cmd:"" help:"Check, print or show an example of the configuration."`
 	User        userCommand        `cmd:"" help:"Manage the people who may log in."`

@@ -19,6 +19,18 @@ type CallChange struct {
 // with its old and its new value as the API gives them.
 type FieldChanges map[string][2]any
 
+// Then adds later changes of the same call: what changes back is no change.
+func (c FieldChanges) Then(later FieldChanges) {
+	for name, values := range later {
+		if first, ok := c[name]; ok {
+			values[0] = first[0]
+		}
+		if c[name] = values; values[0] == values[1] {
+			delete(c, name)
+		}
+	}
+}
+
 // MarshalJSON gives the object that commands print.
 func (c CallChange) MarshalJSON() ([]byte, error) {
 	var id *string
@@ -35,7 +47,7 @@ func (c CallChange) MarshalJSON() ([]byte, error) {
 
 // Replayed is what came of reading deliveries again.
 type Replayed struct {
-	// Outcomes counts the deliveries by what became of them.
+	// Outcomes counts the deliveries by how they end now.
 	Outcomes map[DeliveryOutcome]int64
 	// Changed are the calls that are others now, in the order of their keys.
 	Changed []CallChange

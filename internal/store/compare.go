@@ -15,7 +15,8 @@ var errRehearsed = errors.New("rehearsed")
 
 // Rehearse finds out what Record would make of deliveries, and changes nothing:
 // it records them and undoes it. It sets what Record sets, but for the ids,
-// and returns the calls that would change, in the order of their keys.
+// and returns the calls that would change, in the order of their keys. Its errors
+// are those of Record.
 func (s *Store) Rehearse(ctx context.Context, deliveries []*call.Delivery) ([]call.CallChange, error) {
 	var r *recorder
 	err := s.change(ctx, func(ctx context.Context, t *tx) error {
@@ -27,7 +28,7 @@ func (s *Store) Rehearse(ctx context.Context, deliveries []*call.Delivery) ([]ca
 		return errRehearsed
 	})
 	if !errors.Is(err, errRehearsed) {
-		return nil, fmt.Errorf("rehearse %d deliveries: %w", len(deliveries), err)
+		return nil, fmt.Errorf("rehearse %d deliveries: %w", len(deliveries), notWritten(err))
 	}
 	for i, d := range deliveries {
 		d.Items, d.Outcome, d.Error = r.stored[i].Items, r.stored[i].Outcome, r.stored[i].Error

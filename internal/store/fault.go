@@ -5,6 +5,8 @@ import (
 	"errors"
 	"strings"
 
+	"callvault/internal/call"
+
 	"github.com/jackc/pgx/v5/pgconn"
 	"modernc.org/sqlite"
 	sqlite3 "modernc.org/sqlite/lib"
@@ -36,6 +38,14 @@ func isInputFault(err error) bool {
 		}
 	}
 	return false
+}
+
+// notWritten makes a call.Unavailable error of one that is the database's fault.
+func notWritten(err error) error {
+	if isInputFault(err) {
+		return err
+	}
+	return errors.Join(call.Errorf(call.Unavailable, "the database cannot be written just now"), err)
 }
 
 // isCollision reports whether two transactions got into each other's way and

@@ -47,7 +47,7 @@ func (r *recorder) recordLive(ctx context.Context, fresh []int) error {
 			known = true
 		}
 		l := about[k]
-		told := l != nil && l.fillStart(state.start)
+		told := l != nil && !r.knowsStart(l, state.start) && l.fillStart(state.start)
 		switch {
 		case !known:
 		case l != nil && r.isReported(l):
@@ -66,6 +66,20 @@ func (r *recorder) recordLive(ctx context.Context, fresh []int) error {
 		current = nil // what is told again is not happening now
 	}
 	return r.writeLive(ctx, current, ended)
+}
+
+// knowsStart reports whether an event that is read again told its start to any
+// leg of the call: which one that was depends on what had come by then.
+func (r *recorder) knowsStart(l *leg, start time.Time) bool {
+	if !r.isReplay {
+		return false
+	}
+	for _, m := range r.state(l.callID).legs {
+		if !m.LiveFrom.IsZero() && !start.Before(m.LiveFrom) {
+			return true
+		}
+	}
+	return false
 }
 
 // fillStart gives a leg the true start that a live event told, and says

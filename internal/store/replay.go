@@ -26,8 +26,9 @@ type ReplayOptions struct {
 }
 
 // Replay reads the deliveries with these ids again, in one transaction, and
-// replaces what was made of them when they came. An id that is not there is
-// passed over. What an item told when it came, recorded or duplicate, stays so;
+// replaces what was made of them when they came; a few hundred at most. Others
+// that must move to another leg with them are brought along, and not counted.
+// An id that is not there is passed over. What an item told when it came, recorded or duplicate, stays so;
 // one that told nothing then is recorded if it changes its leg now. Live calls
 // do not begin again. Run twice it changes nothing the second time.
 //
@@ -47,17 +48,16 @@ func (s *Store) Replay(ctx context.Context, ids []int64, o ReplayOptions) (call.
 		return err
 	})
 	if err != nil && !errors.Is(err, errRehearsed) {
-		if !isInputFault(err) {
-			err = errors.Join(call.Errorf(call.Unavailable, "the database cannot be written just now"), err)
-		}
-		return call.Replayed{}, fmt.Errorf("replay %d deliveries: %w", len(ids), err)
+		return call.Replayed{}, fmt.Errorf("replay %d deliveries: %w", len(ids), notWritten(err))
 	}
 	if err == nil {
 		s.ownNumbers.add(p.noted)
 	}
 	done := call.Replayed{Outcomes: map[call.DeliveryOutcome]int64{}, Changed: p.changes}
 	for _, d := range p.stored {
-		done.Outcomes[d.Outcome]++
+		if slices.Contains(ids, d.ID) { // not brought along
+			done.Outcomes[d.Outcome]++
+		}
 	}
 	return done, nil
 }
@@ -113,7 +113,6 @@ func (p *replay) run(ctx context.Context, ids []int64) error {
 	for more := true; more; {
 		clear(p.legs)
 		clear(p.calls)
-		clear(p.tracesRead)
 		fresh = fresh[:0]
 		for i := range p.stored {
 			fresh = append(fresh, i)
@@ -131,9 +130,6 @@ func (p *replay) run(ctx context.Context, ids []int64) error {
 			continue
 		}
 		p.reread()
-		if err := p.loadListed(ctx); err != nil {
-			return err
-		}
 		if more, err = p.lockKeys(ctx, p.touchedKeys(fresh)); err != nil {
 			return err
 		}
@@ -302,23 +298,6 @@ func (p *replay) reread() {
 			l.Leg, l.changed = again, true
 		}
 	}
-}
-
-// loadListed reads the rows of call lists that are about the legs, as these
-// were or as they are now.
-func (p *replay) loadListed(ctx context.Context) error {
-	var legs []call.Leg
-	for _, l := range p.legs {
-		p.lockAll = p.lockAll || l.NeedsMatch()
-		legs = append(legs, l.Leg)
-		if l.before != nil {
-			legs = append(legs, *l.before)
-		}
-	}
-	if err := p.askListed(ctx, legs); err != nil {
-		return err
-	}
-	return p.tx.flush(ctx)
 }
 
 // sameLeg compares legs as they are stored.

@@ -2,20 +2,18 @@ package store_test
 
 import (
 	"context"
-	"database/sql"
 	"encoding/json"
 	"fmt"
 	"maps"
 	"slices"
-	"strings"
 	"testing"
 	"time"
 
 	"callvault/internal/call"
 	"callvault/internal/store"
+	"callvault/internal/testenv"
 
 	"github.com/google/go-cmp/cmp"
-	_ "github.com/jackc/pgx/v5/stdlib" // the driver "pgx"
 	"pgregory.net/rapid"
 )
 
@@ -68,61 +66,9 @@ func decodeToday(d *call.Delivery) {
 	d.Summarize()
 }
 
-// dump is all that a database holds, table by table.
 func dump(t rapid.TB, o store.Options) string {
 	t.Helper()
-	driver, dsn, list := "pgx", o.DSN, "SELECT table_name FROM information_schema.tables WHERE table_schema = current_schema() ORDER BY 1"
-	if dsn == "" {
-		driver, dsn, list = "sqlite", o.Path, "SELECT name FROM sqlite_master WHERE type = 'table' ORDER BY 1"
-	}
-	db, err := sql.Open(driver, dsn)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() {
-		if err := db.Close(); err != nil {
-			t.Error(err)
-		}
-	}()
-	read := func(query string) (all []string) {
-		rows, err := db.QueryContext(context.Background(), query)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer func() {
-			if err := rows.Close(); err != nil {
-				t.Error(err)
-			}
-		}()
-		columns, err := rows.Columns()
-		if err != nil {
-			t.Fatal(err)
-		}
-		for rows.Next() {
-			values, into := make([]any, len(columns)), make([]any, len(columns))
-			for i := range values {
-				into[i] = &values[i]
-			}
-			if err := rows.Scan(into...); err != nil {
-				t.Fatal(err)
-			}
-			all = append(all, strings.Trim(fmt.Sprintf("%s", values), "[]"))
-		}
-		if err := rows.Err(); err != nil {
-			t.Fatal(err)
-		}
-		slices.Sort(all)
-		return all
-	}
-	var text strings.Builder
-	for _, table := range read(list) {
-		// Ids that were given out and not used are no change.
-		if table == "sequences" || strings.HasPrefix(table, "sqlite_") {
-			continue
-		}
-		fmt.Fprintf(&text, "%s\n  %s\n", table, strings.Join(read("SELECT * FROM "+table), "\n  ")) //nolint:unqueryvet // whatever it holds
-	}
-	return text.String()
+	return testenv.Dump(t, o.DSN, o.Path)
 }
 
 func replay(t rapid.TB, s *store.Store, dry bool, ids ...int64) call.Replayed {
