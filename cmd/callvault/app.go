@@ -19,6 +19,7 @@ import (
 	"callvault/internal/config"
 	"callvault/internal/console"
 	"callvault/internal/store"
+	"callvault/internal/watch"
 	"callvault/reports"
 	"callvault/webhook"
 
@@ -50,6 +51,7 @@ type app struct {
 	archiver *archive.Archiver
 	reporter *reports.Reporter
 	console  *console.Console
+	watcher  *watch.Watcher
 	// opened is closed when they are.
 	opened chan struct{}
 }
@@ -84,7 +86,7 @@ func newApp(ctx context.Context, c *config.Config, logger *slog.Logger) (_ *app,
 		return nil, err
 	}
 	a.drift = webhook.NewDriftWatch(webhook.DriftOptions{
-		Accounts: webhookAccounts(c), Store: a.gate, Now: time.Now, Logger: logger, Found: driftFound(a.registry),
+		Accounts: watchedAccounts(c), Store: a.gate, Now: time.Now, Logger: logger, Found: driftFound(a.registry),
 	})
 	a.receiver, err = webhook.New(webhook.Options{
 		Accounts: webhookAccounts(c),
@@ -159,6 +161,7 @@ func (a *app) run(ctx context.Context) (err error) {
 		group.Go(func() error { a.archiver.Run(ctx); return nil })
 		group.Go(func() error { return ended(a.reporter.Run(ctx)) })
 		group.Go(func() error { a.forgetLiveCalls(ctx); return nil })
+		group.Go(func() error { a.watcher.Run(ctx); return nil })
 		return nil
 	})
 	return group.Wait()
@@ -256,6 +259,10 @@ func (a *app) build(ctx context.Context, s *store.Store) error {
 	a.reporter, err = newReporter(a.config, named, a.vault, serveWithMemory(), a.logger)
 	if err != nil {
 		return fmt.Errorf("set up the reports: %w", err)
+	}
+	a.watcher, err = newWatcher(a.config, s, time.Now, a.registry, a.logger)
+	if err != nil {
+		return fmt.Errorf("set up the watch: %w", err)
 	}
 	registerQueue(a.registry, s, a.receiver, a.logger)
 	a.console = console.New(console.Options{

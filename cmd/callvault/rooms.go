@@ -13,6 +13,7 @@ import (
 	"callvault/internal/call"
 	"callvault/internal/config"
 	"callvault/internal/store"
+	"callvault/internal/watch"
 	"callvault/reports"
 	"callvault/webhook"
 
@@ -35,6 +36,18 @@ func webhookAccounts(c *config.Config) []webhook.Account {
 			Burst:            a.Rate.Burst,
 			OutgoingCustomer: webhook.OutgoingCustomer(a.OutgoingCustomer),
 			AppID:            a.AppID,
+		}
+	}
+	return accounts
+}
+
+// watchedAccounts are all but those of drills, whose reports are nonsense on
+// purpose.
+func watchedAccounts(c *config.Config) []webhook.Account {
+	var accounts []webhook.Account
+	for i, a := range webhookAccounts(c) {
+		if !c.Accounts[i].Drill {
+			accounts = append(accounts, a)
 		}
 	}
 	return accounts
@@ -152,6 +165,47 @@ func newReporter(c *config.Config, s *people, v archive.Vault, frugal func() fun
 		Log:       logger,
 		Frugal:    frugal,
 	})
+}
+
+// newWatcher keeps watch on all accounts but those of drills.
+func newWatcher(c *config.Config, s *store.Store, now func() time.Time, registry prometheus.Registerer, logger *slog.Logger) (*watch.Watcher, error) {
+	var accounts []watch.Account
+	for _, a := range c.Accounts {
+		if a.Drill {
+			continue
+		}
+		account := watch.Account{Name: a.Name, Zone: a.TimeZone.Location, Silence: a.Watch.Silence, Recordings: a.Watch.Recordings}
+		for _, d := range a.Watch.Holidays {
+			account.Holidays = append(account.Holidays, watch.Day(d))
+		}
+		accounts = append(accounts, account)
+	}
+	senders := make(map[string]watch.Sender)
+	mail, err := mailOptions(c)
+	if err != nil {
+		return nil, err
+	}
+	postman, err := reports.NewPostman(mail)
+	if err != nil {
+		return nil, err
+	}
+	for _, recipient := range c.Alerts.Recipients {
+		senders[recipient] = alertMail{postman}
+	}
+	if address := c.Alerts.Webhook.Reveal(); address != "" {
+		if senders[watch.WebhookTarget], err = watch.NewWebhook(address); err != nil {
+			return nil, fmt.Errorf("alerts.webhook: %w", err)
+		}
+	}
+	return watch.New(watch.Options{Store: s, Accounts: accounts, Senders: senders, Now: now, Logger: logger, Metrics: registry})
+}
+
+// alertMail is the postman of reports as alerts see it.
+type alertMail struct{ postman *reports.Postman }
+
+// Send implements watch.Sender.
+func (m alertMail) Send(ctx context.Context, target string, message watch.Message) error {
+	return m.postman.Send(ctx, reports.Notice{ID: message.ID, Recipient: target, Subject: message.Subject, Text: message.Text, At: message.At})
 }
 
 // mailFolder takes mails where no mail server is configured.

@@ -75,6 +75,9 @@ type Account struct {
 	// Rate bounds how many deliveries are taken.
 	Rate Rate `yaml:"rate"`
 
+	// Watch says what is watched, so that somebody is told.
+	Watch Watch `yaml:"watch"`
+
 	// Drill marks an account that `callvault drill` plays on, and nothing else
 	// does: its calls never happened, and no report counts them unless its match
 	// names the account. Default false.

@@ -58,8 +58,8 @@ type Config struct {
 	// none: agents are made up from what the call reports say.
 	Agents []Agent `yaml:"agents"`
 
-	// Alerts says who is told when something needs a person. Not supported by
-	// this version: anything but empty is a fault.
+	// Alerts says who is told when something needs a person. Default nobody:
+	// alerts are logged, counted and listed.
 	Alerts Alerts `yaml:"alerts"`
 
 	// Accounts are the sources of calls. Default none: nothing can be received.
@@ -90,17 +90,6 @@ type TLS struct {
 
 	// KeyFile is the certificate's private key, PEM. Default empty.
 	KeyFile string `yaml:"key_file"`
-}
-
-// Alerts says who is told when something needs a person. This version sends
-// none, so anything but empty is a fault: an alarm that never rings is worse
-// than none.
-type Alerts struct {
-	// Recipients are mail addresses. Default none.
-	Recipients []string `yaml:"recipients"`
-
-	// Webhook is a URL that is posted to. Default empty.
-	Webhook Secret `yaml:"webhook"`
 }
 
 // Account finds an account by its name.
@@ -156,12 +145,7 @@ func (c *Config) check(l *loader) {
 	c.Vault.check(l)
 	c.Retention.check(l, c.Accounts)
 	checkAgents(l, c.Agents)
-	if len(c.Alerts.Recipients) > 0 {
-		l.fault("alerts.recipients", notYet)
-	}
-	if c.Alerts.Webhook != "" {
-		l.fault("alerts.webhook", notYet)
-	}
+	c.Alerts.check(l)
 	checkAccounts(l, c.Accounts)
 	c.Archive.check(l)
 	checkReports(l, c.Reports, c.Accounts)

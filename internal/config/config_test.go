@@ -149,19 +149,19 @@ func TestLoadContract(t *testing.T) {
 	want.Agents = []Agent{{Name: "Asha Rao", Group: "Billing",
 		TeleCMI: []string{"203"}, Numbers: []string{"+919311122233"}, Names: []string{"Asha R."}}}
 	want.Alerts.Recipients = []string{}
-	rate := Rate{PerSecond: 5000, Burst: 10000}
+	rate, watch := Rate{PerSecond: 5000, Burst: 10000}, Watch{Silence: true, Recordings: true}
 	want.Accounts = []Account{{
 		Name: "sales", Provider: CallerDesk, Token: "0123456789abcdef",
 		TimeZone: defaultZone(), Region: "IN",
 		AllowFrom: []netip.Prefix{netip.MustParsePrefix("203.0.113.0/24"),
 			netip.MustParsePrefix("2001:db8::1/128")},
 		RecordingHosts: []string{"*.callerdesk.io"}, OutgoingCustomer: "dial_whom",
-		AuthCode: "the-authcode", APIURL: "https://app.callerdesk.io/api", Rate: rate,
+		AuthCode: "the-authcode", APIURL: "https://app.callerdesk.io/api", Rate: rate, Watch: watch,
 	}, {
 		Name: "support", Provider: TeleCMI, Token: "fedcba9876543210",
 		TimeZone: defaultZone(), Region: "IN",
 		RecordingHosts: []string{"rest.telecmi.com"}, AppID: "2222223",
-		Secret: "the-secret", APIURL: "https://rest.telecmi.com/v2", Rate: rate,
+		Secret: "the-secret", APIURL: "https://rest.telecmi.com/v2", Rate: rate, Watch: watch,
 	}}
 	want.Reports = []Report{{
 		Name: "daily", Schedule: "0 7 * * *", TimeZone: defaultZone(),

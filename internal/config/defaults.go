@@ -47,6 +47,7 @@ func (a *Account) setDefaults() {
 	a.TimeZone = defaultZone()
 	a.Region = defaultRegion
 	a.Rate = Rate{PerSecond: 5000, Burst: 10000}
+	a.Watch = Watch{Silence: true, Recordings: true}
 }
 
 // complete fills what an account's provider decides.

@@ -35,7 +35,7 @@ retention:
 agents:
   - {name: Asha, numbers: ["98123"]}
   - {name: Asha, telecmi: "203", names: [asha, ""]}
-alerts: {recipients: [a@example.org], webhook: https://hooks.example.org/x}
+alerts: {recipients: [a@example.org, nobody, A@example.org], webhook: http://hooks.example.org/hunter2}
 accounts:
   - name: Sales
     provider: callerdesk
@@ -53,6 +53,7 @@ accounts:
     provider: mapped
     token: 0123456789abcdef
     rate: {per_second: 0, burst: many}
+    watch: {silence: perhaps, holidays: [2026-12-25, Diwali]}
   - provider: telecmi
     token: has a space in it
     secret: abc
@@ -109,8 +110,9 @@ callvault.yaml:23: agents[1].name: "Asha" is already agents[0].name
 callvault.yaml:23: agents[1].names[0]: "asha" is already agents[0].name
 callvault.yaml:23: agents[1].names[1]: must not be empty
 callvault.yaml:23: agents[1].telecmi: must be a list, such as [a, b]
-callvault.yaml:24: alerts.recipients: not supported yet by this version; remove it
-callvault.yaml:24: alerts.webhook: not supported yet by this version; remove it
+callvault.yaml:24: alerts.recipients[1]: "nobody" is not a mail address
+callvault.yaml:24: alerts.recipients[2]: "a@example.org" is already alerts.recipients[0]
+callvault.yaml:24: alerts.webhook: must be https (http only on this machine)
 callvault.yaml:26: accounts[0].name: "Sales" may only hold a-z, 0-9, - and _, at most 40, and begins with a letter or digit
 callvault.yaml:28: accounts[0].token: must be at least 16 characters
 callvault.yaml:29: accounts[0].time_zone: "Asia/Calcuta" is not a time zone such as Asia/Kolkata or UTC
@@ -127,29 +129,31 @@ callvault.yaml:39: accounts[2].provider: mapped is not supported yet by this ver
 callvault.yaml:40: accounts[2].token: must differ from accounts[1].token
 callvault.yaml:41: accounts[2].rate.burst: "many" is not a whole number
 callvault.yaml:41: accounts[2].rate.per_second: must be between 1 and 1000000
-callvault.yaml:42: accounts[3].app_id: must be given with secret
-callvault.yaml:42: accounts[3].name: must be given
-callvault.yaml:43: accounts[3].token: may only hold A-Z, a-z, 0-9, - . _ and ~
-callvault.yaml:46: archive.workers: must be between 1 and 256
-callvault.yaml:47: archive.max_size: must be between 1KiB and 5GiB
-callvault.yaml:48: archive.first_try_after: "1" is not a duration such as 10s, 15m or 72h
-callvault.yaml:49: archive.give_up_after: must be between 1s and 2160h
-callvault.yaml:49: archive.give_up_after: must be longer than archive.first_try_after (10s)
-callvault.yaml:52: reports[0].schedule: "0 7 * *" is not a cron expression such as "0 7 * * *": expected exactly 5 fields, found 4: [0 7 * *]
-callvault.yaml:53: reports[0].period: "year" must be one of day, week, month
-callvault.yaml:55: reports[0].formats[0]: "pdf" must be one of xlsx, csv
-callvault.yaml:55: reports[0].formats[2]: "csv" is already reports[0].formats[1]
-callvault.yaml:56: reports[0].service_level.formula: "x" must be one of answered_in_time_of_offered, answered_in_time_of_answered, answered_in_time_of_answered_and_abandoned
-callvault.yaml:56: reports[0].service_level.within: must be between 1s and 1h
-callvault.yaml:57: reports[0].mask_numbers: "maybe" is neither true nor false
-callvault.yaml:58: reports[0].recipients[0]: "nobody" is not a mail address
-callvault.yaml:60: reports[1].schedule: "0 0 31 2 *" never comes
-callvault.yaml:61: reports[1].formats: must name xlsx, csv or both
-callvault.yaml:63: reports[2].schedule: must not name a time zone; use time_zone
-callvault.yaml:65: reports[3].schedule: must be times of day: @every would count from the program's start
-callvault.yaml:67: mail.smtp: must start with smtp:// or smtps://
-callvault.yaml:68: mail.on_uncertain: "again" must be one of hold, resend
-callvault.yaml:69: mail.attachment_limit: must be between 0 and 100MB
+callvault.yaml:42: accounts[2].watch.holidays[1]: "Diwali" is not a date such as 2026-12-25
+callvault.yaml:42: accounts[2].watch.silence: "perhaps" is neither true nor false
+callvault.yaml:43: accounts[3].app_id: must be given with secret
+callvault.yaml:43: accounts[3].name: must be given
+callvault.yaml:44: accounts[3].token: may only hold A-Z, a-z, 0-9, - . _ and ~
+callvault.yaml:47: archive.workers: must be between 1 and 256
+callvault.yaml:48: archive.max_size: must be between 1KiB and 5GiB
+callvault.yaml:49: archive.first_try_after: "1" is not a duration such as 10s, 15m or 72h
+callvault.yaml:50: archive.give_up_after: must be between 1s and 2160h
+callvault.yaml:50: archive.give_up_after: must be longer than archive.first_try_after (10s)
+callvault.yaml:53: reports[0].schedule: "0 7 * *" is not a cron expression such as "0 7 * * *": expected exactly 5 fields, found 4: [0 7 * *]
+callvault.yaml:54: reports[0].period: "year" must be one of day, week, month
+callvault.yaml:56: reports[0].formats[0]: "pdf" must be one of xlsx, csv
+callvault.yaml:56: reports[0].formats[2]: "csv" is already reports[0].formats[1]
+callvault.yaml:57: reports[0].service_level.formula: "x" must be one of answered_in_time_of_offered, answered_in_time_of_answered, answered_in_time_of_answered_and_abandoned
+callvault.yaml:57: reports[0].service_level.within: must be between 1s and 1h
+callvault.yaml:58: reports[0].mask_numbers: "maybe" is neither true nor false
+callvault.yaml:59: reports[0].recipients[0]: "nobody" is not a mail address
+callvault.yaml:61: reports[1].schedule: "0 0 31 2 *" never comes
+callvault.yaml:62: reports[1].formats: must name xlsx, csv or both
+callvault.yaml:64: reports[2].schedule: must not name a time zone; use time_zone
+callvault.yaml:66: reports[3].schedule: must be times of day: @every would count from the program's start
+callvault.yaml:68: mail.smtp: must start with smtp:// or smtps://
+callvault.yaml:69: mail.on_uncertain: "again" must be one of hold, resend
+callvault.yaml:70: mail.attachment_limit: must be between 0 and 100MB
 CALLVAULT_ACCOUNTS_SUPPORTED_TOKEN: unknown variable; did you mean CALLVAULT_ACCOUNTS_SUPPORT_TOKEN?
 CALLVAULT_ARCHIVE_PER_HOST: archive.per_host: "none" is not a whole number
 CALLVAULT_DATA_BASE: unknown variable; did you mean CALLVAULT_DATABASE?

@@ -28,6 +28,7 @@ type Store interface {
 	Delivery(ctx context.Context, id int64) (call.Delivery, error)
 	FindRuns(ctx context.Context, f call.RunFilter) ([]call.Run, string, error)
 	Run(ctx context.Context, id string) (call.Run, error)
+	FindAlerts(ctx context.Context, f call.AlertFilter) ([]call.Alert, string, error)
 	FindDrift(ctx context.Context, f call.DriftFilter) ([]call.Drift, string, error)
 	TokenByHash(ctx context.Context, hash [32]byte) (call.Token, error)
 }
@@ -132,6 +133,7 @@ func (c *Console) endpoints() map[string]endpoint {
 		"/deliveries/{id}":            c.delivery,
 		"/live":                       c.live,
 		"/live/events":                c.liveEvents,
+		"/alerts":                     c.alerts,
 		"/drift":                      c.drift,
 		"/reports":                    c.findRuns,
 		"/reports/{run}/files/{name}": c.runFile,

@@ -33,6 +33,7 @@ type fakeStore struct {
 	deliveries []call.Delivery
 	runs       []call.Run
 	drifts     []call.Drift
+	alerts     []call.Alert
 	tokens     map[[32]byte]call.Token
 	err        error
 	liveErr    error
@@ -42,6 +43,7 @@ type fakeStore struct {
 	deliveryFilter call.DeliveryFilter
 	runFilter      call.RunFilter
 	driftFilter    call.DriftFilter
+	alertFilter    call.AlertFilter
 	tokenLookups   int
 }
 
@@ -159,6 +161,16 @@ func (s *fakeStore) FindDrift(_ context.Context, f call.DriftFilter) ([]call.Dri
 		return nil, "", s.err
 	}
 	return page(s.drifts, f.Limit, f.Cursor)
+}
+
+func (s *fakeStore) FindAlerts(_ context.Context, f call.AlertFilter) ([]call.Alert, string, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.alertFilter = f
+	if s.err != nil {
+		return nil, "", s.err
+	}
+	return page(s.alerts, f.Limit, f.Cursor)
 }
 
 func (s *fakeStore) Run(_ context.Context, id string) (call.Run, error) {
@@ -426,6 +438,10 @@ func (h *house) furnish(audioHash string) {
 		{Account: "sales", Key: call.Key{Kind: call.KeyCall, Value: "live-1"}, Direction: call.Inbound, State: call.Ringing,
 			CustomerNumber: "+919812345678", BusinessNumber: "+911204567890", Agent: agent, Group: "Sales", Since: at("10:00:00"), StateSince: h.clock.Add(-90*time.Second - time.Millisecond), At: h.clock},
 		{Account: "support", Key: call.Key{Kind: call.KeyConversation, Value: "live-2"}, State: call.Talking, Group: "Billing"},
+	}
+	h.store.alerts = []call.Alert{
+		{ID: "a2", Kind: call.AlertSilence, Account: "sales", Since: at("08:00:00"), OpenedAt: at("09:00:00"), Opening: "No call report has come."},
+		{ID: "a1", Kind: call.AlertPaused, Account: "support", Since: at("07:00:00"), OpenedAt: at("07:00:00"), Opening: "Not fetched.", ClosedAt: at("08:00:00"), Closing: "Fetched again."},
 	}
 	h.store.drifts = []call.Drift{
 		{ID: "d1", Trait: call.Trait{Account: "sales", Report: call.CallReport, Aspect: call.AspectField, Name: "recording_ms", Type: "number"},

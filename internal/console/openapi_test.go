@@ -145,6 +145,7 @@ func TestDescriptionMatchesTheAnswers(t *testing.T) {
 		{"/deliveries/8", "/deliveries/{id}"},
 		{"/live", "/live"},
 		{"/drift", "/drift"},
+		{"/alerts", "/alerts"},
 		{"/reports", "/reports"},
 		{"/calls/none", "/calls/{id}"},
 		{"/calls?x=1", "/calls"},
@@ -224,6 +225,7 @@ func TestDescriptionKnowsTheWords(t *testing.T) {
 		{words("Call", "outcome"), append(anys(call.Outcomes()), nil)},
 		{words("Recording", "state"), anys(call.RecordingStates())},
 		{words("Delivery", "outcome"), anys(call.DeliveryOutcomes())},
+		{words("Alert", "kind"), anys(call.AlertKinds())},
 		{words("Drift", "change"), anys(call.Changes())},
 		{words("LiveCall", "state"), anys([]call.LiveState{call.Ringing, call.Talking, call.HungUp, call.LiveOther})},
 	} {
