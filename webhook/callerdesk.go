@@ -60,7 +60,7 @@ func callerDeskLeg(a *account, f fields, sid string) *call.Leg {
 		Attributes:   call.Attributes(f),
 	}
 	l.CustomerNumber, l.BusinessNumber, l.Agent = callerDeskParties(a, f, l.Direction)
-	l.HangupCause, l.HangupBy = callerDeskHangup(f)
+	l.HangupCause, l.HangupBy = callerDeskHangup(f, "hangup_cause", "Status")
 	l.AddKey(call.KeyCall, sid)
 	l.AddKey(call.KeyCampaign, f.key("campid"))
 	if unique := f.key("Uniqueid"); unique != l.Key {
@@ -114,8 +114,8 @@ func callerDeskParties(a *account, f fields, dir call.Direction) (customer, busi
 
 // callerDeskHangup reads the Q.850 cause number and the side that hung up, as
 // in "ANSWER(16-customer)".
-func callerDeskHangup(f fields) (cause, by string) {
-	for _, name := range [...]string{"hangup_cause", "Status"} {
+func callerDeskHangup(f fields, names ...string) (cause, by string) {
+	for _, name := range names {
 		word := strings.ToLower(f.word(name))
 		_, inside, found := strings.Cut(word, "(")
 		if !found {

@@ -70,6 +70,10 @@ func (d *Decoder) Decode(del *call.Delivery) {
 		del.Items = []call.Item{unreadable("account %s is not configured", del.Account)}
 		return
 	}
+	if del.Source == call.SourceBackfill {
+		del.Items = []call.Item{readListed(a, del)}
+		return
+	}
 	read := readTeleCMI
 	if a.Provider == call.CallerDesk {
 		read = readCallerDesk

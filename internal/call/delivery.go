@@ -69,6 +69,8 @@ type DeliverySource string
 const (
 	SourceWebhook DeliverySource = "webhook"
 	SourceImport  DeliverySource = "import"
+	// SourceBackfill: rows of a provider's call list.
+	SourceBackfill DeliverySource = "backfill"
 )
 
 // Item is one report or event of a delivery. At most one of Leg and Live is

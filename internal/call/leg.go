@@ -101,6 +101,12 @@ type Leg struct {
 	// Recordings are the audio files that the reports name.
 	Recordings []Wanted   `json:"recordings,omitempty"`
 	Attributes Attributes `json:"attributes,omitempty"`
+	// Listed: it is a row of a provider's call list. Its Key is ListedKey of
+	// the provider's id.
+	Listed bool `json:"listed,omitempty"`
+	// Joined is the call key of the reported leg that a row is about, where
+	// the row does not name it. The store sets it.
+	Joined Key `json:"joined,omitzero"`
 }
 
 // Wanted names an audio file that a leg's reports say exists.
@@ -121,6 +127,9 @@ func (l *Leg) IsGuest() bool { return l.Direction == Inbound && l.Side != SideB 
 // CallKey is the best identifier of the call that the leg belongs to: legs of
 // an account are of one call exactly if their CallKeys are equal.
 func (l *Leg) CallKey() Key {
+	if l.Joined != (Key{}) {
+		return l.Joined
+	}
 	if k, ok := l.key(KeyCall); ok && (l.Provider == CallerDesk || l.Direction != Inbound) {
 		return k
 	}
@@ -128,9 +137,9 @@ func (l *Leg) CallKey() Key {
 		return k
 	}
 	if l.Provider == TeleCMI && l.IsGuest() {
-		return Key{KeyConversation, l.Key}
+		return Key{KeyConversation, l.ID()}
 	}
-	return Key{KeyLeg, l.Key}
+	return Key{KeyLeg, l.ID()}
 }
 
 // LinkKeys are the identifiers by which people search but which join nothing.
@@ -212,6 +221,7 @@ func (l *Leg) Fill(o Leg) (changed bool) {
 	l.HangupBy = richer(l.HangupBy, o.HangupBy)
 	l.Cost = richer(l.Cost, o.Cost)
 	l.LeftVoicemail = l.LeftVoicemail || o.LeftVoicemail
+	l.Listed = l.Listed && o.Listed
 	l.Keys = union(l.Keys, o.Keys, compareKeys)
 	l.Recordings = joinWanted(l.Recordings, o.Recordings)
 	l.Attributes = joinAttributes(l.Attributes, o.Attributes)
@@ -238,6 +248,7 @@ func (l *Leg) Reread(reports, moved []Leg) Leg {
 		return filled
 	}
 	again.LiveFrom = earliest(again.LiveFrom, l.LiveFrom)
+	again.Joined = l.Joined
 	return again
 }
 

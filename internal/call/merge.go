@@ -23,15 +23,17 @@ import (
 // the moment in the recording's file name; a live event of the same call gives
 // the true start, and only with it is the wait of an answered call known. The
 // end of a missed call is not told; its wait and total are `waitedsec`.
+//
+// A row of a provider's call list fills the gaps of the reported leg that it is
+// about, and counts by itself only if that was not reported.
 func Merge(legs []Leg) Call {
 	if len(legs) == 0 {
 		return Call{}
 	}
 	legs = slices.Clone(legs)
-	slices.SortFunc(legs, func(a, b Leg) int {
-		return cmp.Or(a.first().Compare(b.first()), strings.Compare(a.Key, b.Key))
-	})
+	slices.SortFunc(legs, compareLegs)
 	key := legs[0].CallKey()
+	legs = absorbListed(legs)
 	c := Call{
 		Account:   legs[0].Account,
 		Provider:  legs[0].Provider,
@@ -45,6 +47,11 @@ func Merge(legs []Leg) Call {
 		mergeReport(&c, legs)
 	}
 	return c
+}
+
+// compareLegs orders the legs of a call by time.
+func compareLegs(a, b Leg) int {
+	return cmp.Or(a.first().Compare(b.first()), strings.Compare(a.Key, b.Key))
 }
 
 // first is the earliest moment that the leg's reports name; it orders legs.

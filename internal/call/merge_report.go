@@ -96,6 +96,8 @@ func callerDeskWord(word string, direction Direction) (Outcome, bool) {
 		return Busy, true
 	case "congestion", "chanunavail":
 		return Failed, true
+	case "voicemail":
+		return Voicemail, true // of call lists
 	}
 	if strings.HasPrefix(word, "legacancel") || strings.HasPrefix(word, "cancelagent") {
 		return Cancelled, true

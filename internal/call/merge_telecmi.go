@@ -124,8 +124,8 @@ func mergeOutbound(c *Call, legs []Leg) {
 		// Of several legs of one side (a redial, follow-me) the answered one
 		// counts, the last of them if there are several.
 		side := &agent
-		if l.Side == SideB {
-			side = &customer
+		if l.Side == SideB || l.Listed {
+			side = &customer // a row is about the customer
 		}
 		if l.Outcome != "" && (*side == nil || rank(l.Outcome) >= rank((*side).Outcome)) {
 			*side = l

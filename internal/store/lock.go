@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"hash/fnv"
 	"slices"
+
+	"callvault/internal/call"
 )
 
 // maxLocks is how many keys are locked one by one. PostgreSQL's lock table has
@@ -21,6 +23,7 @@ const maxLocks = 1000
 // need; each statement sees what was committed before the locks were granted.
 func (r *recorder) lock(ctx context.Context, fresh []int) error {
 	var legKeys, keys []callKey
+	var legs []call.Leg
 	recordings := false
 	for _, i := range fresh {
 		for _, it := range r.stored[i].Items {
@@ -28,7 +31,10 @@ func (r *recorder) lock(ctx context.Context, fresh []int) error {
 				l := leg{Leg: *it.Leg}
 				legKeys = append(legKeys, callKey{it.Leg.Account, "", it.Leg.Key})
 				keys = append(keys, l.callKey())
+				legs = append(legs, l.Leg)
 				recordings = recordings || len(it.Leg.Recordings) > 0
+				// It may belong to a call that it does not name.
+				r.lockAll = r.lockAll || l.NeedsMatch()
 			}
 			if it.Live != nil {
 				keys = append(keys, callKey{it.Live.Account, it.Live.Key.Kind, it.Live.Key.Value})
@@ -39,6 +45,9 @@ func (r *recorder) lock(ctx context.Context, fresh []int) error {
 		return err
 	}
 	if err := r.loadLegs(ctx, fresh); err != nil {
+		return err
+	}
+	if err := r.askListed(ctx, legs); err != nil {
 		return err
 	}
 	if err := r.foresee(ctx, len(fresh), len(legKeys), keys, recordings); err != nil {
@@ -89,6 +98,18 @@ func (r *recorder) lockKnown(ctx context.Context, fresh []int) error {
 			}
 		}
 	}
+	legs := r.foreseen(fresh)
+	if err := r.askListed(ctx, legs); err != nil {
+		return err
+	}
+	if err := r.tx.flush(ctx); err != nil {
+		return err
+	}
+	for _, l := range r.legs {
+		if l.Listed {
+			keys = append(keys, callKey{l.Account, "", l.Key}, l.was)
+		}
+	}
 	more, err := r.lockKeys(ctx, keys)
 	if err != nil || !more {
 		return err
@@ -99,10 +120,42 @@ func (r *recorder) lockKnown(ctx context.Context, fresh []int) error {
 	clear(r.keysRead)
 	clear(r.live)
 	clear(r.liveRead)
+	clear(r.tracesRead)
 	if err := r.loadLegs(ctx, fresh); err != nil {
 		return err
 	}
+	if err := r.askListed(ctx, slices.Concat(legs, r.foreseen(fresh))); err != nil {
+		return err
+	}
 	return r.tx.flush(ctx)
+}
+
+// foreseen are the legs of the batch as they are and as they will be.
+func (r *recorder) foreseen(fresh []int) []call.Leg {
+	var legs []call.Leg
+	filled := map[legKey]call.Leg{}
+	for _, i := range fresh {
+		for _, it := range r.stored[i].Items {
+			if it.Leg == nil {
+				continue
+			}
+			k := legKey{it.Leg.Account, it.Leg.Key}
+			l, seen := filled[k]
+			if known := r.legs[k]; !seen && known != nil {
+				legs = append(legs, known.Leg)
+				l, seen = known.Leg, true
+			}
+			if !seen {
+				l = *it.Leg
+			}
+			l.Fill(*it.Leg)
+			filled[k] = l
+		}
+	}
+	for _, l := range filled {
+		legs = append(legs, l)
+	}
+	return legs
 }
 
 // lockKeys locks the keys that are not held yet, and says whether there were
@@ -124,7 +177,7 @@ func (r *recorder) lockKeys(ctx context.Context, keys []callKey) (more bool, err
 	if len(hashes) == 0 {
 		return false, nil
 	}
-	if len(r.held) > maxLocks {
+	if r.lockAll || len(r.held) > maxLocks {
 		r.heldAll = true
 		err = r.tx.exec(ctx, "SELECT pg_advisory_xact_lock(0)")
 	} else {

@@ -46,7 +46,7 @@ func (s *Store) newRecorder(t *tx) *recorder {
 		tx: t, now: time.Now(), firstTryAfter: s.firstTryAfter, known: &s.ownNumbers,
 		legs: map[legKey]*leg{}, keys: map[callKey]string{},
 		calls: map[string]*callState{}, held: map[callKey]bool{},
-		live: map[callKey]liveState{}, keysRead: map[callKey]bool{}, liveRead: map[callKey]bool{},
+		live: map[callKey]liveState{}, keysRead: map[callKey]bool{}, liveRead: map[callKey]bool{}, tracesRead: map[callKey]bool{},
 	}
 }
 
@@ -116,6 +116,8 @@ type recorder struct {
 	live     map[callKey]liveState
 	keysRead map[callKey]bool
 	liveRead map[callKey]bool
+	// tracesRead are those by which rows of call lists were looked for.
+	tracesRead map[callKey]bool
 	// paused are the paused accounts; nil: not read.
 	paused map[string]bool
 	// legIDs and deliveryIDs are ids for new rows, in ascending order.
@@ -131,8 +133,8 @@ type recorder struct {
 	dropped []callKey
 	// held are the keys that are locked.
 	held map[callKey]bool
-	// heldAll: so many keys are locked that all are.
-	heldAll bool
+	// lockAll: all are to be locked. heldAll: they are.
+	lockAll, heldAll bool
 	// again are recordings named by reports that tell nothing new.
 	again []wantedAgain
 }
@@ -159,6 +161,9 @@ func (r *recorder) record(ctx context.Context, deliveries []*call.Delivery) erro
 
 // conclude gives the changed legs their calls, and writes both.
 func (r *recorder) conclude(ctx context.Context, fresh []int) error {
+	if err := r.matchListed(ctx); err != nil {
+		return err
+	}
 	if err := r.joinCalls(ctx); err != nil {
 		return err
 	}
@@ -374,6 +379,9 @@ func (r *recorder) writeCalls(ctx context.Context) error {
 		return err
 	}
 	if err := r.noteNumbers(ctx, calls); err != nil {
+		return err
+	}
+	if err := r.writeTraces(ctx, changed); err != nil {
 		return err
 	}
 	if err := r.wantRecordings(ctx, changed); err != nil {

@@ -113,6 +113,7 @@ func (p *replay) run(ctx context.Context, ids []int64) error {
 	for more := true; more; {
 		clear(p.legs)
 		clear(p.calls)
+		clear(p.tracesRead)
 		fresh = fresh[:0]
 		for i := range p.stored {
 			fresh = append(fresh, i)
@@ -130,6 +131,9 @@ func (p *replay) run(ctx context.Context, ids []int64) error {
 			continue
 		}
 		p.reread()
+		if err := p.loadListed(ctx); err != nil {
+			return err
+		}
 		if more, err = p.lockKeys(ctx, p.touchedKeys(fresh)); err != nil {
 			return err
 		}
@@ -298,6 +302,23 @@ func (p *replay) reread() {
 			l.Leg, l.changed = again, true
 		}
 	}
+}
+
+// loadListed reads the rows of call lists that are about the legs, as these
+// were or as they are now.
+func (p *replay) loadListed(ctx context.Context) error {
+	var legs []call.Leg
+	for _, l := range p.legs {
+		p.lockAll = p.lockAll || l.NeedsMatch()
+		legs = append(legs, l.Leg)
+		if l.before != nil {
+			legs = append(legs, *l.before)
+		}
+	}
+	if err := p.askListed(ctx, legs); err != nil {
+		return err
+	}
+	return p.tx.flush(ctx)
 }
 
 // sameLeg compares legs as they are stored.
