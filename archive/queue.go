@@ -43,8 +43,10 @@ type Options struct {
 	// SpoolDir takes recordings over 1 MiB while they are under way. It
 	// belongs to this archiver alone.
 	SpoolDir string
-	// Workers is how many recordings are under way at once, and PerHost how
-	// many of them are being fetched from one host; defaults 8 and 4.
+	// Workers is how many recordings are being fetched or put into the vault
+	// at once, and PerHost how many of them are being fetched from one host;
+	// defaults 8 and 4. As many again may be waiting for the store to write
+	// down how they stand.
 	Workers, PerHost int
 	// Busy says that something more urgent needs the machine; one recording is
 	// then under way at a time. Default never.
@@ -103,6 +105,9 @@ type Archiver struct {
 	// quick says that the last try took little of a lease.
 	quick atomic.Bool
 
+	// transfers has a token for each recording that is being fetched or put.
+	transfers chan struct{}
+
 	mu      sync.Mutex
 	working int
 	hosts   map[string]int // fetches under way
@@ -135,6 +140,8 @@ func New(opts Options) (*Archiver, error) {
 		freed:    make(chan struct{}, 1),
 		woken:    make(chan struct{}, 1),
 		hosts:    map[string]int{},
+
+		transfers: make(chan struct{}, opts.Workers),
 	}
 	var err error
 	for _, account := range opts.Accounts {
@@ -285,12 +292,24 @@ func (a *Archiver) room(ahead []waiting) (limit int, busy []string) {
 	return max(limit, 0), busy
 }
 
-// most is how many recordings may be under way now.
+// most is how many recordings may be under way now: twice as many as may be
+// transferred, so that hosts and vault have work while others are written down.
 func (a *Archiver) most() int {
 	if a.opts.Busy() {
 		return 1
 	}
-	return a.opts.Workers
+	return 2 * a.opts.Workers
+}
+
+// transfer waits until one more recording may be fetched or put. The caller
+// ends it.
+func (a *Archiver) transfer(ctx context.Context) (end func(), err error) {
+	select {
+	case a.transfers <- struct{}{}:
+		return func() { <-a.transfers }, nil
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
 }
 
 // begin takes a worker and a place at the host, if both are free.
@@ -394,7 +413,7 @@ func (a *Archiver) wakeAccounts(ctx context.Context) error {
 		return err
 	}
 	for account, source := range a.sources {
-		if source.pause() != "" {
+		if source.pause(a.opts.Now()) != "" {
 			continue
 		}
 		if err := a.wakeAccount(ctx, account); err != nil {

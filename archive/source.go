@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"sync/atomic"
+	"time"
 
 	"callvault/internal/call"
 	"callvault/internal/safehttp"
@@ -34,7 +36,15 @@ type source struct {
 	account Account
 	client  *safehttp.Client
 	api     *url.URL // of TeleCMI
+	// rejected is when the provider last rejected the credentials, in Unix
+	// milliseconds.
+	rejected atomic.Int64
 }
+
+// rejectedFor is how long recordings that are claimed already are not asked for
+// after the provider has rejected the credentials: those are given back, and by
+// then the account is paused.
+const rejectedFor = time.Minute
 
 // Why an account's recordings wait, for people.
 const (
@@ -65,13 +75,15 @@ func newSource(account Account, limits safehttp.Options) (*source, error) {
 	return s, nil
 }
 
-// pause says why nothing of the account can be fetched; empty when it can.
-func (s *source) pause() string {
+// pause says why nothing of the account can be fetched now; empty when it can.
+func (s *source) pause(now time.Time) string {
 	switch {
 	case s == nil:
 		return pausedUnknown
 	case s.api != nil && (s.account.AppID == "" || s.account.Secret == ""):
 		return pausedNoCredentials
+	case now.UnixMilli()-s.rejected.Load() < rejectedFor.Milliseconds():
+		return pausedRejected
 	}
 	return ""
 }

@@ -69,8 +69,10 @@ func (a *Archiver) settle(ctx context.Context, log *slog.Logger, c call.Claim, e
 		log = log.With("detail", d)
 	}
 	if account, ok := errors.AsType[*accountError](err); ok {
+		if account.reason != pausedRejected { // that was told by the one who asked
+			log.ErrorContext(ctx, "account paused", "reason", account.reason)
+		}
 		// First the pause: what is given back must not be claimed again.
-		log.ErrorContext(ctx, "account paused", "reason", account.reason)
 		return resultPaused, errors.Join(store.PauseAccount(ctx, c.Account, account.reason),
 			store.ReleaseClaim(ctx, c.LeaseToken))
 	}
@@ -138,11 +140,21 @@ func (a *Archiver) try(ctx context.Context, c call.Claim) (call.Archiving, error
 
 func (a *Archiver) fetchFromHost(ctx context.Context, c call.Claim, spool *Spool) (Content, error) {
 	defer a.fetched(c.Host)
-	if reason := a.sources[c.Account].pause(); reason != "" {
+	end, err := a.transfer(ctx)
+	if err != nil {
+		return Content{}, err
+	}
+	defer end()
+	src := a.sources[c.Account]
+	if reason := src.pause(a.opts.Now()); reason != "" {
 		return Content{}, &accountError{reason: reason}
 	}
 	last := a.opts.Now().Sub(c.WantedAt) >= a.opts.GiveUpAfter
-	return a.fetch(ctx, c, spool, last)
+	content, err := a.fetch(ctx, c, spool, last)
+	if errors.Is(err, errCredentials) {
+		src.rejected.Store(a.opts.Now().UnixMilli())
+	}
+	return content, err
 }
 
 // chooseKey settles under which key the recording will lie. What an earlier
@@ -165,10 +177,15 @@ func (a *Archiver) chooseKey(ctx context.Context, c call.Claim, extension string
 // put puts the recording under key, or, when other bytes lie there, beside
 // them. It returns the key under which the recording lies.
 func (a *Archiver) put(ctx context.Context, key string, spool *Spool, opts PutOptions) (string, error) {
+	end, err := a.transfer(ctx)
+	if err != nil {
+		return "", err
+	}
+	defer end()
 	limit := putTimeout + time.Duration(opts.Size/putBytesPerSecond)*time.Second
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
-	err := PutOnce(ctx, a.opts.Vault, key, spool, opts)
+	err = PutOnce(ctx, a.opts.Vault, key, spool, opts)
 	if errors.Is(err, ErrConflict) {
 		// The name is made of the content: the same bytes go to the same
 		// place however often they come.

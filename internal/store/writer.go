@@ -25,8 +25,8 @@ const (
 	leastTimeout   = time.Second
 	// A change that is not urgent waits a little for others, so that the
 	// queue's many small changes share commits.
-	gatherTime   = 2 * time.Millisecond
-	gatherEnough = 4
+	gatherTime   = 5 * time.Millisecond
+	gatherEnough = 8
 	// collisionTries is how often a change is tried that gets into the way of
 	// another node's.
 	collisionTries = 4
