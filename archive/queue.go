@@ -178,8 +178,19 @@ func signal(c chan<- struct{}) {
 // Run archives until ctx ends, and returns when all recordings under way are
 // given back. What fails, it waits for.
 func (a *Archiver) Run(ctx context.Context) {
+	// Workers stay: a new goroutine for each recording would begin with a small
+	// stack and let it grow to the depth of HTTP.
+	work := make(chan call.Claim, 2*a.opts.Workers)
 	var workers sync.WaitGroup
+	for range cap(work) {
+		workers.Go(func() {
+			for c := range work {
+				a.work(ctx, c)
+			}
+		})
+	}
 	defer func() {
+		close(work)
 		workers.Wait()
 		for _, s := range a.sources {
 			s.client.CloseIdle()
@@ -201,7 +212,7 @@ func (a *Archiver) Run(ctx context.Context) {
 				return
 			}
 		}
-		ahead = a.start(ctx, &workers, ahead)
+		ahead = a.start(ctx, work, ahead)
 		limit, busy := a.room(ahead)
 		if limit == 0 {
 			a.idle(ctx)
@@ -223,7 +234,7 @@ func (a *Archiver) Run(ctx context.Context) {
 		for _, c := range claims {
 			ahead = append(ahead, waiting{c, now})
 		}
-		ahead = a.start(ctx, &workers, ahead)
+		ahead = a.start(ctx, work, ahead)
 		if backlog = len(claims) == limit; !backlog {
 			a.idle(ctx)
 		}
@@ -236,14 +247,14 @@ type waiting struct {
 	since time.Time
 }
 
-// start begins work on the claims for which there is room, and returns the
+// start gives the workers the claims for which there is room, and returns the
 // others. One that has waited for half of its lease is given back.
-func (a *Archiver) start(ctx context.Context, workers *sync.WaitGroup, ahead []waiting) (left []waiting) {
+func (a *Archiver) start(ctx context.Context, work chan<- call.Claim, ahead []waiting) (left []waiting) {
 	var late []waiting
 	for _, w := range ahead {
 		switch {
 		case a.begin(w.Host):
-			workers.Go(func() { a.work(ctx, w.Claim) })
+			work <- w.Claim
 		case time.Since(w.since) > a.opts.Lease/2:
 			late = append(late, w)
 		default:

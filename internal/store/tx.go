@@ -188,7 +188,15 @@ func (s *statement) take(results pgx.BatchResults) error {
 	return nil
 }
 
+// runOnSQLite runs a statement at once. Its context does not reach the driver,
+// which would start two goroutines to watch it: a statement waits for nothing
+// but the disk, which heeds nobody, and for the lock, for which it has
+// busy_timeout.
 func (t *tx) runOnSQLite(ctx context.Context, s *statement) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	ctx = context.WithoutCancel(ctx)
 	stmt, err := t.w.prepared(ctx, s.query) //nolint:sqlclosecheck // it stays prepared as long as the writer lives
 	if err != nil {
 		return err
