@@ -18,6 +18,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/minio/minio-go/v7"
@@ -45,6 +46,10 @@ type S3 struct {
 	bucket       string
 	region       string
 	createBucket bool
+
+	// confirms says that the store told with the last PUT by which checksum it
+	// has checked what it got.
+	confirms atomic.Bool
 
 	mu       sync.Mutex
 	prepared bool // the bucket was seen; guarded by mu
@@ -147,9 +152,12 @@ func (s *S3) prepare(ctx context.Context) error {
 	return nil
 }
 
-// Put implements Vault: one request, nothing buffered. The SHA-256 is sent
-// twice and computed not once: as the hash of the signed payload, which every
-// S3 store must check, and as the checksum that the store keeps.
+// Put implements Vault: one request, nothing buffered. The SHA-256 is sent as
+// the checksum that the store checks and keeps, in a header that is signed. A
+// store that knows no checksums does neither, and does not repeat it in its
+// answer; so until one does, the SHA-256 is sent as the hash of the signed
+// payload too, which every S3 store must check. Both at once let the store hash
+// everything twice.
 func (s *S3) Put(ctx context.Context, key string, body io.ReaderAt, opts PutOptions) error {
 	if err := checkPut(key, opts); err != nil {
 		return err
@@ -165,10 +173,8 @@ func (s *S3) put(ctx context.Context, key string, body io.ReaderAt, opts PutOpti
 	ctx, cancel := context.WithTimeout(ctx, s3PutLimit+seconds)
 	defer cancel()
 	sum := hex.EncodeToString(opts.SHA256[:])
-	headers := map[string]string{
-		minio.ChecksumSHA256.Key(): base64.StdEncoding.EncodeToString(opts.SHA256[:]),
-		metadataSHA256:             sum,
-	}
+	checksum := base64.StdEncoding.EncodeToString(opts.SHA256[:])
+	headers := map[string]string{minio.ChecksumSHA256.Key(): checksum, metadataSHA256: sum}
 	for name, value := range opts.Metadata {
 		headers[name] = encodeMetadata(value)
 	}
@@ -179,9 +185,21 @@ func (s *S3) put(ctx context.Context, key string, body io.ReaderAt, opts PutOpti
 		DisableContentSha256: true,
 	}
 	put.SetMatchETagExcept("*")
-	_, err := s.core.PutObject(ctx, s.bucket, key,
-		io.NewSectionReader(body, 0, opts.Size), opts.Size, "", sum, put)
-	return s.describe("put", key, err)
+	payload, confirmed := sum, s.confirms.Load()
+	if confirmed {
+		payload = "" // unsigned
+	}
+	info, err := s.core.PutObject(ctx, s.bucket, key,
+		io.NewSectionReader(body, 0, opts.Size), opts.Size, "", payload, put)
+	if err != nil {
+		return s.describe("put", key, err)
+	}
+	confirms := info.ChecksumSHA256 == checksum
+	s.confirms.Store(confirms)
+	if confirmed && !confirms {
+		return s.describe("put", key, errors.New("the store no longer confirms the checksum of what it got"))
+	}
+	return nil
 }
 
 // Open implements Vault.

@@ -166,26 +166,104 @@ func TestS3Request(t *testing.T) {
 	}
 }
 
-// TestS3ServerChecksTheBody alters the body on its way.
+// TestS3ServerChecksTheBody alters the bodies on their way: the first, whose
+// payload is signed, and one after the store has confirmed a checksum.
 func TestS3ServerChecksTheBody(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		name string
+		// hidden: the store's answer does not repeat the checksum.
+		hidden  bool
+		payload string // of the second PUT
+	}{
+		{"a store that confirms checksums", false, "UNSIGNED-PAYLOAD"},
+		{"a store that knows none", true, hexSHA256("second")},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			opts := s3Options(testenv.MinIO(t, testenv.BucketOptions{}))
+			endpoint, err := url.Parse(opts.Endpoint)
+			if err != nil {
+				t.Fatal(err)
+			}
+			var alter bool
+			var payload string
+			proxy := &httputil.ReverseProxy{
+				Rewrite: func(r *httputil.ProxyRequest) {
+					r.SetURL(endpoint)
+					r.Out.Host = r.In.Host
+					payload = r.In.Header.Get("X-Amz-Content-Sha256")
+					if alter {
+						r.Out.Body = io.NopCloser(strings.NewReader(strings.Repeat("x", int(r.In.ContentLength))))
+					}
+				},
+				ModifyResponse: func(r *http.Response) error {
+					if c.hidden {
+						r.Header.Del("X-Amz-Checksum-Sha256")
+					}
+					return nil
+				},
+			}
+			server := httptest.NewServer(proxy)
+			t.Cleanup(server.Close)
+			opts.Endpoint = server.URL
+			v := openS3(t, opts)
+			put := func(key, text string) error {
+				return v.Put(t.Context(), key, strings.NewReader(text), describe([]byte(text)))
+			}
+			alter = true
+			if err := put("a", "first"); !errors.Is(err, archive.ErrChecksum) || payload != hexSHA256("first") {
+				t.Errorf("first, altered: got %v with payload %s, want %v", err, payload, archive.ErrChecksum)
+			}
+			alter = false
+			if err := put("a", "first"); err != nil {
+				t.Error(err)
+			}
+			alter = true
+			if err := put("b", "second"); !errors.Is(err, archive.ErrChecksum) || payload != c.payload {
+				t.Errorf("second, altered: got %v with payload %s, want %v with %s", err, payload, archive.ErrChecksum, c.payload)
+			}
+		})
+	}
+}
+
+// TestS3StoreStopsConfirming: what the store is not seen to have checked is
+// no success.
+func TestS3StoreStopsConfirming(t *testing.T) {
 	t.Parallel()
 	opts := s3Options(testenv.MinIO(t, testenv.BucketOptions{}))
 	endpoint, err := url.Parse(opts.Endpoint)
 	if err != nil {
 		t.Fatal(err)
 	}
-	proxy := &httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) {
-		r.SetURL(endpoint)
-		r.Out.Host = r.In.Host
-		r.Out.Body = io.NopCloser(strings.NewReader("audiO"))
-	}}
-	server := httptest.NewServer(proxy)
+	var hide bool
+	server := httptest.NewServer(&httputil.ReverseProxy{
+		Rewrite: func(r *httputil.ProxyRequest) {
+			r.SetURL(endpoint)
+			r.Out.Host = r.In.Host
+		},
+		ModifyResponse: func(r *http.Response) error {
+			if hide {
+				r.Header.Del("X-Amz-Checksum-Sha256")
+			}
+			return nil
+		},
+	})
 	t.Cleanup(server.Close)
 	opts.Endpoint = server.URL
-	err = openS3(t, opts).Put(t.Context(), "a", strings.NewReader("audio"), describe([]byte("audio")))
-	if !errors.Is(err, archive.ErrChecksum) {
-		t.Errorf("got %v, want %v", err, archive.ErrChecksum)
+	v := openS3(t, opts)
+	for i, key := range []string{"a", "b", "c"} {
+		hide = i > 0
+		err := v.Put(t.Context(), key, strings.NewReader("audio"), describe([]byte("audio")))
+		if (err != nil) != (key == "b") {
+			t.Errorf("put %s: %v", key, err)
+		}
 	}
+}
+
+func hexSHA256(text string) string {
+	sum := sha256.Sum256([]byte(text))
+	return hex.EncodeToString(sum[:])
 }
 
 func TestS3TrustsItsCAFile(t *testing.T) {

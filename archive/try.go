@@ -160,6 +160,9 @@ func (a *Archiver) fetchFromHost(ctx context.Context, c call.Claim, spool *Spool
 // chooseKey settles under which key the recording will lie. What an earlier
 // try chose counts.
 func (a *Archiver) chooseKey(ctx context.Context, c call.Claim, extension string) (string, error) {
+	if c.ObjectKey != "" {
+		return c.ObjectKey, nil
+	}
 	day := c.StartedAt
 	if day.IsZero() {
 		day = c.WantedAt
