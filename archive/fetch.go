@@ -89,6 +89,9 @@ func (a *Archiver) take(src *source, resp *http.Response, spool *Spool, last boo
 		return Content{}, &storageError{"read the spool", err}
 	}
 	content := Sniff(head, resp.Header.Get("Content-Type"))
+	if src.rejects(resp) {
+		return content, errCredentials
+	}
 	if resp.StatusCode != http.StatusOK || content.Verdict == NotAudio {
 		if src.api != nil {
 			if err := src.judgePlay(resp.StatusCode, head); err != nil {

@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/url"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -29,7 +31,28 @@ type Account struct {
 	// recordings wait.
 	AppID  string
 	Secret string
+	// Credentials are those of a mapped provider.
+	Credentials Credentials
 }
+
+// Credentials go with each request for a recording: to the host that the call
+// report names, which must be one of the account's, and not where that
+// redirects to. They are kept nowhere.
+type Credentials struct {
+	// User and Password are basic credentials (RFC 7617); none without User.
+	User, Password string
+	// Header and Query are added to those of the request.
+	Header http.Header
+	Query  url.Values
+}
+
+func (c *Credentials) isZero() bool { return c.User == "" && len(c.Header) == 0 && len(c.Query) == 0 }
+
+// String keeps secrets out of logs.
+func (Credentials) String() string { return "credentials" }
+
+// GoString keeps secrets out of logs.
+func (c Credentials) GoString() string { return c.String() }
 
 // source is where the recordings of one account are fetched.
 type source struct {
@@ -52,7 +75,24 @@ const (
 	pausedUnknown       = "the account is not in the configuration" + pausedUntil
 	pausedNoCredentials = "app_id and secret of the account are not configured" + pausedUntil
 	pausedRejected      = call.CredentialsRejected + ", app_id and secret" + pausedUntil
+	pausedMapped        = call.CredentialsRejected + ", recording_user and recording_password, recording_headers or recording_query" + pausedUntil
 )
+
+// rejection says what to put right where the provider does not take the
+// account's credentials.
+func (s *source) rejection() string {
+	if s.account.Provider == call.Mapped {
+		return pausedMapped
+	}
+	return pausedRejected
+}
+
+// rejects tells whether an answer says that the account's credentials are
+// wrong, and comes from the host that they were sent to.
+func (s *source) rejects(resp *http.Response) bool {
+	return !s.account.Credentials.isZero() && resp.StatusCode == http.StatusUnauthorized &&
+		(resp.Request == nil || resp.Request.Response == nil)
+}
 
 func newSource(account Account, limits safehttp.Options) (*source, error) {
 	s := &source{account: account}
@@ -83,7 +123,7 @@ func (s *source) pause(now time.Time) string {
 	case s.api != nil && (s.account.AppID == "" || s.account.Secret == ""):
 		return pausedNoCredentials
 	case now.UnixMilli()-s.rejected.Load() < rejectedFor.Milliseconds():
-		return pausedRejected
+		return s.rejection()
 	}
 	return ""
 }
@@ -97,7 +137,7 @@ func (s *source) ask(ctx context.Context, c call.Claim) (*http.Response, error) 
 	if s.api != nil {
 		at = s.playURL(c.Source)
 	}
-	resp, err := s.client.Get(ctx, at)
+	resp, err := s.get(ctx, at)
 	if refused, ok := errors.AsType[*safehttp.RefusedError](err); ok {
 		// TeleCMI's address is the operator's, and the same for all of its
 		// recordings; CallerDesk's came with the call report.
@@ -107,4 +147,28 @@ func (s *source) ask(ctx context.Context, c call.Claim) (*http.Response, error) 
 		return nil, &refusal{refused.Error(), refused}
 	}
 	return resp, err
+}
+
+// get asks for an address, with the account's credentials if it has any.
+func (s *source) get(ctx context.Context, at string) (*http.Response, error) {
+	c := &s.account.Credentials
+	if c.isZero() {
+		return s.client.Get(ctx, at)
+	}
+	u, err := url.Parse(at)
+	if err != nil || strings.Contains(at, `\`) {
+		return s.client.Get(ctx, at) // which refuses it, without repeating it
+	}
+	if len(c.Query) > 0 {
+		if u.RawQuery != "" {
+			u.RawQuery += "&"
+		}
+		u.RawQuery += c.Query.Encode()
+	}
+	req := (&http.Request{Method: http.MethodGet, URL: u, Header: http.Header{}}).WithContext(ctx)
+	maps.Copy(req.Header, c.Header)
+	if c.User != "" {
+		req.SetBasicAuth(c.User, c.Password)
+	}
+	return s.client.Do(req)
 }

@@ -69,7 +69,7 @@ func (a *Archiver) settle(ctx context.Context, log *slog.Logger, c call.Claim, e
 		log = log.With("detail", d)
 	}
 	if account, ok := errors.AsType[*accountError](err); ok {
-		if account.reason != pausedRejected { // that was told by the one who asked
+		if !strings.HasPrefix(account.reason, call.CredentialsRejected) { // that was told by the one who asked
 			log.ErrorContext(ctx, "account paused", "reason", account.reason)
 		}
 		// First the pause: what is given back must not be claimed again.
@@ -77,8 +77,9 @@ func (a *Archiver) settle(ctx context.Context, log *slog.Logger, c call.Claim, e
 			store.ReleaseClaim(ctx, c.LeaseToken))
 	}
 	if errors.Is(err, errCredentials) {
-		log.ErrorContext(ctx, "account paused", "reason", pausedRejected)
-		return resultPaused, errors.Join(store.PauseAccount(ctx, c.Account, pausedRejected),
+		reason := a.sources[c.Account].rejection()
+		log.ErrorContext(ctx, "account paused", "reason", reason)
+		return resultPaused, errors.Join(store.PauseAccount(ctx, c.Account, reason),
 			store.MarkRefused(ctx, c.LeaseToken, call.CredentialsRejected))
 	}
 	if refused, ok := errors.AsType[*refusal](err); ok {

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"callvault/internal/call"
+	"callvault/internal/mapping"
 )
 
 // Account is what receiving needs to know of a configured source.
@@ -33,6 +34,14 @@ type Account struct {
 	// OutgoingCustomer is where CallerDesk's reports of outgoing calls have the
 	// customer; empty is CustomerInDialWhom.
 	OutgoingCustomer OutgoingCustomer
+	// Mapping says how a mapped provider's reports are read.
+	Mapping *mapping.Mapping
+	// SignatureKey is the key of the mapping's signature; empty: deliveries are
+	// not asked for one.
+	SignatureKey string
+	// PublicURL is the address under which the provider reaches this server,
+	// which some signatures cover: without the webhook's own path.
+	PublicURL string
 	// AppID is TeleCMI's app id: the suffix that is cut from users and teams
 	// where the report itself does not name it.
 	AppID string
@@ -58,7 +67,11 @@ func (a *Account) check() error {
 	switch {
 	case a.Name == "":
 		return errors.New("account without a name")
-	case a.Provider != call.CallerDesk && a.Provider != call.TeleCMI:
+	case a.Provider == call.Mapped && a.Mapping == nil:
+		return fmt.Errorf("account %s: no mapping", a.Name)
+	case a.Provider == call.Mapped && a.SignatureKey != "" && a.Mapping.Signature == nil:
+		return fmt.Errorf("account %s: a signature key, but no signature in the mapping", a.Name)
+	case a.Provider != call.CallerDesk && a.Provider != call.TeleCMI && a.Provider != call.Mapped:
 		return fmt.Errorf("account %s: unknown provider %q", a.Name, a.Provider)
 	case a.Rate < 0 || a.Burst < 0:
 		return fmt.Errorf("account %s: negative rate", a.Name)

@@ -167,26 +167,31 @@ func callerDeskState(status string, dir call.Direction) call.LiveState {
 
 // callerDeskRecordings names the recording of a report, if its URL is one.
 func callerDeskRecordings(raw string) []call.Wanted {
+	if w, ok := wantedURL(call.Conversation, raw); ok {
+		return []call.Wanted{w}
+	}
+	return nil
+}
+
+// wantedURL names a recording by its URL, if it is one.
+func wantedURL(kind call.RecordingKind, raw string) (w call.Wanted, ok bool) {
 	const maxURL = 1500 // bytes, so that any database can index it
 	if nothing(raw) || len(raw) > maxURL {
-		return nil
+		return w, false
 	}
 	u, err := url.Parse(raw)
 	if err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http" {
-		return nil
+		return w, false
 	}
 	u.User, u.Fragment, u.RawFragment = nil, "", ""
 	u.Host = strings.ToLower(u.Host)
-	w := call.Wanted{Kind: call.Conversation, Location: u.String()}
+	w = call.Wanted{Kind: kind, Location: u.String()}
 	u.RawQuery = lastingQuery(u.RawQuery)
 	u.ForceQuery = false
 	if w.Source = u.String(); w.Source == w.Location {
 		w.Location = ""
 	}
-	if len(w.Source) > maxURL {
-		return nil
-	}
-	return []call.Wanted{w}
+	return w, len(w.Source) <= maxURL
 }
 
 // lastingQuery is the part of a URL's query that names the file. Signatures,

@@ -30,6 +30,8 @@ type Decoder struct {
 type account struct {
 	Account
 	phones *phones
+	// mapped is nil for a provider that is known.
+	mapped *mapped
 }
 
 // reader makes an item of one flat set of fields. It states facts; what
@@ -46,7 +48,14 @@ func NewDecoder(accounts []Account, hooks Hooks) (*Decoder, error) {
 		if d.accounts[a.Name] != nil {
 			return nil, fmt.Errorf("account %s: two of the same name", a.Name)
 		}
-		d.accounts[a.Name] = &account{a, newPhones(a.Region, a.Provider == call.TeleCMI)}
+		known := &account{Account: a}
+		worldFirst := a.Provider == call.TeleCMI
+		if a.Provider == call.Mapped {
+			known.mapped = newMapped(&a)
+			worldFirst = a.Mapping.CountryCodes
+		}
+		known.phones = newPhones(a.Region, worldFirst)
+		d.accounts[a.Name] = known
 	}
 	return d, nil
 }
@@ -74,16 +83,8 @@ func (d *Decoder) Decode(del *call.Delivery) {
 		del.Items = []call.Item{readListed(a, del)}
 		return
 	}
-	read := readTeleCMI
-	if a.Provider == call.CallerDesk {
-		read = readCallerDesk
-	}
-	d.readInto(del, a, read)
-}
-
-func (d *Decoder) readInto(del *call.Delivery, a *account, read reader) {
-	typed := isJSON(del.Body)
-	for _, p := range split(del.ContentType, del.Query, del.Body) {
+	read, typed := a.reader(), isJSON(del.Body)
+	for _, p := range a.parts(del) {
 		if p.err != "" {
 			del.Items = append(del.Items, unreadable("%s", p.err))
 			continue
@@ -100,6 +101,25 @@ func (d *Decoder) readInto(del *call.Delivery, a *account, read reader) {
 	if len(del.Items) == 0 {
 		del.Items = []call.Item{ignored("empty")}
 	}
+}
+
+// reader is how the reports of the account's provider are read.
+func (a *account) reader() reader {
+	switch a.Provider {
+	case call.CallerDesk:
+		return readCallerDesk
+	case call.Mapped:
+		return readMapped
+	}
+	return readTeleCMI
+}
+
+// parts are the reports in a delivery.
+func (a *account) parts(del *call.Delivery) []part {
+	if a.mapped != nil {
+		return a.mapped.parts(del)
+	}
+	return split(del.ContentType, del.Query, del.Body)
 }
 
 // isJSON reports whether a body begins like JSON, which gives values types.

@@ -91,8 +91,9 @@ func (f fields) tidy() {
 
 // text is a field as plain text on one line: numbers and booleans as they were
 // written, objects and lists not at all.
-func (f fields) text(name string) string {
-	raw := f[name]
+func (f fields) text(name string) string { return plainText(f[name]) }
+
+func plainText(raw json.RawMessage) string {
 	if len(raw) == 0 {
 		return ""
 	}

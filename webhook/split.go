@@ -48,7 +48,15 @@ var inherited = []string{"type", "direction"}
 // rather than by what its content type claims, for providers get that wrong.
 // The query is read when the body is empty.
 func split(contentType, query string, body []byte) []part {
-	s := splitter{}
+	return splitter{}.split(contentType, query, body)
+}
+
+// splitPlain is split without looking into envelopes.
+func splitPlain(contentType, query string, body []byte) []part {
+	return splitter{plain: true}.split(contentType, query, body)
+}
+
+func (s splitter) split(contentType, query string, body []byte) []part {
 	body = bytes.TrimSpace(bytes.TrimPrefix(body, []byte("\ufeff")))
 	if !utf8.Valid(body) && !isMultipart(contentType, body) {
 		body = bytes.ToValidUTF8(body, []byte("\ufffd"))
@@ -69,6 +77,8 @@ func split(contentType, query string, body []byte) []part {
 }
 
 type splitter struct {
+	// plain: an object is a report, whatever it holds.
+	plain  bool
 	parts  []part
 	errors int
 }
@@ -191,7 +201,7 @@ func (s *splitter) object(f fields, wrapping int) {
 		s.fail("more than %d fields", maxFields)
 		return
 	}
-	if wrapping <= maxWrapping && !f.hasMark() {
+	if !s.plain && wrapping <= maxWrapping && !f.hasMark() {
 		for _, name := range envelopes {
 			inside := f.wrapped(name)
 			if inside == nil {
@@ -240,7 +250,7 @@ func (s *splitter) form(values []field) {
 		}
 		f[v.name] = quote(v.value) // of duplicates the last wins
 	}
-	if !f.hasMark() {
+	if !s.plain && !f.hasMark() {
 		for _, text := range texts {
 			before := len(s.parts)
 			if s.value([]byte(text), 0) == nil && len(s.parts) > before {

@@ -72,7 +72,9 @@ type Receiver struct {
 type source struct {
 	*account
 	secrets secrets
-	limiter *rate.Limiter
+	// signature is nil for an account whose deliveries are not signed.
+	signature *signature
+	limiter   *rate.Limiter
 	// warn keeps a flood out of the log.
 	warn rate.Sometimes
 }
@@ -93,7 +95,7 @@ func New(o Options) (*Receiver, error) {
 		bodyTime: bodyTime,
 	}
 	for name, a := range decoder.accounts {
-		s := &source{account: a, limiter: rate.NewLimiter(rate.Inf, 0),
+		s := &source{account: a, signature: newSignature(&a.Account), limiter: rate.NewLimiter(rate.Inf, 0),
 			warn: rate.Sometimes{First: 1, Interval: 10 * time.Second}}
 		if s.secrets, err = newSecrets(&a.Account); err != nil {
 			return nil, err
@@ -224,6 +226,15 @@ func (r *Receiver) receive(w http.ResponseWriter, req *http.Request, src *source
 	body, refusal := r.readBody(w, req, src)
 	if body == nil {
 		return refusal
+	}
+	if src.signature != nil {
+		if err := src.signature.verify(req, body, r.now()); err != nil {
+			src.warn.Do(func() {
+				r.logger.Warn("delivery whose signature does not hold",
+					"account", src.Name, "remote_address", from, "reason", err)
+			})
+			return answer{status: http.StatusForbidden, text: "forbidden"}
+		}
 	}
 	uid, err := uuid.NewV7()
 	if err != nil {

@@ -12,12 +12,26 @@ type configCommand struct {
 	Check   configCheck   `cmd:"" help:"Say all that is wrong with the configuration, each with file, line and key."`
 	Print   configPrint   `cmd:"" help:"Print the configuration in effect, secrets masked."`
 	Example configExample `cmd:"" help:"Print an example with every key explained."`
+	Mapping configMapping `cmd:"" help:"Print a mapping that is part of the program, to start one's own from; without a name, list them."`
 }
 
-type configCheck struct{}
+type configCheck struct {
+	Sample  string `help:"Say what is made of the reports in this file: each fact, and where it was found; - is standard input." placeholder:"FILE"`
+	Account string `help:"Whose reports they are; need not be given if there is but one account." placeholder:"NAME"`
+}
 
 // Run checks the configuration.
-func (configCheck) Run(g *globals) error {
+func (k configCheck) Run(g *globals) error {
+	if k.Sample != "" {
+		c, err := g.load()
+		if err != nil {
+			return err
+		}
+		return explainSample(g, c, k.Account, k.Sample)
+	}
+	if k.Account != "" {
+		return usagef("--account is for --sample")
+	}
 	c, err := config.Load(g.configOptions(""))
 	var faults config.Faults
 	if err != nil && !errors.As(err, &faults) {
@@ -77,4 +91,23 @@ type configExample struct{}
 func (configExample) Run(g *globals) error {
 	_, err := io.WriteString(g.stdout, config.Example())
 	return err
+}
+
+type configMapping struct {
+	Name string `arg:"" optional:"" help:"The mapping."`
+}
+
+// Run prints a mapping, or lists them.
+func (k configMapping) Run(g *globals) error {
+	if k.Name != "" {
+		return config.PrintMapping(g.stdout, k.Name)
+	}
+	result := struct {
+		Mappings []string `json:"mappings"`
+	}{config.Shipped()}
+	return g.print(result, func(w io.Writer) {
+		for _, name := range result.Mappings {
+			fmt.Fprintln(w, name)
+		}
+	})
 }

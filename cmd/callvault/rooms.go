@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net/http"
+	"net/url"
 	"path/filepath"
 	"time"
 
@@ -36,6 +38,9 @@ func webhookAccounts(c *config.Config) []webhook.Account {
 			Burst:            a.Rate.Burst,
 			OutgoingCustomer: webhook.OutgoingCustomer(a.OutgoingCustomer),
 			AppID:            a.AppID,
+			Mapping:          a.Mapping.Mapping,
+			SignatureKey:     a.SignatureKey.Reveal(),
+			PublicURL:        c.PublicURL,
 		}
 	}
 	return accounts
@@ -99,6 +104,7 @@ func newArchiver(c *config.Config, s *store.Store, v archive.Vault, busy func() 
 			APIURL:               a.APIURL,
 			AppID:                a.AppID,
 			Secret:               a.Secret.Reveal(),
+			Credentials:          recordingCredentials(a),
 		}
 	}
 	return archive.New(archive.Options{
@@ -116,6 +122,19 @@ func newArchiver(c *config.Config, s *store.Store, v archive.Vault, busy func() 
 		Logger:      logger,
 		Metrics:     registry,
 	})
+}
+
+func recordingCredentials(a config.Account) archive.Credentials {
+	c := archive.Credentials{
+		User: a.RecordingUser, Password: a.RecordingPassword.Reveal(), Header: http.Header{}, Query: url.Values{},
+	}
+	for _, h := range a.RecordingHeaders {
+		c.Header.Add(h.Name, h.Value.Reveal())
+	}
+	for _, q := range a.RecordingQuery {
+		c.Query.Add(q.Name, q.Value.Reveal())
+	}
+	return c
 }
 
 func newReporter(c *config.Config, s *people, v archive.Vault, frugal func() func(), logger *slog.Logger) (*reports.Reporter, error) {

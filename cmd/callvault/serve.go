@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"fmt"
@@ -95,6 +96,9 @@ func hooks(c *config.Config, base string) []hook {
 	list := make([]hook, len(c.Accounts))
 	for i, a := range c.Accounts {
 		list[i] = hook{a.Name, string(a.Provider), base + "/webhook/" + a.Name + "/" + a.Token.Reveal(), where[a.Provider]}
+		if m := a.Mapping.Mapping; m != nil {
+			list[i].Where = cmp.Or(m.Description, "the provider's webhooks: call reports, and recordings if they are told apart") + ", POST"
+		}
 	}
 	return list
 }

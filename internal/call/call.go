@@ -15,6 +15,8 @@ type Provider string
 const (
 	CallerDesk Provider = "callerdesk"
 	TeleCMI    Provider = "telecmi"
+	// Mapped is any other provider, whose reports a mapping says how to read.
+	Mapped Provider = "mapped"
 )
 
 // Direction says who dialled: the customer (inbound) or an agent (outbound).

@@ -18,7 +18,7 @@ type KeyKind string
 // The identifiers that join, best first, and those that only link.
 const (
 	// KeyCall identifies the whole call: CallerDesk's CallSid, TeleCMI's
-	// call_id.
+	// call_id, a mapping's call_id.
 	KeyCall KeyKind = "call"
 	// KeyConversation is TeleCMI's conversation_uuid, and a guest leg's own
 	// cmiuuid, which is the conversation_uuid of its agent legs.
@@ -86,7 +86,8 @@ type Leg struct {
 	// answered leg.
 	AnsweredAt time.Time `json:"answered_at,omitzero"`
 	EndedAt    time.Time `json:"ended_at,omitzero"`
-	// RecordedFrom is the moment in the name of TeleCMI's recording.
+	// RecordedFrom is when the recording began: the moment in the name of
+	// TeleCMI's, or what a mapped report of it says.
 	RecordedFrom time.Time `json:"recorded_from,omitzero"`
 	// LiveFrom is the moment of a live `waiting` or `started` event.
 	LiveFrom     time.Time `json:"live_from,omitzero"`
@@ -124,13 +125,25 @@ type Wanted struct {
 // TeleCMI call. Agents who are rung have side b.
 func (l *Leg) IsGuest() bool { return l.Direction == Inbound && l.Side != SideB }
 
+// TellsEnd reports whether what was reported of the leg speaks of the call's
+// end: neither an agent who was rung in vain nor a recording does.
+func (l *Leg) TellsEnd() bool {
+	switch l.Provider {
+	case CallerDesk:
+		return true
+	case Mapped:
+		return l.Outcome != "" || l.Status != "" || !l.EndedAt.IsZero()
+	}
+	return l.IsGuest() || l.Direction == Outbound || l.Outcome == Answered
+}
+
 // CallKey is the best identifier of the call that the leg belongs to: legs of
 // an account are of one call exactly if their CallKeys are equal.
 func (l *Leg) CallKey() Key {
 	if l.Joined != (Key{}) {
 		return l.Joined
 	}
-	if k, ok := l.key(KeyCall); ok && (l.Provider == CallerDesk || l.Direction != Inbound) {
+	if k, ok := l.key(KeyCall); ok && (l.Provider != TeleCMI || l.Direction != Inbound) {
 		return k
 	}
 	if k, ok := l.key(KeyConversation); ok {

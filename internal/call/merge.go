@@ -26,6 +26,9 @@ import (
 //
 // A row of a provider's call list fills the gaps of the reported leg that it is
 // about, and counts by itself only if that was not reported.
+//
+// A mapped provider's reports say what its mapping finds in them. See
+// mergeMapped.
 func Merge(legs []Leg) Call {
 	if len(legs) == 0 {
 		return Call{}
@@ -41,9 +44,12 @@ func Merge(legs []Leg) Call {
 		KeyKind:   key.Kind,
 		LegsCount: len(legs),
 	}
-	if c.Provider == TeleCMI {
+	switch c.Provider {
+	case TeleCMI:
 		mergeTeleCMI(&c, legs)
-	} else {
+	case Mapped:
+		mergeMapped(&c, legs)
+	default:
 		mergeReport(&c, legs)
 	}
 	return c

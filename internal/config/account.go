@@ -20,8 +20,8 @@ type Account struct {
 	// everything that is received again is new.
 	Name string `yaml:"name"`
 
-	// Provider is callerdesk or telecmi. Required. mapped is not supported by
-	// this version.
+	// Provider is callerdesk, telecmi or mapped: any other one, whose reports
+	// Mapping says how to read. Required.
 	Provider Provider `yaml:"provider"`
 
 	// Token is the secret in the webhook's address, 16 to 200 of A-Z, a-z, 0-9,
@@ -42,7 +42,8 @@ type Account struct {
 
 	// RecordingHosts are the hosts that recordings may be fetched from: a host,
 	// *.domain (names below it), either with :port. Default *.callerdesk.io for
-	// CallerDesk; for TeleCMI the host of APIURL, which is always on the list.
+	// CallerDesk; for TeleCMI the host of APIURL, which is always on the list; for
+	// mapped those that the mapping names.
 	// Danger: call reports name the address, so a host on this list can be
 	// asked by whoever knows the token.
 	RecordingHosts []string `yaml:"recording_hosts"`
@@ -68,8 +69,31 @@ type Account struct {
 	// Secret is TeleCMI's app secret. Together with AppID. TeleCMI only.
 	Secret Secret `yaml:"secret,omitempty"`
 
+	// Mapping says how reports are read: the name of a shipped mapping, a file,
+	// or the mapping itself. Required for mapped, and for it only.
+	Mapping Mapping `yaml:"mapping,omitempty"`
+
+	// SignatureKey is the key by which the provider signs its deliveries; with
+	// it, what is not signed rightly is turned away. Default empty: the token
+	// alone. Mapped only, where the mapping has a signature. Danger: a wrong one
+	// turns away every delivery, and the provider may never try again.
+	SignatureKey Secret `yaml:"signature_key,omitempty"`
+
+	// RecordingUser and RecordingPassword are basic credentials, sent to
+	// RecordingHosts and, after a redirect, to no other host. Mapped only.
+	RecordingUser     string `yaml:"recording_user,omitempty"`
+	RecordingPassword Secret `yaml:"recording_password,omitempty"`
+
+	// RecordingHeaders are sent likewise. Mapped only.
+	RecordingHeaders []Credential `yaml:"recording_headers,omitempty"`
+
+	// RecordingQuery are parameters that are added to the address, likewise, and
+	// never kept with it. Mapped only.
+	RecordingQuery []Credential `yaml:"recording_query,omitempty"`
+
 	// APIURL is the provider's API, https. Default
-	// https://app.callerdesk.io/api or https://rest.telecmi.com/v2.
+	// https://app.callerdesk.io/api or https://rest.telecmi.com/v2. Not for
+	// mapped.
 	APIURL string `yaml:"api_url"`
 
 	// Rate bounds how many deliveries are taken.
@@ -128,14 +152,14 @@ var (
 // exampleToken begins the tokens of the example, which everybody can read.
 const exampleToken = "replace-with-your-own"
 
-func checkAccounts(l *loader, accounts []Account) {
+func checkAccounts(l *loader, accounts []Account, publicURL string) {
 	names := make(map[string]string)
 	tokens := make(map[string]string)
 	for i := range accounts {
 		at := fmt.Sprintf("accounts[%d]", i)
 		a := &accounts[i]
 		l.checkName(names, at, a.Name)
-		a.checkProvider(l, at)
+		a.checkProvider(l, at, publicURL)
 		a.checkToken(l, tokens, at)
 		if phonenumbers.GetCountryCodeForRegion(a.Region) == 0 {
 			l.fault(at+".region", "%s is not a country such as IN",
@@ -149,7 +173,7 @@ func checkAccounts(l *loader, accounts []Account) {
 
 // checkProvider completes and checks what depends on the provider. A key of
 // another provider is a fault, for it would do nothing.
-func (a *Account) checkProvider(l *loader, at string) {
+func (a *Account) checkProvider(l *loader, at, publicURL string) {
 	only := func(provider Provider, keys ...string) {
 		for _, key := range keys {
 			if l.given(at+"."+key) && a.Provider != provider {
@@ -163,11 +187,12 @@ func (a *Account) checkProvider(l *loader, at string) {
 	}
 	only(CallerDesk, "outgoing_customer", "authcode")
 	only(TeleCMI, "app_id", "secret")
+	only(Mapped, "mapping", "signature_key", "recording_user", "recording_password", "recording_headers",
+		"recording_query")
 	a.complete()
 	switch a.Provider {
 	case Mapped:
-		l.fault(at+".provider", "mapped is not supported yet by this version; "+
-			"use callerdesk or telecmi")
+		a.checkMapped(l, at, publicURL)
 	case CallerDesk:
 		oneOf(l, at+".outgoing_customer", a.OutgoingCustomer,
 			CustomerInDialWhom, CustomerInSource, CustomerInDestination)

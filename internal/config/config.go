@@ -146,7 +146,7 @@ func (c *Config) check(l *loader) {
 	c.Retention.check(l, c.Accounts)
 	checkAgents(l, c.Agents)
 	c.Alerts.check(l)
-	checkAccounts(l, c.Accounts)
+	checkAccounts(l, c.Accounts, c.PublicURL)
 	c.Archive.check(l)
 	checkReports(l, c.Reports, c.Accounts)
 	c.Mail.check(l)

@@ -67,6 +67,12 @@ func setDefaults(v reflect.Value) {
 	}
 }
 
+// oneOrMore is a list that may be written as its only entry.
+type oneOrMore interface{ OneOrMore() }
+
+// shorthand is a struct that may be written as the value of its main key.
+type shorthand interface{ Shorthand() string }
+
 // decode reads a node into a value that holds its default, which stays where
 // nothing is given or what is given is at fault.
 func (l *loader) decode(v reflect.Value, n *yaml.Node, at string) {
@@ -80,7 +86,17 @@ func (l *loader) decode(v reflect.Value, n *yaml.Node, at string) {
 		return
 	}
 	t := v.Type()
+	if n.Kind != yaml.SequenceNode && t.Kind() == reflect.Slice && t.Implements(reflect.TypeFor[oneOrMore]()) {
+		n = l.around(n, yaml.SequenceNode, n)
+	}
+	if s, ok := reflect.TypeAssert[shorthand](v); ok && n.Kind != yaml.MappingNode {
+		label := scalarNode(s.Shorthand())
+		label.Line = n.Line
+		n = l.around(n, yaml.MappingNode, label, n)
+	}
 	switch {
+	case t == reflect.TypeFor[Mapping]():
+		l.decodeMapping(v, n, at)
 	case isScalar(t):
 		l.decodeScalar(v, n, at)
 	case t.Kind() == reflect.Pointer:
@@ -147,12 +163,28 @@ func (l *loader) decodeStruct(v reflect.Value, n *yaml.Node, at string) {
 	}
 }
 
+// around puts a node into one that was not written, at the same place.
+func (l *loader) around(n *yaml.Node, kind yaml.Kind, content ...*yaml.Node) *yaml.Node {
+	outer := &yaml.Node{Kind: kind, Line: n.Line, Content: content}
+	if source, ok := l.sources[n]; ok {
+		l.sources[outer] = source
+	}
+	if file, ok := l.files[n]; ok {
+		l.files[outer] = file
+	}
+	return outer
+}
+
 // unknown notes a key that there is not.
 func (l *loader) unknown(label *yaml.Node, at string, names []string) {
 	if label.Kind != yaml.ScalarNode {
 		at = "?"
 	}
-	l.faults = append(l.faults, Fault{File: l.file, Line: label.Line, Key: cut(at),
+	file := l.file
+	if other, ok := l.files[label]; ok {
+		file = other
+	}
+	l.faults = append(l.faults, Fault{File: file, Line: label.Line, Key: cut(at),
 		Message: "unknown key" + didYouMean(cut(label.Value), names)})
 }
 

@@ -1,6 +1,9 @@
 package config
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // This file is the one place of all defaults. What each key means is said at
 // its field.
@@ -62,6 +65,10 @@ func (a *Account) complete() {
 		}
 	case TeleCMI:
 		api = "https://rest.telecmi.com/v2" // its host joins the list in check
+	case Mapped:
+		if a.Mapping.Mapping != nil {
+			hosts = slices.Clone(a.Mapping.RecordingHosts)
+		}
 	}
 	if len(a.RecordingHosts) == 0 {
 		a.RecordingHosts = hosts

@@ -58,6 +58,7 @@ func sortFaults(faults []Fault) {
 	slices.SortStableFunc(faults, func(a, b Fault) int {
 		return cmp.Or(
 			cmp.Compare(a.Source, b.Source), // the file's have none: first
+			cmp.Compare(a.File, b.File),
 			cmp.Compare(a.Line, b.Line),
 			cmp.Compare(a.Key, b.Key),
 		)

@@ -124,8 +124,8 @@ callvault.yaml:32: accounts[0].recording_hosts[2]: "http://x" must be a host alo
 callvault.yaml:33: accounts[0].app_id: is for accounts of telecmi only
 callvault.yaml:34: accounts[0].api_url: must be https (http only with allow_private_networks)
 callvault.yaml:36: accounts[1].provider: "telecmy" must be one of callerdesk, telecmi, mapped; did you mean telecmi?
+callvault.yaml:38: accounts[2].mapping: must be given: one of exotel, myoperator, ozonetel, plivo, smartflo, twilio, a file, or the mapping itself
 callvault.yaml:38: accounts[2].name: "support" is already accounts[1].name
-callvault.yaml:39: accounts[2].provider: mapped is not supported yet by this version; use callerdesk or telecmi
 callvault.yaml:40: accounts[2].token: must differ from accounts[1].token
 callvault.yaml:41: accounts[2].rate.burst: "many" is not a whole number
 callvault.yaml:41: accounts[2].rate.per_second: must be between 1 and 1000000

@@ -38,10 +38,7 @@ type Options struct {
 // file.
 func Load(o Options) (*Config, error) {
 	environ := o.variables()
-	l := &loader{
-		sources: make(map[*yaml.Node]string),
-		origins: make(map[string]*yaml.Node),
-	}
+	l := newLoader()
 	root, err := l.read(o, environ)
 	if err != nil {
 		return nil, err
@@ -99,9 +96,18 @@ func (o Options) dataFolder(environ map[string]string) string {
 type loader struct {
 	file    string
 	sources map[*yaml.Node]string // variable or flag of what is not the file's
+	files   map[*yaml.Node]string // the file of what is in another one
 	origins map[string]*yaml.Node // what was given, by key path
 	faults  []Fault
 	notices []Fault
+}
+
+func newLoader() *loader {
+	return &loader{
+		sources: make(map[*yaml.Node]string),
+		files:   make(map[*yaml.Node]string),
+		origins: make(map[string]*yaml.Node),
+	}
 }
 
 // maxFile bounds the configuration file, and the files of secrets.
@@ -199,6 +205,8 @@ func (l *loader) locate(path, message string) Fault {
 	}
 	if source, ok := l.sources[node]; ok {
 		fault.Source = source
+	} else if file, ok := l.files[node]; ok {
+		fault.File, fault.Line = file, node.Line
 	} else if l.file != "" {
 		fault.File, fault.Line = l.file, node.Line
 	}

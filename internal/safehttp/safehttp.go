@@ -202,7 +202,8 @@ func (c *Client) Get(ctx context.Context, rawURL string) (*http.Response, error)
 	return c.Do(req.WithContext(ctx))
 }
 
-// Do makes a request. A *RefusedError is permanent, every other error is
+// Do makes a request. Its headers go to its own host alone: to none that it
+// redirects to, nor further from there. A *RefusedError is permanent, every other error is
 // passing: a *FailedError, one of the sentinels, or why ctx ended. None holds
 // more of the URL than its host. The caller closes the body, whose Read
 // returns the like: ErrTooSlow or ErrTimeLimit when cut off, and what wraps
@@ -250,10 +251,17 @@ func describe(ctx context.Context, err error) error {
 	}
 }
 
-// checkRedirect counts; where a redirect goes is looked at by gate.
+// checkRedirect counts, and leaves the headers of the request behind where it
+// leads to another host: they are credentials, and net/http takes most along.
+// Where a redirect goes is looked at by gate.
 func (c *Client) checkRedirect(req *http.Request, via []*http.Request) error {
 	if len(via) > c.opts.MaxRedirects {
 		return ErrTooManyRedirects
+	}
+	for _, r := range append(via[1:len(via):len(via)], req) {
+		if first := via[0].URL; r.URL.Host != first.Host || r.URL.Scheme != first.Scheme {
+			clear(req.Header)
+		}
 	}
 	// net/http sets Referer to the last URL, with its query: a provider's
 	// secret would be shown to whoever it redirects to.

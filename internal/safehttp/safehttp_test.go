@@ -5,12 +5,14 @@ import (
 	"encoding/binary"
 	"errors"
 	"io"
+	"maps"
 	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
 	"net/url"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -210,6 +212,53 @@ func TestRedirectsWithinTheRules(t *testing.T) {
 	}
 	if err := get(t, client, "http://"+address+"/loop"); !errors.Is(err, ErrTooManyRedirects) {
 		t.Errorf("got %v, want %v", err, ErrTooManyRedirects)
+	}
+}
+
+// TestHeadersStayWithTheirHost: credentials go neither to another host nor, from
+// there, back.
+func TestHeadersStayWithTheirHost(t *testing.T) {
+	t.Parallel()
+	var mu sync.Mutex
+	seen := map[string]bool{}
+	note := func(r *http.Request) {
+		mu.Lock()
+		defer mu.Unlock()
+		seen[r.URL.Path] = r.Header.Get("Authorization") != "" || r.Header.Get("X-Api-Key") != ""
+	}
+	var first string
+	other := serve(t, func(w http.ResponseWriter, r *http.Request) {
+		note(r)
+		http.Redirect(w, r, "http://"+first+"/back", http.StatusFound)
+	})
+	first = serve(t, func(w http.ResponseWriter, r *http.Request) {
+		note(r)
+		switch r.URL.Path {
+		case "/start":
+			http.Redirect(w, r, "/same", http.StatusFound)
+		case "/same":
+			http.Redirect(w, r, "http://"+other+"/other", http.StatusFound)
+		}
+	})
+	client := inside(t, Options{}, "127.0.0.1")
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+first+"/start", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.SetBasicAuth("user", "hunter2")
+	req.Header.Set("X-Api-Key", "hunter3")
+	resp, err := client.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := resp.Body.Close(); err != nil {
+		t.Error(err)
+	}
+	mu.Lock()
+	defer mu.Unlock()
+	want := map[string]bool{"/start": true, "/same": true, "/other": false, "/back": false}
+	if !maps.Equal(seen, want) {
+		t.Errorf("credentials were seen at %v, want %v", seen, want)
 	}
 }
 

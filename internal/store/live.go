@@ -132,7 +132,7 @@ func (r *recorder) liveEvents(fresh []int) map[callKey][]*call.Item {
 // agent who was rung in vain does not end a call.
 func (r *recorder) isReported(l *leg) bool {
 	for _, m := range r.state(l.callID).legs {
-		if m.Provider == call.CallerDesk || m.IsGuest() || m.Direction == call.Outbound || m.Outcome == call.Answered {
+		if m.TellsEnd() {
 			return true
 		}
 	}
