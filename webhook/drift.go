@@ -120,7 +120,9 @@ func (w *DriftWatch) Run(ctx context.Context) {
 	for {
 		select {
 		case <-ctx.Done():
-			w.Note(context.WithoutCancel(ctx))
+			last, cancel := context.WithTimeout(context.WithoutCancel(ctx), noteTime)
+			defer cancel()
+			w.Note(last)
 			return
 		case <-w.wake:
 			w.note(ctx, false)

@@ -18,13 +18,17 @@ type Alerts struct {
 	Webhook Secret `yaml:"webhook"`
 }
 
-func (a *Alerts) check(l *loader) {
+func (a *Alerts) check(l *loader, m Mail) {
 	seen := make(map[string]string)
 	for i, recipient := range a.Recipients {
 		at := fmt.Sprintf("alerts.recipients[%d]", i)
 		if address, ok := l.checkAddress(at, recipient); ok {
 			l.unique(seen, at, strings.ToLower(address))
 		}
+	}
+	if len(a.Recipients) > 0 && m.SMTP == "" {
+		l.notice("alerts.recipients", "without mail.smtp nobody is told: mails "+
+			"are written to data as .eml files")
 	}
 	if a.Webhook == "" {
 		return

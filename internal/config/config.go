@@ -145,7 +145,7 @@ func (c *Config) check(l *loader) {
 	c.Vault.check(l)
 	c.Retention.check(l, c.Accounts)
 	checkAgents(l, c.Agents)
-	c.Alerts.check(l)
+	c.Alerts.check(l, c.Mail)
 	checkAccounts(l, c.Accounts, c.PublicURL)
 	c.Archive.check(l)
 	checkReports(l, c.Reports, c.Accounts)

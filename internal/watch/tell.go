@@ -63,9 +63,15 @@ func (w *Watcher) send(ctx context.Context, n call.Notice) error {
 		defer cancel()
 		return w.o.Store.FinishNotice(ctx, n.ID, state, detail, nextTry)
 	}
+	wait := tryAgainAfter[min(max(n.Attempts, 1), len(tryAgainAfter))-1]
 	sender := w.o.Senders[n.Target]
 	if sender == nil {
-		return finish(call.NoticeDropped, "not in the configuration any more", time.Time{})
+		// Another node may have a newer configuration, or an older one.
+		state := call.NoticeDue
+		if n.Attempts > len(tryAgainAfter) {
+			state = call.NoticeDropped
+		}
+		return finish(state, "not in the configuration", w.o.Now().Add(wait))
 	}
 	limit, cancel := context.WithTimeout(ctx, sendTime)
 	defer cancel()
@@ -79,7 +85,6 @@ func (w *Watcher) send(ctx context.Context, n call.Notice) error {
 		w.o.Logger.ErrorContext(ctx, "alert not told, and given up", append(attributes, "error", err)...)
 		return finish(call.NoticeFailed, err.Error(), time.Time{})
 	}
-	wait := tryAgainAfter[max(n.Attempts, 1)-1]
 	w.o.Logger.WarnContext(ctx, "alert not told yet", append(attributes, "error", err, "next_try_in", wait)...)
 	return finish(call.NoticeDue, err.Error(), w.o.Now().Add(wait))
 }
