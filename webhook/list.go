@@ -201,7 +201,7 @@ func isNoRecords(message string) bool {
 	if strings.Contains(m, "auth") {
 		return false
 	}
-	for _, words := range [...]string{"no record", "no data", "no call", "no result", "not found", "empty"} {
+	for _, words := range [...]string{"no record", "no data", "no call", "no result", "no member", "not found", "empty"} {
 		if strings.Contains(m, words) {
 			return true
 		}

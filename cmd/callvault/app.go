@@ -52,6 +52,8 @@ type app struct {
 	reporter *reports.Reporter
 	console  *console.Console
 	watcher  *watch.Watcher
+	people   *people
+	members  map[string]*webhook.MemberList
 	// opened is closed when they are.
 	opened chan struct{}
 }
@@ -162,6 +164,7 @@ func (a *app) run(ctx context.Context) (err error) {
 		group.Go(func() error { return ended(a.reporter.Run(ctx)) })
 		group.Go(func() error { a.forgetLiveCalls(ctx); return nil })
 		group.Go(func() error { a.watcher.Run(ctx); return nil })
+		group.Go(func() error { a.people.run(ctx, a.members, a.logger); return nil })
 		return nil
 	})
 	return group.Wait()
@@ -213,6 +216,10 @@ func (a *app) open(ctx context.Context) error {
 	options := storeOptions(a.config)
 	options.Logger = a.logger
 	s, err := store.Open(limit, options)
+	if err != nil && limit.Err() != nil && ctx.Err() == nil {
+		// Busy, not broken: it is tried again.
+		return errors.Join(call.Errorf(call.Unavailable, "the database took too long"), err)
+	}
 	if err != nil {
 		return err
 	}
@@ -250,13 +257,19 @@ func (a *app) build(ctx context.Context, s *store.Store) error {
 			return err
 		}
 	}
-	named := newPeople(a.config, s)
+	a.people = newPeople(a.config, s)
+	if err := a.people.load(ctx); err != nil {
+		return err
+	}
 	var err error
+	if a.members, err = memberLists(a.config); err != nil {
+		return fmt.Errorf("set up the lists of members: %w", err)
+	}
 	a.archiver, err = newArchiver(a.config, s, a.vault, a.receiver.Busy, a.registry, a.logger)
 	if err != nil {
 		return fmt.Errorf("set up the archive: %w", err)
 	}
-	a.reporter, err = newReporter(a.config, named, a.vault, serveWithMemory(), a.logger)
+	a.reporter, err = newReporter(a.config, a.people, a.vault, serveWithMemory(), a.logger)
 	if err != nil {
 		return fmt.Errorf("set up the reports: %w", err)
 	}
@@ -266,7 +279,7 @@ func (a *app) build(ctx context.Context, s *store.Store) error {
 	}
 	registerQueue(a.registry, s, a.receiver, a.logger)
 	a.console = console.New(console.Options{
-		Store:    named,
+		Store:    a.people,
 		Vault:    vaultRooms{a.vault},
 		Registry: a.registry,
 		Ready:    a.ready,

@@ -345,6 +345,8 @@ func demoConfig(cfg *config.Config, p *provider) (config.Report, error) {
 		a.AllowPrivateNetworks, a.RecordingHosts, a.APIURL = true, []string{p.address}, "http://"+p.address+"/v2"
 		if a.Provider == config.TeleCMI {
 			a.AppID, a.Secret = strconv.Itoa(demoAppID), config.Secret(p.secret)
+		} else {
+			a.AuthCode = config.Secret(p.secret)
 		}
 	}
 	if !seen[config.CallerDesk] || !seen[config.TeleCMI] {
@@ -395,7 +397,7 @@ func startProvider(ctx context.Context, address string) (*provider, error) {
 
 func (p *provider) serve(recordings []simulator.Recording) {
 	p.server = &http.Server{
-		Handler:           simulator.NewServer(simulator.ServerOptions{AppID: demoAppID, Secret: p.secret, Recordings: recordings}),
+		Handler:           simulator.NewServer(simulator.ServerOptions{AppID: demoAppID, Secret: p.secret, AuthCode: p.secret, Recordings: recordings}),
 		ReadHeaderTimeout: 10 * time.Second,
 	}
 	go func() {

@@ -2,12 +2,14 @@ package main
 
 import (
 	"context"
+	"log/slog"
 	"sync/atomic"
 	"time"
 
 	"callvault/internal/call"
 	"callvault/internal/config"
 	"callvault/internal/store"
+	"callvault/webhook"
 )
 
 // people is the store as those see it who tell people of calls: filters find
@@ -87,4 +89,105 @@ func (p *people) CustomerStats(ctx context.Context, f call.Filter) (call.Custome
 // NotReturned is store.Store.NotReturned, for filters that ask for people.
 func (p *people) NotReturned(ctx context.Context, f call.Filter, asOf time.Time, do func(call.Missing) error) error {
 	return p.Store.NotReturned(ctx, p.roster.Load().Expand(f), asOf, do)
+}
+
+const (
+	// membersEvery is how often a provider's list of members is read,
+	// membersAgain how soon again when that failed.
+	membersEvery = 24 * time.Hour
+	membersAgain = time.Hour
+	// membersAtStart keeps nodes that start together, or again and again, from
+	// asking each time.
+	membersAtStart = time.Minute
+	// lookForMembers is how often a node looks what the others have read.
+	lookForMembers = 10 * time.Minute
+	// membersTime bounds reading the whole of a list.
+	membersTime = 5 * time.Minute
+)
+
+// load takes the names that the providers' lists have, as they were last read.
+func (p *people) load(ctx context.Context) error {
+	members, err := p.Members(ctx)
+	if err != nil {
+		return err
+	}
+	p.roster.Store(call.NewRoster(p.configured, members))
+	return nil
+}
+
+// memberLists are the lists of the accounts whose API may be asked.
+func memberLists(c *config.Config) (map[string]*webhook.MemberList, error) {
+	lists := map[string]*webhook.MemberList{}
+	for _, a := range c.Accounts {
+		if a.Provider != config.CallerDesk || a.AuthCode == "" {
+			continue
+		}
+		list, err := webhook.NewMemberList(webhook.ListAccount{
+			Name: a.Name, APIURL: a.APIURL, AuthCode: a.AuthCode.Reveal(), AllowPrivateNetworks: a.AllowPrivateNetworks,
+		}, a.Region)
+		if err != nil {
+			return nil, err
+		}
+		lists[a.Name] = list
+	}
+	return lists, nil
+}
+
+// run reads the providers' lists of members at once and then daily, and takes
+// what other nodes have read, until ctx ends. A list that cannot be read leaves
+// the old one as it is.
+func (p *people) run(ctx context.Context, lists map[string]*webhook.MemberList, logger *slog.Logger) {
+	tick := time.NewTicker(lookForMembers)
+	defer tick.Stop()
+	type turn struct {
+		at time.Time
+		// after is for how long nobody must have asked by then.
+		after time.Duration
+	}
+	turns := map[string]turn{}
+	for account := range lists {
+		turns[account] = turn{time.Now(), membersAtStart}
+	}
+	for {
+		for account, list := range lists {
+			if time.Now().Before(turns[account].at) {
+				continue
+			}
+			n, err := p.read(ctx, account, list, turns[account].after)
+			turns[account] = turn{time.Now().Add(membersEvery), membersEvery / 2}
+			switch {
+			case ctx.Err() != nil:
+				return
+			case err != nil:
+				turns[account] = turn{time.Now().Add(membersAgain), membersAgain / 2}
+				logger.WarnContext(ctx, "the list of members could not be read; the names of before stay", "account", account, "error", err)
+			case n >= 0:
+				logger.InfoContext(ctx, "list of members read", "account", account, "members", n)
+			}
+		}
+		if err := p.load(ctx); err != nil && ctx.Err() == nil {
+			logger.WarnContext(ctx, "the names of members could not be loaded", "error", err)
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+	}
+}
+
+// read reads one list unless another node just did; n is how many members it
+// has, -1 if it was not read.
+func (p *people) read(ctx context.Context, account string, list *webhook.MemberList, after time.Duration) (n int, err error) {
+	ctx, cancel := context.WithTimeout(ctx, membersTime)
+	defer cancel()
+	mine, err := p.ClaimMemberList(ctx, account, after)
+	if err != nil || !mine {
+		return -1, err
+	}
+	members, err := list.Read(ctx)
+	if err != nil || len(members) == 0 { // nobody is no reason to forget all
+		return 0, err
+	}
+	return len(members), p.SetMembers(ctx, account, members)
 }

@@ -1,6 +1,8 @@
 package main
 
 import (
+	"bytes"
+	"database/sql"
 	"encoding/csv"
 	"fmt"
 	"net/url"
@@ -13,6 +15,7 @@ import (
 	"time"
 
 	"callvault/internal/config"
+	"callvault/internal/simulator"
 
 	"github.com/google/go-cmp/cmp"
 )
@@ -125,4 +128,68 @@ func TestPeople(t *testing.T) {
 			t.Error(diff)
 		}
 	})
+}
+
+// TestMembers: CallerDesk's list of members names agents of whom reports give
+// but the number; a list that cannot be read any more takes no name away.
+func TestMembers(t *testing.T) {
+	t.Parallel()
+	forEachStorage(t, func(t *testing.T, s storage) {
+		const authCode = "an-authcode-that-nobody-knows"
+		in := install(t, s, simulator.NewServer(simulator.ServerOptions{AuthCode: authCode}), "")
+		file := filepath.Join(in.data, config.FileName)
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		text = bytes.Replace(text, []byte("provider: callerdesk,"), []byte(`provider: callerdesk, authcode: `+authCode+`, api_url: "`+in.provider.URL+`/api",`), 1)
+		if err := os.WriteFile(file, text, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		p := in.start(t)
+		who := simulator.Agents()[2]
+		p.post("sales", salesToken, fmt.Sprintf(`{"type":"call_report","CallSid":"1.1","Status":"ANSWER","Direction":"IVR","SourceNumber":"09812345678",
+			"DialWhomNumber":"0%s","StartTime":"2026-11-20 11:00:00","EndTime":"2026-11-20 11:02:00","TalkDuration":"90"}`, who.Number[3:]))
+		token := commandJSON[map[string]string](t, "token", "add", "all", "--role", "viewer", "--data", in.data)["token"]
+		want := []string{fmt.Sprintf("1.1: %s//%s in ", who.Name, who.Number)}
+		eventually(t, "the member's name", func() bool {
+			return cmp.Equal(want, get[apiCalls](t, p.url+"/api/v1/calls", token).who())
+		})
+		if got := get[apiCalls](t, p.url+"/api/v1/calls?agent="+url.QueryEscape(who.Name), token).who(); !cmp.Equal(want, got) {
+			t.Errorf("found are %v", got)
+		}
+		p.stop(syscall.SIGTERM)
+		in.provider.Close()
+		// Nobody has asked for a minute.
+		ask := s.sql(t, in.data)
+		if _, err := ask.ExecContext(t.Context(), "UPDATE member_lists SET asked_at = 0"); err != nil {
+			t.Fatal(err)
+		}
+		again := in.start(t)
+		eventually(t, "a word that the list cannot be read", func() bool { return strings.Contains(again.log(), "the names of before stay") })
+		if got := get[apiCalls](t, again.url+"/api/v1/calls", token).who(); !cmp.Equal(want, got) {
+			t.Errorf("calls are %v", got)
+		}
+		again.stop(syscall.SIGTERM)
+		for _, log := range []string{p.log(), again.log()} {
+			if strings.Contains(log, authCode) || strings.Contains(log, who.Name) || strings.Contains(log, "not for anybody") {
+				t.Errorf("the log says too much:\n%s", log)
+			}
+		}
+	})
+}
+
+// sql opens the database beside the program.
+func (s storage) sql(t *testing.T, data string) *sql.DB {
+	t.Helper()
+	driver, dsn := "pgx", s.dsn
+	if dsn == "" {
+		driver, dsn = "sqlite", filepath.Join(data, databaseFile)
+	}
+	db, err := sql.Open(driver, dsn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = db.Close() })
+	return db
 }

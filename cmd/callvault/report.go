@@ -52,7 +52,11 @@ func (c reportCommand) Run(ctx context.Context, g *globals) error {
 	}
 	logger := slog.New(slog.NewTextHandler(g.stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
 	return withStore(ctx, cfg, func(s *store.Store) error {
-		reporter, err := newReporter(cfg, newPeople(cfg, s), vault, nil, logger)
+		named := newPeople(cfg, s)
+		if err := named.load(ctx); err != nil {
+			return err
+		}
+		reporter, err := newReporter(cfg, named, vault, nil, logger)
 		if err != nil {
 			return err
 		}

@@ -58,7 +58,8 @@ type Account struct {
 	// destination. CallerDesk only.
 	OutgoingCustomer OutgoingCustomer `yaml:"outgoing_customer,omitempty"`
 
-	// AuthCode is CallerDesk's API code, for backfill. Default empty. CallerDesk
+	// AuthCode is CallerDesk's API code, for its list of members. Default empty:
+	// agents whom a report knows only by their number have no name. CallerDesk
 	// only.
 	AuthCode Secret `yaml:"authcode,omitempty"`
 
@@ -196,10 +197,6 @@ func (a *Account) checkProvider(l *loader, at, publicURL string) {
 	case CallerDesk:
 		oneOf(l, at+".outgoing_customer", a.OutgoingCustomer,
 			CustomerInDialWhom, CustomerInSource, CustomerInDestination)
-		if a.AuthCode != "" {
-			l.notice(at+".authcode", "is for backfill, which this version does "+
-				"not have yet")
-		}
 	case TeleCMI:
 		if a.AppID != "" && !appID.MatchString(a.AppID) {
 			l.fault(at+".app_id", "%s is not a number", quote([]byte(a.AppID)))

@@ -14,6 +14,8 @@ type ServerOptions struct {
 	// AppID and Secret are what TeleCMI's download address asks for.
 	AppID  int
 	Secret string
+	// AuthCode is what CallerDesk's API asks for.
+	AuthCode string
 	// Recordings are those of one or several Days.
 	Recordings []Recording
 	// AnySize, when over 0, serves a recording of so many bytes (one fewer if
@@ -48,6 +50,7 @@ func NewServer(options ServerOptions) *Server {
 		s.recordings[r.Source] = r
 	}
 	s.mux.HandleFunc("GET /v2/play", s.play)
+	s.mux.HandleFunc("POST /{version}/getmemberlist_V2", s.memberList)
 	s.mux.HandleFunc("GET /incoming/", s.callerDesk)
 	s.mux.HandleFunc("GET /outgoing/", s.callerDesk)
 	s.mux.HandleFunc("GET /0/", s.callerDesk)
