@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/json"
@@ -125,12 +126,12 @@ func (c demoCommand) day(cfg *config.Config, p *provider, date time.Time, zone *
 		RecordingURL: "http://" + p.address, Later: demoLater,
 	}
 	for _, a := range cfg.Accounts {
-		switch a.Provider {
-		case config.CallerDesk:
-			o.CallerDesk = a.Name
-		case config.TeleCMI:
-			o.TeleCMI = a.Name
-		case config.Mapped:
+		switch {
+		case a.Drill:
+		case a.Provider == config.CallerDesk:
+			o.CallerDesk = cmp.Or(o.CallerDesk, a.Name)
+		case a.Provider == config.TeleCMI:
+			o.TeleCMI = cmp.Or(o.TeleCMI, a.Name)
 		}
 	}
 	return simulator.NewDay(o)
@@ -338,7 +339,7 @@ func demoConfig(cfg *config.Config, p *provider) (config.Report, error) {
 	seen := map[config.Provider]bool{}
 	for i := range cfg.Accounts {
 		a := &cfg.Accounts[i]
-		if seen[a.Provider] {
+		if a.Drill || seen[a.Provider] {
 			continue
 		}
 		seen[a.Provider] = true

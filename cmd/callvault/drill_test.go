@@ -56,6 +56,41 @@ func (in installation) rewrite(t *testing.T, name string, change func(string) st
 	return file
 }
 
+// TestDrillsAreNobodysAccounts: neither does the demo play on them, nor is a
+// provider told of them.
+func TestDrillsAreNobodysAccounts(t *testing.T) {
+	t.Parallel()
+	in := install(t, storage{}, anySize(), "reports: [{name: daily}]\n")
+	in.withDrills(t)
+	cfg, err := config.Load(config.Options{Data: in.data})
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := &provider{address: "127.0.0.1:1", secret: teleSecret}
+	if _, err := demoConfig(cfg, p); err != nil {
+		t.Fatal(err)
+	}
+	day, err := demoCommand{Calls: 20, Seed: 1}.day(cfg, p, time.Now(), time.UTC)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range day.Events {
+		if e.Account != "sales" && e.Account != "support" {
+			t.Fatalf("the demo plays on %s", e.Account)
+		}
+	}
+	for _, a := range cfg.Accounts {
+		if a.Drill == (a.RecordingHosts[0] == p.address) {
+			t.Errorf("the demo fetches the recordings of %s from %v", a.Name, a.RecordingHosts)
+		}
+	}
+	for _, h := range hooks(cfg, "https://calls.example.org") {
+		if strings.HasPrefix(h.Account, "drill") {
+			t.Errorf("%s is to be pasted", h.URL)
+		}
+	}
+}
+
 // drilled runs a drill and returns what it found, and its exit status.
 func drilled(t *testing.T, args ...string) (drill.Result, outcome) {
 	t.Helper()

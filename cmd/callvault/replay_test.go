@@ -1,8 +1,10 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -14,6 +16,7 @@ import (
 
 	"callvault/internal/call"
 	"callvault/internal/simulator"
+	"callvault/internal/store"
 	"callvault/internal/testenv"
 
 	"github.com/google/go-cmp/cmp"
@@ -120,19 +123,14 @@ func TestReplayCommand(t *testing.T) {
 			}
 		}
 		const total = 150 // more than one lot
-		var old []*call.Delivery
-		add := func(account, body string) {
-			received := time.Date(2026, 11, 20, 20, 0, 0, 0, time.UTC) // in India, the next day
-			old = append(old, &call.Delivery{Account: account, ReceivedAt: received, Method: "POST", ContentType: "application/json", Body: []byte(body),
-				Source: call.SourceWebhook, Items: []call.Item{{Outcome: call.Unreadable, Error: "not understood by that version"}}})
-		}
-		for i := range total {
-			add("sales", fmt.Sprintf(`{"type":"call_report","CallSid":"1763700000.%d","Status":"ANSWER","TalkDuration":"5","StartTime":"2026-11-20 10:00:00","EndTime":"2026-11-20 10:00:20","Direction":"IVR","CallRecordingUrl":"https://new.callerdesk.io/%d.wav"}`, i, i))
-		}
-		add("sales", `{"CallSid":}`)
-		add("closed", `{"CallSid":"1.1"}`) // of an account that is not configured any more
 		stored, _ := in.openStored(t)
-		if err := stored.Record(t.Context(), old); err != nil {
+		unreadable(t, stored, total)
+		received := time.Date(2026, 11, 20, 20, 0, 0, 0, time.UTC)
+		err := stored.Record(t.Context(), []*call.Delivery{
+			misunderstood("sales", `{"CallSid":}`, received),
+			misunderstood("closed", `{"CallSid":"1.1"}`, received), // of an account that is not configured any more
+		})
+		if err != nil {
 			t.Fatal(err)
 		}
 		before := in.dump(t, s)
@@ -189,6 +187,61 @@ func TestReplayCommand(t *testing.T) {
 		}
 		if diff := cmp.Diff(before, in.dump(t, s)); diff != "" {
 			t.Errorf("a second replay changes:\n%s", diff)
+		}
+	})
+}
+
+// unreadable stores reports of CallerDesk as if an older version had not
+// understood them.
+func unreadable(t *testing.T, s *store.Store, n int) {
+	t.Helper()
+	received := time.Date(2026, 11, 20, 20, 0, 0, 0, time.UTC) // in India, the next day
+	var old []*call.Delivery
+	for i := range n {
+		body := fmt.Sprintf(`{"type":"call_report","CallSid":"1763700000.%d","Status":"ANSWER","TalkDuration":"5","StartTime":"2026-11-20 10:00:00","EndTime":"2026-11-20 10:00:20","Direction":"IVR","CallRecordingUrl":"https://new.callerdesk.io/%d.wav"}`, i, i)
+		old = append(old, misunderstood("sales", body, received))
+	}
+	if err := s.Record(t.Context(), old); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func misunderstood(account, body string, received time.Time) *call.Delivery {
+	return &call.Delivery{Account: account, ReceivedAt: received, Method: "POST", ContentType: "application/json", Body: []byte(body),
+		Source: call.SourceWebhook, Items: []call.Item{{Outcome: call.Unreadable, Error: "not understood by that version"}}}
+}
+
+// stopper ends something at the first that is said.
+type stopper struct{ stop func() }
+
+func (s stopper) Write(p []byte) (int, error) {
+	s.stop()
+	return len(p), nil
+}
+
+// TestReplayInterrupted: what is interrupted and run again ends as if it had
+// not been.
+func TestReplayInterrupted(t *testing.T) {
+	t.Parallel()
+	withEachDatabase(t, func(t *testing.T, s storage) {
+		in := install(t, s, anySize(), "")
+		stored, _ := in.openStored(t)
+		const total = 150
+		unreadable(t, stored, total)
+		ctx, stop := context.WithCancel(t.Context())
+		defer stop()
+		status := run(ctx, []string{"replay", "--data", in.data}, &globals{stdin: strings.NewReader(""), stdout: io.Discard, stderr: stopper{stop}, environ: func() []string { return nil }})
+		counts, err := stored.DeliveryCounts(t.Context(), call.DeliveryFilter{})
+		if err != nil || status != exitWrong || counts[call.Recorded] == 0 || counts[call.Unreadable] == 0 {
+			t.Fatalf("interrupted with status %d: %v, %v", status, counts, err)
+		}
+		done := commandJSON[replayResult](t, "replay", "--data", in.data)
+		if done.Recorded != total || done.Changed != int(counts[call.Unreadable]) {
+			t.Errorf("run again: %+v", done)
+		}
+		calls, _, err := stored.FindCalls(t.Context(), call.Filter{Outcome: call.Answered, Recording: call.Pending, Limit: call.MaxLimit})
+		if err != nil || len(calls) != total {
+			t.Errorf("%d calls, %v", len(calls), err)
 		}
 	})
 }

@@ -93,12 +93,16 @@ func hooks(c *config.Config, base string) []hook {
 		config.CallerDesk: "CallerDesk's dashboard, API & Integration, Webhooks: tick Call Report and Live Call, choose POST",
 		config.TeleCMI:    "TeleCMI's dashboard, your number, Settings, Webhooks: add one of type \"call report\" and one of type \"notify\", both POST",
 	}
-	list := make([]hook, len(c.Accounts))
-	for i, a := range c.Accounts {
-		list[i] = hook{a.Name, string(a.Provider), base + "/webhook/" + a.Name + "/" + a.Token.Reveal(), where[a.Provider]}
-		if m := a.Mapping.Mapping; m != nil {
-			list[i].Where = cmp.Or(m.Description, "the provider's webhooks: call reports, and recordings if they are told apart") + ", POST"
+	list := make([]hook, 0, len(c.Accounts))
+	for _, a := range c.Accounts {
+		if a.Drill {
+			continue // no provider is told of it
 		}
+		h := hook{a.Name, string(a.Provider), base + "/webhook/" + a.Name + "/" + a.Token.Reveal(), where[a.Provider]}
+		if m := a.Mapping.Mapping; m != nil {
+			h.Where = cmp.Or(m.Description, "the provider's webhooks: call reports, and recordings if they are told apart") + ", POST"
+		}
+		list = append(list, h)
 	}
 	return list
 }
