@@ -43,7 +43,7 @@ func (f *Figures) definitions() []definition {
 		{"Service level", fmt.Sprintf("%s (%s). In time is a wait of at most %d s. It is n/a when the wait of fewer than half of the answered calls is known.", formula, s.Formula, s.Within)},
 		{"Share of answered calls judged", "Answered inbound calls whose wait is known / answered inbound calls"},
 		{"Connect rate", "Outbound calls answered / outbound calls"},
-		{"Wait", "How long the customer waited for an agent. CallerDesk: while the agent's phone rang, without greeting and menu. TeleCMI: from the call's start if a live event told it; of missed calls as TeleCMI counts it."},
+		{"Wait", "How long the customer waited for an agent. CallerDesk: while the agent's phone rang, without greeting and menu. TeleCMI: from the call's start if a live event told it; of missed calls as TeleCMI counts it. Others: as their reports tell it, or from the ring to the answer."},
 		{"Average speed of answer (ASA)", "Mean wait of the answered inbound calls whose wait is known"},
 		{"Average wait before abandoning", "Mean wait of the abandoned inbound calls whose wait is known"},
 		{"Talk time", "From answer to end, as the provider counts it, over answered calls. Median: the middle one, or the mean of the two in the middle. 90th percentile: the shortest that at least 90 of 100 do not exceed."},

@@ -31,11 +31,27 @@ func BenchmarkDecodeTeleCMI(b *testing.B) {
 	})
 }
 
+func BenchmarkDecodeMapped(b *testing.B) {
+	d, _ := mappedDecoder(b, shippedMapping(b, "smartflo"))
+	benchmarkDecoder(b, d, "mapped", func(i int) string {
+		return fmt.Sprintf(`{"uuid":"5cc1b8f8-%d","call_id":"1625138400.%d","call_to_number":"911234567890","caller_id_number":"9%09d",`+
+			`"start_stamp":"2021-07-01 16:50:00","answer_stamp":"2021-07-01 16:50:08","end_stamp":"2021-07-01 16:51:00",`+
+			`"hangup_cause":"NORMAL_CLEARING","billsec":"52","duration":"60","direction":"inbound","call_status":"answered",`+
+			`"recording_url":"https://callrecordings.example.org/%d.mp3","answered_agent":{"id":"0501","name":"Asha","number":"+917652081234"},`+
+			`"answered_agent_name":"Asha","answered_agent_number":"+917652081234","missed_agent":[]}`, i, i, i%1_000_000_000, i)
+	})
+}
+
 // benchmarkDecode decodes reports that all come from another customer, which is
 // the worst case for the memory of phone numbers.
 func benchmarkDecode(b *testing.B, account string, body func(int) string) {
 	b.Helper()
 	_, d := newTestWatch(b, &notebook{}, nil, quiet) // as when it serves
+	benchmarkDecoder(b, d, account, body)
+}
+
+func benchmarkDecoder(b *testing.B, d *Decoder, account string, body func(int) string) {
+	b.Helper()
 	bodies := make([][]byte, 20_000)
 	for i := range bodies {
 		bodies[i] = []byte(body(i * 4099))

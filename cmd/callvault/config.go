@@ -18,19 +18,22 @@ type configCommand struct {
 type configCheck struct {
 	Sample  string `help:"Say what is made of the reports in this file: each fact, and where it was found; - is standard input." placeholder:"FILE"`
 	Account string `help:"Whose reports they are; need not be given if there is but one account." placeholder:"NAME"`
+	Mapping string `help:"Read them by this mapping instead, shipped or a file; no account is needed." placeholder:"NAME|FILE"`
 }
 
 // Run checks the configuration.
 func (k configCheck) Run(g *globals) error {
-	if k.Sample != "" {
-		c, err := g.load()
+	switch {
+	case k.Account != "" && k.Mapping != "":
+		return usagef("--account and --mapping cannot both be given")
+	case k.Sample != "":
+		account, err := k.sampleAccount(g)
 		if err != nil {
 			return err
 		}
-		return explainSample(g, c, k.Account, k.Sample)
-	}
-	if k.Account != "" {
-		return usagef("--account is for --sample")
+		return explainSample(g, account, k.Sample)
+	case k.Account != "" || k.Mapping != "":
+		return usagef("--account and --mapping are for --sample")
 	}
 	c, err := config.Load(g.configOptions(""))
 	var faults config.Faults

@@ -17,6 +17,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"callvault/internal/config"
 )
@@ -95,13 +96,33 @@ accounts:
 		}
 	}
 	p := in.start(t)
+	began := time.Now().UTC().Truncate(time.Second).Add(-time.Minute)
+	after := func(seconds int) time.Time { return began.Add(time.Duration(seconds) * time.Second) }
 	report := func(sid string) url.Values {
 		return url.Values{"CallSid": {sid}, "CallStatus": {"completed"}, "Direction": {"inbound"}, "From": {"+919812345678"}, "To": {"+912235511457"},
-			"CallDuration": {"40"}, "Timestamp": {"Mon, 30 Dec 2024 07:14:19 +0000"}}
+			"CallDuration": {"40"}, "Timestamp": {after(49).Format(time.RFC1123Z)}}
 	}
 	recording := func(sid string) url.Values {
 		return url.Values{"CallSid": {sid}, "RecordingSid": {"RE" + sid}, "RecordingStatus": {"completed"}, "RecordingDuration": {"40"},
-			"RecordingUrl": {provider.URL + "/incoming/12_2024/" + sid + ".wav"}, "RecordingStartTime": {"Mon, 30 Dec 2024 07:13:39 +0000"}}
+			"RecordingUrl": {provider.URL + "/incoming/12_2024/" + sid + ".wav"}, "RecordingStartTime": {after(9).Format(time.RFC1123Z)}}
+	}
+	// A call that rings is live until it is reported, and is known to have begun
+	// then.
+	ringing := report("CA1")
+	ringing.Set("CallStatus", "ringing")
+	ringing.Set("Timestamp", began.Format(time.RFC1123Z))
+	if status := twilioPost(t, p.url, twilioToken, ringing); status != http.StatusOK {
+		t.Errorf("live event: %d", status)
+	}
+	token := commandJSON[map[string]string](t, "token", "add", "auditor", "--role", "compliance", "--data", in.data)["token"]
+	type live struct {
+		Calls []struct {
+			CallKey string `json:"call_key"`
+			State   string
+		}
+	}
+	if l := get[live](t, p.url+"/api/v1/live", token); len(l.Calls) != 1 || l.Calls[0].CallKey != "CA1" || l.Calls[0].State != "ringing" {
+		t.Errorf("live calls are %+v", l)
 	}
 	for i, form := range []url.Values{report("CA1"), recording("CA1"), recording("CA2"), report("CA2"), report("CA2")} {
 		if status := twilioPost(t, p.url, twilioToken, form); status != http.StatusOK {
@@ -111,8 +132,9 @@ accounts:
 	if status := twilioPost(t, p.url, "a guess", report("CA3")); status != http.StatusForbidden {
 		t.Errorf("forged: %d", status)
 	}
-
-	token := commandJSON[map[string]string](t, "token", "add", "auditor", "--role", "compliance", "--data", in.data)["token"]
+	if l := get[live](t, p.url+"/api/v1/live", token); len(l.Calls) != 0 {
+		t.Errorf("still live: %+v", l)
+	}
 	type page struct {
 		Calls []struct {
 			CallKey    string `json:"call_key"`
@@ -133,7 +155,8 @@ accounts:
 		return len(got.Calls) == 2
 	})
 	for _, c := range got.Calls {
-		if c.Provider != "mapped" || c.Outcome != "answered" || c.StartedAt != "2024-12-30T07:13:39Z" || c.Talk != 40 || c.Legs != 1 || len(c.Recordings) != 1 {
+		started := map[string]string{"CA1": began.Format(time.RFC3339), "CA2": after(9).Format(time.RFC3339)}[c.CallKey]
+		if c.Provider != "mapped" || c.Outcome != "answered" || c.StartedAt != started || c.Talk != 40 || c.Legs != 1 || len(c.Recordings) != 1 {
 			t.Errorf("call is %+v", c)
 			continue
 		}
@@ -211,7 +234,14 @@ accounts:
 	if len(result.Reports) != 2 || result.Reports[1].What != "call" || result.Reports[1].Call.Outcome != "answered" || result.Reports[1].Facts[0].Value != "10" {
 		t.Errorf("result is %+v", result)
 	}
-	for _, args := range [][]string{{"config", "check", "--account", "mobile"}, {"config", "check", "--sample", file}} {
+	if got := command(t, "", "config", "check", "--sample", file, "--mapping", "ozonetel"); got.status != exitDone || !strings.Contains(got.stdout, "monitorUCID") {
+		t.Errorf("without an account: %+v", got)
+	}
+	if got := command(t, "", "config", "check", "--sample", file, "--mapping", "ozone"); got.status != exitWrong || !strings.Contains(got.stderr, "is neither one of") {
+		t.Errorf("without a mapping: %+v", got)
+	}
+	for _, args := range [][]string{{"config", "check", "--account", "mobile"}, {"config", "check", "--mapping", "twilio"}, {"config", "check", "--sample", file},
+		{"config", "check", "--sample", file, "--account", "mobile", "--mapping", "twilio"}} {
 		if got := command(t, "", append(args, "--data", data)...); got.status != exitUsage {
 			t.Errorf("%v: %+v", args, got)
 		}
@@ -225,5 +255,37 @@ accounts:
 	}
 	if got := command(t, "", "config", "mapping", "twillio"); got.status != exitWrong || !strings.Contains(got.stderr, "did you mean twilio?") {
 		t.Errorf("no such mapping: %+v", got)
+	}
+}
+
+// TestWorkedExample does what docs/providers.md tells people to do.
+func TestWorkedExample(t *testing.T) {
+	t.Parallel()
+	text, err := os.ReadFile("../../docs/providers.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, example, _ := strings.Cut(string(text), "### Mapping a new provider")
+	var sample, mapping string
+	for block := range strings.SplitSeq(example, "```") {
+		if json, found := strings.CutPrefix(block, "json\n"); found {
+			sample += json
+		}
+		if yaml, found := strings.CutPrefix(block, "yaml\nreports:"); found {
+			mapping = "reports:" + yaml
+		}
+	}
+	file := filepath.Join(t.TempDir(), "acme.yaml")
+	if err := os.WriteFile(file, []byte(mapping), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	got := command(t, sample, "config", "check", "--sample", "-", "--mapping", file)
+	plain := strings.Join(strings.Fields(got.stdout), " ")
+	for _, want := range []string{"customer_number +919812345678 from caller", "agent_number +917652081234 from /agent/phone",
+		"started_at 2024-12-30T07:13:19Z from begin", "talk_seconds 40 from talk_ms", "answered, inbound",
+		"recording https://media.acme.example/v1/recordings/r-17/audio"} {
+		if !strings.Contains(plain, want) {
+			t.Errorf("%q is not said (status %d):\n%s%s", want, got.status, got.stdout, got.stderr)
+		}
 	}
 }

@@ -43,28 +43,44 @@ type explainedCall struct {
 	TalkSeconds *int       `json:"talk_seconds"`
 }
 
-// explainSample says what an account makes of the reports in a file.
-func explainSample(g *globals, c *config.Config, account, file string) error {
-	if account == "" {
-		if len(c.Accounts) != 1 {
-			return usagef("--account must say whose report the sample is")
+// sampleAccount is the account that a sample is read for.
+func (k configCheck) sampleAccount(g *globals) (webhook.Account, error) {
+	if k.Mapping != "" {
+		m, err := config.ReadMapping(k.Mapping)
+		if err != nil {
+			return webhook.Account{}, fmt.Errorf("the mapping cannot be used:\n%w", err)
 		}
-		account = c.Accounts[0].Name
+		a := config.NewAccount()
+		return webhook.Account{Name: "sample", Provider: call.Mapped, Mapping: m, Zone: a.TimeZone.Location, Region: a.Region}, nil
 	}
-	if _, ok := c.Account(account); !ok {
-		return fmt.Errorf("there is no account named %q in the configuration", account)
+	c, err := g.load()
+	if err != nil {
+		return webhook.Account{}, err
 	}
-	decoder, err := webhook.NewDecoder(webhookAccounts(c), webhook.Hooks{})
+	if k.Account == "" && len(c.Accounts) != 1 {
+		return webhook.Account{}, usagef("--account must say whose report the sample is")
+	}
+	for _, a := range webhookAccounts(c) {
+		if k.Account == "" || a.Name == k.Account {
+			return a, nil
+		}
+	}
+	return webhook.Account{}, fmt.Errorf("there is no account named %q in the configuration", k.Account)
+}
+
+// explainSample says what is made of the reports in a file.
+func explainSample(g *globals, account webhook.Account, file string) error {
+	decoder, err := webhook.NewDecoder([]webhook.Account{account}, webhook.Hooks{})
 	if err != nil {
 		return err
 	}
-	result := explained{Account: account, Reports: []explainedReport{}}
+	result := explained{Account: account.Name, Reports: []explainedReport{}}
 	sample, err := readSample(g, file)
 	if err != nil {
 		return fmt.Errorf("read the sample: %w", err)
 	}
 	unreadable := 0
-	for d, err := range decoder.DecodeFile(account, time.Now(), strings.NewReader(sample)) {
+	for d, err := range decoder.DecodeFile(account.Name, time.Now(), strings.NewReader(sample)) {
 		if err != nil {
 			return fmt.Errorf("read the sample: %w", err)
 		}

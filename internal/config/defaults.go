@@ -44,6 +44,13 @@ func (s *S3) setDefaults() {
 	s.Encryption = "off"
 }
 
+// NewAccount is an account of which only the defaults are given.
+func NewAccount() Account {
+	var a Account
+	a.setDefaults()
+	return a
+}
+
 // setDefaults fills what every account has; complete adds what depends on its
 // provider.
 func (a *Account) setDefaults() {
