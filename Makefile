@@ -8,7 +8,7 @@ VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo deve
 # Packages and flags for `go test`: make test TEST='-run Ingest ./webhook'
 TEST ?= ./...
 # How long each fuzz target runs.
-FUZZTIME ?= 30s
+FUZZTIME ?= 1m
 
 # The runner is built and then executed, not `go run`: a signal reaches it.
 testrun = go build -o .tools/bin/testrun ./internal/testenv/testrun && exec .tools/bin/testrun
@@ -36,7 +36,7 @@ bench: ## Measure speed and memory and write docs/performance.md
 	@$(testrun) tools bench
 	go run ./internal/bench all
 
-fuzz: ## Run every fuzz target for FUZZTIME (30s)
+fuzz: ## Run every fuzz target for FUZZTIME (1m)
 	@go test -list '^Fuzz' ./... | \
 	awk '/^Fuzz/ {targets[++n] = $$1} /^ok/ {for (i = 1; i <= n; i++) print $$2, targets[i]; n = 0}' | \
 	while read -r package target; do \

@@ -46,7 +46,7 @@ var inherited = []string{"type", "direction"}
 
 // split finds the reports in a request. It goes by what the body looks like
 // rather than by what its content type claims, for providers get that wrong.
-// The query is read when the body is empty.
+// The query is read when the body says nothing.
 func split(contentType, query string, body []byte) []part {
 	return splitter{}.split(contentType, query, body)
 }
@@ -72,6 +72,9 @@ func (s splitter) split(contentType, query string, body []byte) []part {
 		s.form(parseQuery(string(body)))
 	default:
 		s.fail("the body is neither JSON nor a form")
+	}
+	if len(s.parts) == 0 && len(body) > 0 {
+		s.form(parseQuery(query)) // the body was {} or the like
 	}
 	return s.parts
 }

@@ -74,6 +74,7 @@ func TestSplit(t *testing.T) {
 			"--xx\r\nContent-Disposition: form-data; name=\"CallSid\"\r\n\r\n1\r\n--xx\r\nContent-Disposition: form-data; name=\"Sta\"\r\n\r\nAN", []string{`{"CallSid":"1"}`, "!multipart: unexpected EOF"}},
 		{"nothing", "", "", " ", nil},
 		{"empty object", "", "", `{}`, nil},
+		{"empty object and a query", "application/json", "CallSid=1", `{}`, []string{`{"CallSid":"1"}`}},
 		{"prose", "text/plain", "", "hello", []string{"!the body is neither JSON nor a form"}},
 		{"markup", "text/html", "", `<a href="x">`, []string{"!the body is neither JSON nor a form"}},
 		{"too deep", "", "", strings.Repeat("[", 33) + strings.Repeat("]", 33), []string{"!nested deeper than 32 levels"}},
@@ -120,6 +121,12 @@ func TestSplitBounds(t *testing.T) {
 		parts := split("", "", []byte(strings.Repeat(line, maxBody/len(line))))
 		if len(parts) == 0 || len(parts) > maxErrors || parts[0].err == "" {
 			t.Errorf("%q: %d parts", line, len(parts))
+		}
+	}
+	for _, element := range []string{"{}", "[]", "1", `{"CallSid":"1"}`} {
+		parts := split("", "", []byte("["+strings.Repeat(element+",", 100_000)+element+"]"))
+		if len(parts) > maxItems {
+			t.Errorf("%s 100,000 times: %d parts", element, len(parts))
 		}
 	}
 	wide := make(map[string]int)

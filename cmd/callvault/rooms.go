@@ -31,6 +31,7 @@ func webhookAccounts(c *config.Config) []webhook.Account {
 			Name:             a.Name,
 			Provider:         call.Provider(a.Provider),
 			Token:            a.Token.Reveal(),
+			OldToken:         a.OldToken.Reveal(),
 			Zone:             a.TimeZone.Location,
 			Region:           a.Region,
 			AllowFrom:        a.AllowFrom,

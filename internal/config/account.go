@@ -28,6 +28,11 @@ type Account struct {
 	// - . _ and ~. Required, unique. Danger: whoever knows it can post calls.
 	Token Secret `yaml:"token"`
 
+	// OldToken is taken too, while the provider is being told of a new Token;
+	// the same rules. Default empty. Danger: it is as good as Token until it is
+	// removed.
+	OldToken Secret `yaml:"old_token,omitempty"`
+
 	// TimeZone is the zone of times that the provider sends without one. Default
 	// Asia/Kolkata. Danger: it decides the start of CallerDesk's calls.
 	TimeZone Zone `yaml:"time_zone"`
@@ -161,7 +166,14 @@ func checkAccounts(l *loader, accounts []Account, publicURL string) {
 		a := &accounts[i]
 		l.checkName(names, at, a.Name)
 		a.checkProvider(l, at, publicURL)
-		a.checkToken(l, tokens, at)
+		if l.require(at, "token", a.Token.Reveal()) {
+			checkToken(l, tokens, at+".token", a.Token.Reveal())
+		}
+		if a.OldToken != "" {
+			checkToken(l, tokens, at+".old_token", a.OldToken.Reveal())
+			l.notice(at+".old_token", "is taken as well as token: remove it when "+
+				"the provider posts to the new address")
+		}
 		if phonenumbers.GetCountryCodeForRegion(a.Region) == 0 {
 			l.fault(at+".region", "%s is not a country such as IN",
 				quote([]byte(a.Region)))
@@ -213,12 +225,7 @@ func (a *Account) checkProvider(l *loader, at, publicURL string) {
 	}
 }
 
-func (a *Account) checkToken(l *loader, tokens map[string]string, at string) {
-	at, parent := at+".token", at
-	text := a.Token.Reveal()
-	if !l.require(parent, "token", text) {
-		return
-	}
+func checkToken(l *loader, tokens map[string]string, at, text string) {
 	switch {
 	case len(text) < 16:
 		l.fault(at, "must be at least 16 characters")

@@ -3,6 +3,7 @@ package config
 import (
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -419,4 +420,25 @@ func FuzzLoad(f *testing.F) {
 			t.Errorf("Print: %v", err)
 		}
 	})
+}
+
+// TestOldToken: a second token is taken during a change, under the same rules.
+func TestOldToken(t *testing.T) {
+	t.Parallel()
+	const account = "accounts:\n  - {name: sales, provider: telecmi, token: 0123456789abcdef, old_token: "
+	c := load(t, account+"fedcba9876543210}\n")
+	if got := c.Accounts[0].OldToken.Reveal(); got != "fedcba9876543210" {
+		t.Errorf("old_token = %q", got)
+	}
+	if !slices.ContainsFunc(c.Notices, func(n Fault) bool { return strings.Contains(n.String(), "accounts[0].old_token: is taken as well") }) {
+		t.Errorf("notices %v do not remind of it", c.Notices)
+	}
+	for value, want := range map[string]string{
+		"0123456789abcdef": "callvault.yaml:2: accounts[0].old_token: must differ from accounts[0].token",
+		"short":            "callvault.yaml:2: accounts[0].old_token: must be at least 16 characters",
+	} {
+		if got := faultsOf(t, account+value+"}\n"); len(got) != 1 || got[0] != want {
+			t.Errorf("faults %q, want %q", got, want)
+		}
+	}
 }

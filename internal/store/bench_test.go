@@ -12,31 +12,67 @@ import (
 	"callvault/internal/store"
 )
 
-// BenchmarkRecord stores new calls in batches as the webhook makes them.
+// BenchmarkRecord stores batches as the webhook makes them: of new calls, of
+// reports that are known word for word, and of known ones in other words.
 func BenchmarkRecord(b *testing.B) {
-	s, err := store.Open(b.Context(), store.Options{Path: filepath.Join(b.TempDir(), "callvault.db")})
-	if err != nil {
-		b.Fatal(err)
+	for _, c := range []struct {
+		name string
+		// report makes the n-th report, and known says that it was stored once
+		// before.
+		report func(n int) *call.Delivery
+		known  bool
+	}{
+		{"new", func(n int) *call.Delivery { return delivery(report(fmt.Sprintf("1672649960.%d", n))) }, false},
+		{"duplicate", func(n int) *call.Delivery { return delivery(report(fmt.Sprintf("1672649960.%d", n))) }, true},
+		{"reworded", func(n int) *call.Delivery {
+			d := delivery(report(fmt.Sprintf("1672649960.%d", n)))
+			d.Body = append([]byte(" "), d.Body...)
+			return d
+		}, true},
+	} {
+		b.Run(c.name, func(b *testing.B) {
+			s, err := store.Open(b.Context(), store.Options{Path: filepath.Join(b.TempDir(), "callvault.db")})
+			if err != nil {
+				b.Fatal(err)
+			}
+			defer func() {
+				if err := s.Close(); err != nil {
+					b.Error(err)
+				}
+			}()
+			const batch, known = 32, 32 * 200
+			record := func(from int, report func(int) *call.Delivery) {
+				deliveries := reports(from, batch, report)
+				if err := s.Record(b.Context(), deliveries); err != nil {
+					b.Fatal(err)
+				}
+			}
+			if c.known {
+				for n := 0; n < known; n += batch {
+					record(n, func(n int) *call.Delivery { return delivery(report(fmt.Sprintf("1672649960.%d", n))) })
+				}
+			}
+			n := 0
+			b.ReportAllocs()
+			for b.Loop() {
+				from := n
+				if c.known {
+					from = n % known
+				}
+				record(from, c.report)
+				n += batch
+			}
+			b.ReportMetric(float64(n)/b.Elapsed().Seconds(), "reports/s")
+		})
 	}
-	defer func() {
-		if err := s.Close(); err != nil {
-			b.Error(err)
-		}
-	}()
-	const batch = 32
-	n := 0
-	b.ReportAllocs()
-	for b.Loop() {
-		deliveries := make([]*call.Delivery, batch)
-		for i := range deliveries {
-			n++
-			deliveries[i] = delivery(report(fmt.Sprintf("1672649960.%d", n)))
-		}
-		if err := s.Record(b.Context(), deliveries); err != nil {
-			b.Fatal(err)
-		}
+}
+
+func reports(from, count int, report func(int) *call.Delivery) []*call.Delivery {
+	deliveries := make([]*call.Delivery, count)
+	for i := range deliveries {
+		deliveries[i] = report(from + i)
 	}
-	b.ReportMetric(float64(b.N*batch)/b.Elapsed().Seconds(), "reports/s")
+	return deliveries
 }
 
 // BenchmarkQueue takes recordings through the queue, as 8 workers do.
