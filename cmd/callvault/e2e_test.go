@@ -61,6 +61,7 @@ func TestDemo(t *testing.T) {
 			}
 		}
 	}
+	checkAgents(t, filepath.Join(data, "reports"))
 	mailed, err := filepath.Glob(filepath.Join(data, "mail", "*.eml"))
 	if err != nil || len(mailed) != 1 {
 		t.Fatalf("mails: %v, %v", mailed, err)
@@ -96,6 +97,39 @@ func checkProgress(t *testing.T, said string, deliveries, recordings int) {
 		if !regexp.MustCompile(lines).MatchString(said) {
 			t.Errorf("no lines as %q:\n%s", lines, said)
 		}
+	}
+}
+
+// checkAgents makes sure that each of the office's people is one agent, whose
+// calls came from both providers, and that nobody is left without a name.
+func checkAgents(t *testing.T, folder string) {
+	t.Helper()
+	files, err := filepath.Glob(filepath.Join(folder, "*-agents.csv"))
+	if err != nil || len(files) != 1 {
+		t.Fatal(files, err)
+	}
+	text, err := os.ReadFile(files[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	rows, err := csv.NewReader(bytes.NewReader(text)).ReadAll()
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, onBoth := map[string]int{}, 0
+	for _, row := range rows[1:] {
+		got[row[1]]++
+		if strings.Contains(row[4], ", ") {
+			onBoth++
+		}
+	}
+	for _, a := range simulator.Agents() {
+		if got[a.Name] != 1 {
+			t.Errorf("%s is %d agents", a.Name, got[a.Name])
+		}
+	}
+	if len(got) != len(simulator.Agents()) || onBoth < 5 {
+		t.Errorf("%d of the agents %v are on both accounts", onBoth, got)
 	}
 }
 

@@ -16,6 +16,7 @@ import (
 	"callvault/internal/testenv"
 
 	"github.com/google/go-cmp/cmp"
+	"golang.org/x/sync/errgroup"
 )
 
 // forEachDatabase runs a test on both databases.
@@ -366,6 +367,20 @@ func TestLiveLegs(t *testing.T) {
 		if diff := cmp.Diff([]call.LiveCall{want}, must(s.LiveCalls(t.Context(), time.Hour))(t)); diff != "" {
 			t.Error(diff)
 		}
+		// On two nodes at once it is the same.
+		var both errgroup.Group
+		for i, e := range events() {
+			e.Items[0].Live.Key.Value, e.Items[0].Live.LegKey = "g-2", "2-"+e.Items[0].Live.LegKey
+			node := []*store.Store{s, other}[i%2]
+			both.Go(func() error { return node.Record(context.WithoutCancel(t.Context()), []*call.Delivery{e}) })
+		}
+		if err := both.Wait(); err != nil {
+			t.Fatal(err)
+		}
+		want.Key.Value = "g-2"
+		if diff := cmp.Diff(want, must(s.LiveCalls(t.Context(), time.Hour))(t)[1]); diff != "" {
+			t.Error(diff)
+		}
 		again := events()[2]
 		record(t, s, again)
 		if again.Outcome != call.Duplicate {
@@ -381,11 +396,11 @@ func TestLiveLegs(t *testing.T) {
 			t.Error(diff)
 		}
 		record(t, other, event(300, "g-1", "", call.HungUp))
-		if live := must(s.LiveCalls(t.Context(), time.Hour))(t); len(live) != 0 {
+		if live := must(s.LiveCalls(t.Context(), time.Hour))(t); len(live) != 1 || live[0].Key.Value != "g-2" {
 			t.Errorf("live calls are %+v", live)
 		}
-		// And what is left of it by its age.
-		if n := must(s.ForgetLiveCalls(t.Context(), 0))(t); n != 1 {
+		// And what is left of them by their age.
+		if n := must(s.ForgetLiveCalls(t.Context(), 0))(t); n != 2 {
 			t.Errorf("%d forgotten", n)
 		}
 	})
