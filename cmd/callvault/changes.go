@@ -13,7 +13,8 @@ import (
 
 // changes are the calls that a command changes, or would change.
 type changes struct {
-	// Changed counts all of them, Calls lists the first.
+	// Changed counts all of them, Calls lists the first. Of those that are not
+	// listed one that several lots change is counted for each.
 	Changed int               `json:"changed"`
 	Calls   []call.CallChange `json:"calls"`
 
@@ -36,16 +37,13 @@ func (c *changes) note(list []call.CallChange) {
 	for _, one := range list {
 		k := [2]string{one.Account, one.Key}
 		i, known := c.at[k]
-		if !known {
-			c.Changed++
-			c.at[k] = len(c.Calls)
-			if len(c.Calls) < maxListed {
-				c.Calls = append(c.Calls, one)
-			}
+		if known {
+			c.Calls[i].Changes.Then(one.Changes)
 			continue
 		}
-		if i < len(c.Calls) {
-			c.Calls[i].Changes.Then(one.Changes)
+		if c.Changed++; len(c.Calls) < maxListed {
+			c.at[k] = len(c.Calls)
+			c.Calls = append(c.Calls, one)
 		}
 	}
 }

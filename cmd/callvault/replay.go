@@ -42,6 +42,10 @@ type replayed struct {
 // the others of its legs with it, and a running server waits meanwhile.
 const replayBatch = 64
 
+// lotTries is how often a lot is tried while the database cannot be written: a
+// busy server may hold SQLite for longer than a try waits for it.
+const lotTries = 5
+
 // Run replays deliveries.
 func (c replayCommand) Run(ctx context.Context, g *globals) error {
 	cfg, err := g.load()
@@ -163,6 +167,9 @@ func (r *replayer) all(ctx context.Context, g *globals, filters []call.DeliveryF
 // gets the errors of those that cannot be. An error is the database's.
 func (r *replayer) lot(ctx context.Context, ids []int64, failed *error) error {
 	err := r.replay(ctx, ids)
+	for n := 1; n < lotTries && ctx.Err() == nil && call.CodeOf(err) == call.Unavailable; n++ {
+		err = r.replay(ctx, ids)
+	}
 	if err == nil || ctx.Err() != nil || call.CodeOf(err) == call.Unavailable {
 		return err
 	}

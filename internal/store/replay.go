@@ -175,8 +175,11 @@ func (p *replay) read(ctx context.Context, ids []int64) error {
 			if err := r.Scan(&id, &n, &it.outcome, &it.err, &it.legID); err != nil {
 				return err
 			}
-			// Items are numbered from 0 without gaps.
-			p.was[id].items = append(p.was[id].items, it)
+			was := p.was[id]
+			if was == nil {
+				return nil // of a delivery that is not kept any more
+			}
+			was.items = append(was.items, it) // numbered from 0 without gaps
 			if it.legID != 0 {
 				p.spokenOf[it.legID] = true
 			}
@@ -398,6 +401,9 @@ func (p *replay) supersede() {
 // joined with those of the others, and out of what is written. What links to
 // the calls of legs that were made anew is written anew, too.
 func (r *recorder) leaveSuperseded() {
+	if !r.isReplay {
+		return
+	}
 	gone := map[*leg]bool{}
 	for _, s := range r.superseded {
 		gone[s.leg] = true

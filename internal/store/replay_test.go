@@ -242,7 +242,10 @@ func TestReplayMakesCallsWhatTheirLegsAre(t *testing.T) {
 					lot = append(lot, d.ID)
 				}
 				left = left[n:]
-				replay(t, s, false, lot...)
+				dry := replay(t, s, true, lot...)
+				if diff := cmp.Diff(dry, replay(t, s, false, lot...)); diff != "" {
+					t.Fatalf("a dry run promised something else:\n%s", diff)
+				}
 			}
 			checkCalls(t, s, account, legs)
 			for id := range ids {
