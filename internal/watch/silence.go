@@ -9,32 +9,30 @@ import (
 	"callvault/internal/call"
 )
 
-// The rule of silence. How many reports an hour usually brings is the median of
-// the same hour of the same weekday in the weeks before, by the account's own
-// clock: a median, so that neither one holiday nor one campaign counts. If
-// reports come independently of each other, none comes while so many are
-// expected with the probability exp(-expected) (Poisson's distribution); below
-// unlikely it is no chance. As calls are not quite independent (a batch comes in
-// most weeks, and not in all), the same must hold for what came in the same
-// hours of most of those weeks, one by one.
+// The rule of silence. What is usual is what came in the same hours of the same
+// weekdays in the weeks before, by the account's own clock: as many reports as
+// three in four of those weeks brought, so that neither a holiday nor a campaign
+// counts, nor a batch that comes in some weeks only. If reports come
+// independently of each other, none comes while so many are expected with the
+// probability exp(-expected) (Poisson's distribution); below unlikely it is no
+// chance, even on a day that brings but slowDay of what is usual.
 const (
 	// weeks is how far back habits reach, leastWeeks how long an account must
-	// have been known. With fewer than medianWeeks the least counts instead of
-	// the median.
-	weeks       = 8
-	medianWeeks = 4
-	leastWeeks  = 2
+	// have been known.
+	weeks      = 8
+	leastWeeks = 2
 	// unlikely is once in 10,000 such silences.
 	unlikely = 1e-4
-	// quietWeeks is one in how many of those weeks may have brought so little
-	// that a silence would not have been noticed: holidays.
-	quietWeeks = 4
+	slowDay  = 0.5
+	// lessIn is one in how many weeks may have brought less than is expected;
+	// of two or three none may.
+	lessIn = 4
 	// leastSilence is how long a silence is never an alert, however busy the
 	// account: its provider may have a hiccup.
 	leastSilence = 30 * time.Minute
 	// mostSilence is how far back reports are expected: an account that has
 	// been silent for longer was taken out of use.
-	mostSilence = 14 * 24 * time.Hour
+	mostSilence = 28 * 24 * time.Hour
 	// horizon is what must be counted for that.
 	horizon = weeks*7*24*time.Hour + mostSilence + 24*time.Hour
 	// countAfter is how long after its end an hour is counted.
@@ -84,27 +82,46 @@ func (h *history) judge(watched, now, alerted time.Time) verdict {
 	if h.last.IsZero() || now.Sub(since) < leastSilence || now.Sub(since) > mostSilence {
 		return verdict{}
 	}
-	expected, quiet, known := h.expected(since, now)
-	if known < leastWeeks || !isStrange(expected) || quiet > known/quietWeeks {
+	expected, known := h.expected(since, now)
+	if known < leastWeeks || math.Exp(-slowDay*expected) >= unlikely {
 		return verdict{}
 	}
 	return verdict{state: bad, since: h.last, sentence: fmt.Sprintf(
-		"No call report has come from account %s since %s; about %.0f were to be expected since %s, by the same hours of the last %d weeks. "+
+		"No call report has come from account %s since %s. In the same hours of most of the last %d weeks there were %.0f or more. "+
 			"Look in the provider's dashboard whether its webhook is switched on and has the right address, and whether this server can be reached from outside. "+
-			"If nothing is wrong, such as on a holiday, it ends with the next report.",
-		h.account.Name, local(h.last, zone), expected, since.In(zone).Format("Mon 15:04"), known)}
+			"If nothing is wrong, such as on a holiday, this ends with the next report.",
+		h.account.Name, local(h.last, zone), known, expected)}
 }
 
-// isStrange reports whether it is no chance that nothing comes where so many
-// are expected.
-func isStrange(expected float64) bool { return math.Exp(-expected) < unlikely }
+// expected is how many reports three in four weeks before brought between the
+// same moments, and by how many weeks that is known.
+func (h *history) expected(from, to time.Time) (reports float64, known int) {
+	var counts []float64
+	for week := 1; week <= weeks; week++ {
+		if n, ok := h.before(from, to, week); ok {
+			counts = append(counts, n)
+		}
+	}
+	if len(counts) == 0 {
+		return 0, 0
+	}
+	slices.Sort(counts)
+	return counts[len(counts)/lessIn], len(counts)
+}
 
-// expected is how many reports are usual between two moments; in how many of
-// the known weeks before so few came between the same moments that none would
-// not have been strange; and how many those weeks are.
-func (h *history) expected(from, to time.Time) (sum float64, quiet, known int) {
-	var weekly [weeks]float64
+// before is how many reports came between the same moments so many weeks
+// before. It is not ok if the account was not known then or had a holiday, or if
+// those weeks reach into the silence itself.
+func (h *history) before(from, to time.Time, week int) (reports float64, ok bool) {
 	for slot := from.UTC().Truncate(time.Hour); slot.Before(to); slot = slot.Add(time.Hour) {
+		today := slot.In(h.account.zone())
+		if h.isHoliday(today) {
+			continue // nothing is expected
+		}
+		then := today.AddDate(0, 0, -7*week)
+		if then.Before(h.first) || h.isHoliday(then) || !then.Before(from) {
+			return 0, false
+		}
 		begin, end := slot, slot.Add(time.Hour)
 		if begin.Before(from) {
 			begin = from
@@ -112,50 +129,9 @@ func (h *history) expected(from, to time.Time) (sum float64, quiet, known int) {
 		if end.After(to) {
 			end = to
 		}
-		share := end.Sub(begin).Hours()
-		local := slot.In(h.account.zone())
-		if h.isHoliday(local) {
-			continue
-		}
-		var samples []int64
-		for week := range weeks {
-			before := local.AddDate(0, 0, -7*(week+1))
-			if before.Before(h.first) {
-				break
-			}
-			if h.isHoliday(before) {
-				continue
-			}
-			n := h.hours[hourOf(before)]
-			weekly[week] += share * float64(n)
-			samples = append(samples, n)
-		}
-		sum += share * typical(samples)
+		reports += end.Sub(begin).Hours() * float64(h.hours[hourOf(then)])
 	}
-	for week := range weeks {
-		before := from.In(h.account.zone()).AddDate(0, 0, -7*(week+1))
-		if before.Before(h.first) {
-			break
-		}
-		known++
-		if !isStrange(weekly[week]) && !h.isHoliday(before) {
-			quiet++
-		}
-	}
-	return sum, quiet, known
-}
-
-// typical is the median of what an hour brought, the lower one of two; of few
-// samples the least.
-func typical(samples []int64) float64 {
-	if len(samples) == 0 {
-		return 0
-	}
-	slices.Sort(samples)
-	if len(samples) < medianWeeks {
-		return float64(samples[0])
-	}
-	return float64(samples[(len(samples)-1)/2])
+	return reports, true
 }
 
 func (h *history) isHoliday(local time.Time) bool {
