@@ -54,6 +54,7 @@ type app struct {
 	watcher  *watch.Watcher
 	people   *people
 	members  map[string]*webhook.MemberList
+	backfill *webhook.Backfiller
 	// opened is closed when they are.
 	opened chan struct{}
 }
@@ -165,6 +166,10 @@ func (a *app) run(ctx context.Context) (err error) {
 		group.Go(func() error { a.forgetLiveCalls(ctx); return nil })
 		group.Go(func() error { a.watcher.Run(ctx); return nil })
 		group.Go(func() error { a.people.run(ctx, a.members, a.logger); return nil })
+		group.Go(func() error {
+			a.backfill.Run(ctx, backfillPlans(a.config), a.store, countBackfills(a.registry))
+			return nil
+		})
 		return nil
 	})
 	return group.Wait()
@@ -277,6 +282,10 @@ func (a *app) build(ctx context.Context, s *store.Store) error {
 	if err != nil {
 		return fmt.Errorf("set up the watch: %w", err)
 	}
+	a.backfill, err = newBackfiller(a.config, listStore{s, a.gate}, a.logger)
+	if err != nil {
+		return fmt.Errorf("set up the backfill: %w", err)
+	}
 	registerQueue(a.registry, s, a.receiver, a.logger)
 	a.console = console.New(console.Options{
 		Store:    a.people,
@@ -286,6 +295,7 @@ func (a *app) build(ctx context.Context, s *store.Store) error {
 		Logger:   a.logger,
 		Now:      time.Now,
 		Version:  programVersion(),
+		Accounts: consoleAccounts(a.config),
 	})
 	rest := a.console.Handler()
 	a.store = s

@@ -37,6 +37,7 @@ type commands struct {
 	Report      reportCommand      `cmd:"" help:"Build a report by hand."`
 	Import      importCommand      `cmd:"" help:"Take in call reports from files as if they had been posted."`
 	Replay      replayCommand      `cmd:"" help:"Read kept deliveries again, as if they came today."`
+	Backfill    backfillCommand    `cmd:"" help:"Ask the providers for their call lists and take in what is missing."`
 	Drill       drillCommand       `cmd:"" help:"Play a provider's faults against the running installation, on accounts of its own, and say what held."`
 	Config      configCommand      `cmd:"" help:"Check, print or show an example of the configuration."`
 	User        userCommand        `cmd:"" help:"Manage the people who may log in."`

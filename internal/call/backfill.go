@@ -59,12 +59,14 @@ type Backfill struct {
 	Error string `json:"error"`
 }
 
-// BackfillState is what an account's backfill has come to.
+// BackfillState is where an account's scheduled backfill stands.
 type BackfillState struct {
-	Backfill
-	// Running until its end or RunningUntil, whichever is first.
-	Running bool
-	NextAt  time.Time
+	// Last is the last one that ended; nil: none has.
+	Last *Backfill
+	// RunningSince is when the one began that runs now; zero: none does.
+	RunningSince time.Time
+	// NextAt is when the next one is due.
+	NextAt time.Time
 }
 
 // Reason says why the provider's list, the deliveries, the calls and the vault
@@ -78,6 +80,10 @@ const (
 	// NotTaken: the list has the call, and it is not among the calls: its row
 	// could not be read, or the call is deleted.
 	NotTaken Reason = "not_taken"
+	// NoBackfill: the account's provider cannot be asked for its list.
+	NoBackfill Reason = "no_backfill"
+	// NotRead: the day's list was not read, or not to its end.
+	NotRead Reason = "not_read"
 	// NotListed: a webhook brought the call, and the list lacks it.
 	NotListed Reason = "not_listed"
 	// NotNamed: there was talk, and no recording is named.
@@ -92,7 +98,7 @@ const (
 
 // Reasons lists every reason.
 func Reasons() []Reason {
-	return []Reason{NotDelivered, NotTaken, NotListed, NotNamed, NotArchivedYet, RecordingAbsent, RecordingRefused}
+	return []Reason{NoBackfill, NotRead, NotDelivered, NotTaken, NotListed, NotNamed, NotArchivedYet, RecordingAbsent, RecordingRefused}
 }
 
 // Difference is one thing that one place has and another lacks.

@@ -8,6 +8,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/nyaruka/phonenumbers"
 )
@@ -102,6 +103,9 @@ type Account struct {
 	// mapped.
 	APIURL string `yaml:"api_url"`
 
+	// Backfill is when the provider is asked for its call list.
+	Backfill Backfill `yaml:"backfill"`
+
 	// Rate bounds how many deliveries are taken.
 	Rate Rate `yaml:"rate"`
 
@@ -112,6 +116,24 @@ type Account struct {
 	// does: its calls never happened, and no report counts them unless its match
 	// names the account. Default false.
 	Drill bool `yaml:"drill,omitempty"`
+}
+
+// Backfill is when a provider is asked for its call list, so that calls which
+// no webhook brought are found. It needs AuthCode, or AppID and Secret.
+type Backfill struct {
+	// Every is how often, 5m to 168h, or 0: only by hand. Default 1h.
+	Every time.Duration `yaml:"every"`
+
+	// Window is how far back the list is read each time, 1h to 2160h (90 days),
+	// at least Every; whole days are read. Default 48h. Danger: a call that the
+	// provider lists later than that is not found.
+	Window time.Duration `yaml:"window"`
+}
+
+// CanBackfill reports whether the provider can be asked for its call list.
+func (a *Account) CanBackfill() bool {
+	return a.Provider == CallerDesk && a.AuthCode != "" ||
+		a.Provider == TeleCMI && a.AppID != "" && a.Secret != ""
 }
 
 // Rate bounds how many deliveries of an account are taken. What is over it
@@ -179,8 +201,19 @@ func checkAccounts(l *loader, accounts []Account, publicURL string) {
 				quote([]byte(a.Region)))
 		}
 		a.checkHosts(l, at)
+		a.Backfill.check(l, at+".backfill")
 		within(l, at+".rate.per_second", a.Rate.PerSecond, 1, 1e6)
 		within(l, at+".rate.burst", a.Rate.Burst, 1, 1e6)
+	}
+}
+
+func (b *Backfill) check(l *loader, at string) {
+	if b.Every != 0 {
+		within(l, at+".every", b.Every, 5*time.Minute, 7*24*time.Hour)
+	}
+	within(l, at+".window", b.Window, time.Hour, 90*24*time.Hour)
+	if b.Window < b.Every {
+		l.fault(at+".window", "must be at least every (%s)", b.Every)
 	}
 }
 

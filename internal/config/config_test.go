@@ -150,6 +150,7 @@ func TestLoadContract(t *testing.T) {
 		TeleCMI: []string{"203"}, Numbers: []string{"+919311122233"}, Names: []string{"Asha R."}}}
 	want.Alerts.Recipients = []string{}
 	rate, watch := Rate{PerSecond: 5000, Burst: 10000}, Watch{Silence: true, Recordings: true}
+	hourly := Backfill{Every: time.Hour, Window: 48 * time.Hour}
 	want.Accounts = []Account{{
 		Name: "sales", Provider: CallerDesk, Token: "0123456789abcdef",
 		TimeZone: defaultZone(), Region: "IN",
@@ -157,11 +158,13 @@ func TestLoadContract(t *testing.T) {
 			netip.MustParsePrefix("2001:db8::1/128")},
 		RecordingHosts: []string{"*.callerdesk.io"}, OutgoingCustomer: "dial_whom",
 		AuthCode: "the-authcode", APIURL: "https://app.callerdesk.io/api", Rate: rate, Watch: watch,
+		Backfill: hourly,
 	}, {
 		Name: "support", Provider: TeleCMI, Token: "fedcba9876543210",
 		TimeZone: defaultZone(), Region: "IN",
 		RecordingHosts: []string{"rest.telecmi.com"}, AppID: "2222223",
 		Secret: "the-secret", APIURL: "https://rest.telecmi.com/v2", Rate: rate, Watch: watch,
+		Backfill: hourly,
 	}}
 	want.Reports = []Report{{
 		Name: "daily", Schedule: "0 7 * * *", TimeZone: defaultZone(),

@@ -56,6 +56,7 @@ func NewAccount() Account {
 func (a *Account) setDefaults() {
 	a.TimeZone = defaultZone()
 	a.Region = defaultRegion
+	a.Backfill = Backfill{Every: time.Hour, Window: 48 * time.Hour}
 	a.Rate = Rate{PerSecond: 5000, Burst: 10000}
 	a.Watch = Watch{Silence: true, Recordings: true}
 }

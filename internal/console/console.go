@@ -31,6 +31,8 @@ type Store interface {
 	FindAlerts(ctx context.Context, f call.AlertFilter) ([]call.Alert, string, error)
 	FindDrift(ctx context.Context, f call.DriftFilter) ([]call.Drift, string, error)
 	TokenByHash(ctx context.Context, hash [32]byte) (call.Token, error)
+	Backfills(ctx context.Context) (map[string]call.BackfillState, error)
+	Reconcile(ctx context.Context, f call.ReconciliationFilter) (call.Reconciliation, error)
 }
 
 // Vault gives what lies in the vault.
@@ -55,6 +57,8 @@ type Options struct {
 	// Zone is where the day of a date without a time lies. Default UTC.
 	Zone    *time.Location
 	Version string
+	// Accounts are those of the configuration.
+	Accounts []Account
 }
 
 // Console answers the JSON API and the operators' questions.
@@ -67,6 +71,7 @@ type Console struct {
 	now      func() time.Time
 	zone     *time.Location
 	version  string
+	accounts []Account
 	strikes  *strikes
 	feed     *feed
 	pace     pace
@@ -83,6 +88,7 @@ func New(o Options) *Console {
 		now:      o.Now,
 		zone:     cmp.Or(o.Zone, time.UTC),
 		version:  o.Version,
+		accounts: o.Accounts,
 		strikes:  newStrikes(),
 		pace:     pace{beatEvery, takeWithin},
 	}
@@ -135,6 +141,8 @@ func (c *Console) endpoints() map[string]endpoint {
 		"/live/events":                c.liveEvents,
 		"/alerts":                     c.alerts,
 		"/drift":                      c.drift,
+		"/backfill":                   c.backfills,
+		"/reconciliation":             c.reconciliation,
 		"/reports":                    c.findRuns,
 		"/reports/{run}/files/{name}": c.runFile,
 	}

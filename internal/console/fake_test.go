@@ -2,6 +2,7 @@ package console_test
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -9,6 +10,7 @@ import (
 	"errors"
 	"io"
 	"log/slog"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"slices"
@@ -34,6 +36,8 @@ type fakeStore struct {
 	runs       []call.Run
 	drifts     []call.Drift
 	alerts     []call.Alert
+	backfills  map[string]call.BackfillState
+	reconciled map[string]call.Reconciliation // by day
 	tokens     map[[32]byte]call.Token
 	err        error
 	liveErr    error
@@ -151,6 +155,23 @@ func (s *fakeStore) FindRuns(_ context.Context, f call.RunFilter) ([]call.Run, s
 		return nil, "", s.err
 	}
 	return page(s.runs, f.Limit, f.Cursor)
+}
+
+func (s *fakeStore) Backfills(context.Context) (map[string]call.BackfillState, error) {
+	return s.backfills, s.err
+}
+
+func (s *fakeStore) Reconcile(_ context.Context, f call.ReconciliationFilter) (call.Reconciliation, error) {
+	r := s.reconciled[f.Account+" "+f.Day]
+	if hours := f.To.Sub(f.From).Hours(); hours != 24 || f.From.Format(time.DateOnly) != f.Day {
+		return r, errors.New("the day is not one")
+	}
+	r.Counts = maps.Clone(r.Counts)
+	if r.Counts == nil {
+		r.Counts = map[call.Reason]int64{}
+	}
+	r.Differences = slices.Clone(r.Differences[:min(len(r.Differences), f.Limit)])
+	return r, s.err
 }
 
 func (s *fakeStore) FindDrift(_ context.Context, f call.DriftFilter) ([]call.Drift, string, error) {
@@ -330,6 +351,7 @@ func newHouseIn(t *testing.T, zone *time.Location) *house {
 	registry.MustRegister(seen)
 	seen.Inc()
 	router := mux.NewRouter()
+	accountZone := cmp.Or(zone, time.UTC)
 	h.console = console.New(console.Options{
 		Store:    h.store,
 		Vault:    h.vault,
@@ -339,6 +361,11 @@ func newHouseIn(t *testing.T, zone *time.Location) *house {
 		Now:      func() time.Time { return h.clock },
 		Zone:     zone,
 		Version:  "1.2.3",
+		Accounts: []console.Account{
+			{Name: "sales", Zone: accountZone, CanBackfill: true, BackfillEvery: time.Hour, BackfillWindow: 48 * time.Hour},
+			{Name: "support", Zone: accountZone, CanBackfill: true, BackfillWindow: 48 * time.Hour},
+			{Name: "plain", Zone: accountZone, BackfillEvery: time.Hour, BackfillWindow: 48 * time.Hour},
+		},
 	})
 	h.console.Routes(router)
 	h.handler = console.AccessLog(console.Recover(console.SecurityHeaders(router), logger), logger)
@@ -447,6 +474,15 @@ func (h *house) furnish(audioHash string) {
 		{ID: "d1", Trait: call.Trait{Account: "sales", Report: call.CallReport, Aspect: call.AspectField, Name: "recording_ms", Type: "number"},
 			Change: call.ChangeNewField, FirstSeen: at("09:00:00"), LastSeen: at("10:00:00"), Reports: 12},
 		{ID: "d2", Trait: call.Trait{Account: "support", Report: call.LiveEvent, Aspect: call.AspectLimit}, Change: call.ChangeTooMany, FirstSeen: at("09:00:00"), Reports: 1},
+	}
+	h.store.backfills = map[string]call.BackfillState{"sales": {RunningSince: at("10:00:00"), NextAt: at("11:00:00"), Last: &call.Backfill{
+		Account: "sales", From: at("00:00:00"), To: at("09:00:00"), StartedAt: at("09:00:00"), EndedAt: at("09:00:05"), Listed: 5, New: 1, Known: 4, Error: "2023-01-02: page 2: the provider answered 502"}}}
+	h.store.reconciled = map[string]call.Reconciliation{
+		"sales 2023-01-02": {List: &call.ListDay{ReadAt: at("09:00:00"), Error: "page 2"}, Listed: 5, Calls: 4, Delivered: 3,
+			Recordings: map[call.RecordingState]int64{call.Archived: 2, call.Absent: 1},
+			Counts:     map[call.Reason]int64{call.NotDelivered: 1, call.RecordingAbsent: 1},
+			Differences: []call.Difference{{Reason: call.NotDelivered, CallID: "call-1", Key: "1.1", At: at("08:00:00"), Detail: "call_list_v2"},
+				{Reason: call.RecordingAbsent, CallID: "call-1", Key: "1.1", RecordingID: "rec-1", Detail: "not offered"}}},
 	}
 	csv := []byte("call_id\r\ncall-1\r\n")
 	hash := sha256.Sum256(csv)

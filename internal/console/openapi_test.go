@@ -146,6 +146,8 @@ func TestDescriptionMatchesTheAnswers(t *testing.T) {
 		{"/live", "/live"},
 		{"/drift", "/drift"},
 		{"/alerts", "/alerts"},
+		{"/backfill", "/backfill"},
+		{"/reconciliation?from=2023-01-01&to=2023-01-02", "/reconciliation"},
 		{"/reports", "/reports"},
 		{"/calls/none", "/calls/{id}"},
 		{"/calls?x=1", "/calls"},
@@ -227,6 +229,7 @@ func TestDescriptionKnowsTheWords(t *testing.T) {
 		{words("Delivery", "outcome"), anys(call.DeliveryOutcomes())},
 		{words("Alert", "kind"), anys(call.AlertKinds())},
 		{words("Drift", "change"), anys(call.Changes())},
+		{words("Difference", "reason"), anys(call.Reasons())},
 		{words("LiveCall", "state"), anys([]call.LiveState{call.Ringing, call.Talking, call.HungUp, call.LiveOther})},
 	} {
 		if !reflect.DeepEqual(tt.described, tt.want) {

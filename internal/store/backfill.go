@@ -95,19 +95,21 @@ func (s *Store) EndBackfill(ctx context.Context, leaseToken string, result call.
 // Backfills returns what the accounts' backfills have come to, by account.
 func (s *Store) Backfills(ctx context.Context) (map[string]call.BackfillState, error) {
 	states := map[string]call.BackfillState{}
-	err := s.each(ctx, `SELECT account, CASE WHEN lease_until > {now} THEN 1 ELSE 0 END, next_at, started_at, result FROM backfills`, nil,
+	err := s.each(ctx, `SELECT account, CASE WHEN lease_until > {now} THEN started_at END, next_at, result FROM backfills`, nil,
 		func(rows *sql.Rows) error {
-			var account string
-			var running int
-			var started time.Time
+			var account, result string
 			var b call.BackfillState
-			err := rows.Scan(&account, &running, timeInto{&b.NextAt}, timeInto{&started}, jsonInto{&b.Backfill})
-			b.Account, b.Running = account, running == 1
-			if b.Running {
-				b.StartedAt = started
+			if err := rows.Scan(&account, timeInto{&b.RunningSince}, timeInto{&b.NextAt}, &result); err != nil {
+				return err
+			}
+			if result != "" {
+				b.Last = &call.Backfill{}
+				if err := json.Unmarshal([]byte(result), b.Last); err != nil {
+					return err
+				}
 			}
 			states[account] = b
-			return err
+			return nil
 		})
 	if err != nil {
 		return nil, fmt.Errorf("read the backfills: %w", err)
