@@ -1,6 +1,7 @@
 package webhook
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -214,6 +215,31 @@ func TestMappedRecordings(t *testing.T) {
 				t.Errorf("left a voicemail: %t", voicemail)
 			}
 		})
+	}
+}
+
+// TestMappedBounds: what stands beside many reports is not kept with each if it
+// is large, and what many paths lead through is read once.
+func TestMappedBounds(t *testing.T) {
+	t.Parallel()
+	d, _ := mappedDecoder(t, &mapping.Mapping{Reports: paths(t, "/data"), Fields: mapping.Fields{CallID: from(t, "id")}})
+	body := `{"note":"` + strings.Repeat("x", 500_000) + `","data":[` + strings.Repeat(`{"id":1},`, 20_000) + `{"id":2}]}`
+	items := decodeItems(t, d, "mapped", body)
+	if len(items) > maxItems || items[0].Leg == nil || len(items[0].Leg.Attributes) != 1 {
+		t.Errorf("%d items, the first %d fields", len(items), len(items[0].Leg.Attributes))
+	}
+	few := decodeItems(t, d, "mapped", `{"note":"x","data":[{"id":1},{"id":2}]}`)
+	if len(few) != 2 || len(few[1].Leg.Attributes) != 2 {
+		t.Errorf("items: %+v", few)
+	}
+	var other []string
+	for i := range 400 {
+		other = append(other, fmt.Sprintf("/deep/%d/x", i))
+	}
+	d, _ = mappedDecoder(t, &mapping.Mapping{Fields: mapping.Fields{CallID: from(t, "id"), Group: from(t, other...)}})
+	deep := `{"id":1,"deep":"[` + strings.Repeat(`{\"y\":1},`, 60_000) + `1]"}`
+	if leg := decodeItems(t, d, "mapped", deep)[0].Leg; leg == nil || leg.Group != "" {
+		t.Errorf("leg: %+v", leg)
 	}
 }
 

@@ -41,6 +41,16 @@ func samples() []sample {
 			body: "RecordingSid=RE1&RecordingStatus=absent&ErrorCode=16101&CallSid=CA1", want: "ignored",
 		},
 		{
+			name: "Twilio: recorded by <Record>", mapping: "twilio", contentType: form,
+			body: "CallSid=CA1&CallStatus=in-progress&Direction=inbound&From=%2B15005550006&To=%2B14155238886&RecordingSid=RE1&RecordingUrl=https%3A%2F%2Fapi.twilio.com%2FRE1&RecordingDuration=7&Digits=hangup",
+			want: "call CA1 inbound unknown; customer +15005550006; business +14155238886; recording https://api.twilio.com/RE1; id RE1",
+		},
+		{
+			name: "Twilio: call completed, recorded", mapping: "twilio", contentType: form,
+			body: "CallSid=CA1&CallStatus=completed&CallDuration=7&RecordingSid=RE1&RecordingUrl=http%3A%2F%2Fapi.twilio.com%2FRE1&RecordingDuration=7",
+			want: "call CA1 answered (completed); talk 7; recording https://api.twilio.com/RE1; id RE1",
+		},
+		{
 			name: "Twilio: call completed", mapping: "twilio", contentType: form,
 			body: "Called=%2B15005550006&ToState=CA&CallerCountry=US&Direction=outbound-api&Timestamp=Tue%2C+31+Aug+2021+20%3A37%3A28+%2B0000&CallbackSource=call-progress-events&SipResponseCode=200&CallSid=CA1&To=%2B15005550006&SequenceNumber=3&CallerZip=94105&CallStatus=completed&From=%2B14155238886&AccountSid=AC1&CallDuration=52&ApiVersion=2010-04-01",
 			want: "call CA1 outbound answered (completed); customer +15005550006; business +14155238886; start 2021-08-31T20:36:36Z; answered 2021-08-31T20:36:36Z; end 2021-08-31T20:37:28Z; talk 52; total 52; cause 200",

@@ -28,7 +28,7 @@ var (
 	errUnsigned  = errors.New("no signature")
 	errForged    = errors.New("wrong signature")
 	errOld       = errors.New("signed at a time that is not now")
-	errUncovered = errors.New("the signature does not cover the body")
+	errUncovered = errors.New("the signature does not cover what was sent")
 )
 
 // signature checks that a delivery was signed by who knows the account's key.
@@ -74,6 +74,9 @@ func (s *signature) verifyHMAC(req *http.Request, body []byte, now time.Time) er
 	sent := req.Header.Values(s.Header)
 	if len(sent) == 0 {
 		return errUnsigned
+	}
+	if len(bytes.TrimSpace(body)) == 0 && req.URL.RawQuery != "" {
+		return errUncovered // the query would be read instead
 	}
 	signed := s.Signed
 	if signed == "" {

@@ -175,6 +175,17 @@ func TestHMACSignature(t *testing.T) {
 	}
 }
 
+// TestHMACCoversNoQuery: the signature of nothing must not let any query in.
+func TestHMACCoversNoQuery(t *testing.T) {
+	t.Parallel()
+	header := map[string]string{"X-Signature": hex.EncodeToString(sign(sha256.New, "the key", ""))}
+	for address, want := range map[string]error{"https://example.org/webhook/x/y?id=1": errUncovered, "https://example.org/webhook/x/y": nil} {
+		if err := verifyAt(t, mapping.Signature{Header: "X-Signature"}, "the key", http.MethodGet, address, "", "", header); !sameError(err, want) {
+			t.Errorf("%s: %v, want %v", address, err, want)
+		}
+	}
+}
+
 func sameError(got, want error) bool { return fmt.Sprint(got) == fmt.Sprint(want) }
 
 // TestUnsignedIsTurnedAway: what is not signed is neither stored nor spooled,
