@@ -195,6 +195,9 @@ func newWatcher(c *config.Config, s *store.Store, now func() time.Time, registry
 			continue
 		}
 		account := watch.Account{Name: a.Name, Zone: a.TimeZone.Location, Silence: a.Watch.Silence, Recordings: a.Watch.Recordings}
+		if c.PublicURL != "" {
+			account.Hook = c.PublicURL + "/webhook/" + a.Name
+		}
 		for _, d := range a.Watch.Holidays {
 			account.Holidays = append(account.Holidays, watch.Day(d))
 		}

@@ -34,7 +34,7 @@ func TestSilentAccount(t *testing.T) {
 		defer hook.Close()
 		secret := hook.URL + "/the-secret-of-the-chat"
 		in := install(t, s, anySize(), fmt.Sprintf(
-			"alerts: {recipients: [ops@example.org], webhook: %q}\nmail: {smtp: %q, ca_file: %q, from: alerts@example.org}\n", secret, smtp.URL(), smtp.CAFile))
+			"public_url: https://calls.example.org\nalerts: {recipients: [ops@example.org], webhook: %q}\nmail: {smtp: %q, ca_file: %q, from: alerts@example.org}\n", secret, smtp.URL(), smtp.CAFile))
 		kept, _ := in.openStored(t)
 		makeSilence(t, kept, time.Now())
 		token := commandJSON[map[string]string](t, "token", "add", "auditor", "--role", "viewer", "--data", in.data)["token"]
@@ -52,7 +52,8 @@ func TestSilentAccount(t *testing.T) {
 		if err := json.Unmarshal(<-posts, &posted); err != nil {
 			t.Fatal(err)
 		}
-		if posted.Event != "opened" || posted.Alert.Kind != "silence" || posted.Alert.Account != "sales" || !strings.Contains(posted.Text, "No call report has come from account sales") {
+		if posted.Event != "opened" || posted.Alert.Kind != "silence" || posted.Alert.Account != "sales" || !strings.Contains(posted.Text, "No call report has come from account sales") ||
+			!strings.Contains(posted.Text, "(https://calls.example.org/webhook/sales/ and the token)") {
 			t.Errorf("posted: %+v", posted)
 		}
 		found := get[struct{ Alerts []map[string]any }](t, running[0].url+"/api/v1/alerts?state=open", token)

@@ -86,11 +86,15 @@ func (h *history) judge(watched, now, alerted time.Time) verdict {
 	if known < leastWeeks || math.Exp(-slowDay*expected) >= unlikely {
 		return verdict{}
 	}
+	hook := "has the right address"
+	if h.account.Hook != "" {
+		hook += " (" + h.account.Hook + "/ and the token)"
+	}
 	return verdict{state: bad, since: h.last, sentence: fmt.Sprintf(
 		"No call report has come from account %s since %s. In the same hours of most of the last %d weeks there were %.0f or more. "+
-			"Look in the provider's dashboard whether its webhook is switched on and has the right address, and whether this server can be reached from outside. "+
+			"Look in the provider's dashboard whether its webhook is switched on and %s, and whether this server can be reached from outside. "+
 			"If nothing is wrong, such as on a holiday, this ends with the next report.",
-		h.account.Name, local(h.last, zone), known, expected)}
+		h.account.Name, local(h.last, zone), known, expected, hook)}
 }
 
 // expected is how many reports three in four weeks before brought between the

@@ -66,6 +66,9 @@ type NoticeStore interface {
 // Account is an account to be watched.
 type Account struct {
 	Name string
+	// Hook is where its provider posts, without the token; empty if that is not
+	// known.
+	Hook string
 	// Zone is where its week and its hours are; nil is UTC.
 	Zone *time.Location
 	// Silence and Recordings say which of the two is watched.
