@@ -56,26 +56,6 @@ func label(a call.Agent) string {
 	return cmp.Or(a.Name, a.Number)
 }
 
-// listed are the people whom a report names also if they have no calls: those
-// whose calls it would be about. Who works on which account, number or campaign
-// nobody says, so a report of one of those lists nobody.
-func (r *Reporter) listed(match *call.Filter) []person {
-	if match.Account != "" || match.Number != "" || match.Campaign != "" {
-		return nil
-	}
-	wanted := call.FoldName(match.Agent)
-	var all []person
-	for _, p := range r.people {
-		called := func(name string) bool { return call.FoldName(name) == wanted }
-		if match.Group != "" && p.Group != match.Group ||
-			match.Agent != "" && !called(p.Name) && !slices.ContainsFunc(p.Names, called) {
-			continue
-		}
-		all = append(all, person{p.Name, p.Group})
-	}
-	return all
-}
-
 // agentOf finds the figures of an agent: one person if it is a configured one,
 // else known by the account's id, else by the number, else by the account's
 // name.

@@ -88,7 +88,7 @@ func measure(ctx context.Context, in *Input, visit func(*row) error) (*Figures, 
 	}
 	agents := make(map[string]*AgentFigures)
 	for _, p := range in.Settings.People {
-		agentOf(agents, "", call.Agent{Name: p.Name, Known: true}).Group = p.Group
+		agentOf(agents, p.Account, p.Agent).Group = p.Group
 	}
 	onCall := func(c *row) error {
 		f.add(c, in.zone, agents)

@@ -37,17 +37,10 @@ type Settings struct {
 	Formula      Formula `json:"formula"`
 	Within       int     `json:"within_seconds"`
 	ShortAbandon int     `json:"short_abandon_seconds"`
-	// People are the configured agents whom the report lists also without
-	// calls.
-	People    []person `json:"people,omitempty"`
-	PublicURL string   `json:"public_url,omitempty"`
-	Version   string   `json:"version"`
-}
-
-// person is a configured agent, as a frozen input has it.
-type person struct {
-	Name  string `json:"name"`
-	Group string `json:"group,omitempty"`
+	// People are listed also without calls.
+	People    []call.Colleague `json:"people,omitempty"`
+	PublicURL string           `json:"public_url,omitempty"`
+	Version   string           `json:"version"`
 }
 
 // comparison is the last line of a frozen input: what the period's rows alone
@@ -220,7 +213,7 @@ func (r *Reporter) freeze(ctx context.Context, report *Report, p Period, revisio
 		Formula:      report.ServiceLevel.formula(),
 		Within:       int(report.ServiceLevel.Within / time.Second),
 		ShortAbandon: int(report.ServiceLevel.ShortAbandon / time.Second),
-		People:       r.listed(&report.Match),
+		People:       r.roster().Colleagues(report.Match),
 		PublicURL:    r.publicURL, Version: r.version,
 	}
 	w, err := createInput(path, s)

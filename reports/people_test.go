@@ -24,15 +24,17 @@ func peopleInput(t *testing.T, match call.Filter) *Input {
 		{Account: "support", Agent: known("203", "Asha Rao", "+919311122233"), Group: "Billing", TalkSeconds: new(100)},
 		{Account: "sales", Agent: known("", "Asha Rao", "+919311122234"), Group: "Sales", TalkSeconds: new(20)},
 		{Account: "support", Agent: known("204", "Neil D'Souza", "+919311122233"), TalkSeconds: new(10), Offers: []call.Agent{known("203", "Asha Rao", "")}},
-		// Not the configured Asha Rao, but one who is called so.
-		{Account: "sales", Agent: call.Agent{Name: "Asha Rao", Number: "+919000000001"}, TalkSeconds: new(5)},
+		// On CallerDesk's list of members, as Ravi, who has no calls.
+		{Account: "sales", Agent: call.Agent{Name: "Asha Rao (2)", Number: "+919000000001"}, TalkSeconds: new(5)},
 	} {
 		c.ID, c.Direction, c.Outcome = fmt.Sprint("call-", i), call.Inbound, call.Answered
 		c.StartedAt = at("2026-11-21 10:00:00").Add(time.Duration(i) * time.Minute)
 		o.store.calls = append(o.store.calls, call.CallWithRecordings{Call: c})
 	}
 	r := o.reporter(t, MailOptions{})
-	r.people = []call.Person{{Name: "Asha Rao", Group: "Billing"}, {Name: "Neil D'Souza", Group: "Sales", Names: []string{"Neil"}}, {Name: "Zoë", Group: "Sales"}}
+	roster := call.NewRoster([]call.Person{{Name: "Asha Rao", Group: "Billing"}, {Name: "Neil D'Souza", Group: "Sales"}, {Name: "Zoë", Group: "Sales"}},
+		[]call.Member{{Account: "sales", Number: "+919000000001", Name: "Asha Rao (2)"}, {Account: "sales", Number: "+919000000002", Name: "Ravi"}})
+	r.roster = func() *call.Roster { return roster }
 	report := dailyReport()
 	report.Match = match
 	in, err := r.freeze(t.Context(), &report, report.PeriodOf(at("2026-11-21 00:00:00")), 1, filepath.Join(t.TempDir(), inputName))
@@ -64,7 +66,8 @@ func TestPeople(t *testing.T) {
 		want := []string{
 			"Asha Rao +919311122233 of support, sales in Sales: 2 answered, 1 unanswered, 120 s",
 			"Neil D'Souza +919311122233 of support in Sales: 1 answered, 0 unanswered, 10 s",
-			"Asha Rao +919000000001 of sales in : 1 answered, 0 unanswered, 5 s",
+			"Asha Rao (2) +919000000001 of sales in : 1 answered, 0 unanswered, 5 s",
+			"Ravi +919000000002 of sales in : 0 answered, 0 unanswered, 0 s",
 			"Zoë  of  in Sales: 0 answered, 0 unanswered, 0 s",
 		}
 		if diff := cmp.Diff(want, got); diff != "" {
@@ -90,24 +93,15 @@ func TestPeople(t *testing.T) {
 	}
 }
 
-// Who is listed without calls depends on what the report is about.
-func TestListedPeople(t *testing.T) {
+// A report of some calls lists those whom they could be of, and without a roster
+// nobody.
+func TestColleagues(t *testing.T) {
 	t.Parallel()
-	for name, tt := range map[string]struct {
-		match call.Filter
-		want  []person
-	}{
-		"of a group":     {call.Filter{Group: "Sales"}, []person{{"Neil D'Souza", "Sales"}, {"Zoë", "Sales"}}},
-		"of an agent":    {call.Filter{Agent: "neil"}, []person{{"Neil D'Souza", "Sales"}}},
-		"of an account":  {call.Filter{Account: "sales"}, nil},
-		"of a direction": {call.Filter{Direction: call.Inbound, Group: "Billing"}, []person{{"Asha Rao", "Billing"}}},
-		"of nobody":      {call.Filter{Agent: "203"}, nil},
-	} {
-		if diff := cmp.Diff(tt.want, peopleInput(t, tt.match).Settings.People); diff != "" {
-			t.Errorf("%s: %s", name, diff)
-		}
+	want := []call.Colleague{{Agent: call.Agent{Name: "Asha Rao", Known: true}, Group: "Billing"}}
+	if diff := cmp.Diff(want, peopleInput(t, call.Filter{Group: "Billing"}).Settings.People); diff != "" {
+		t.Error(diff)
 	}
 	if in := busyInput(t); in.Settings.People != nil {
-		t.Errorf("without a configuration there are %v", in.Settings.People)
+		t.Errorf("without a roster there are %v", in.Settings.People)
 	}
 }

@@ -94,9 +94,9 @@ type Options struct {
 	Store   Store
 	Vault   Vault
 	Reports []Report
-	// People are the configured agents. The names in calls are the store's to
-	// give; this is for those without calls.
-	People []call.Person
+	// Roster, if set, knows the people who are listed also without calls. The
+	// names in calls are the store's to give.
+	Roster func() *call.Roster
 	// PublicURL is where the console is, without a slash at the end; empty if
 	// that is not known. Links in files and mails begin with it.
 	PublicURL string
@@ -118,7 +118,7 @@ type Reporter struct {
 	store     Store
 	vault     Vault
 	reports   []Report
-	people    []call.Person
+	roster    func() *call.Roster
 	schedules []schedule
 	publicURL string
 	spoolDir  string
@@ -144,10 +144,14 @@ type failure struct {
 // New makes a Reporter. Its error is a fault of the options.
 func New(o Options) (*Reporter, error) {
 	r := &Reporter{
-		store: o.Store, vault: o.Vault, reports: o.Reports, people: o.People,
+		store: o.Store, vault: o.Vault, reports: o.Reports, roster: o.Roster,
 		publicURL: o.PublicURL, spoolDir: o.SpoolDir, mail: o.Mail,
 		version: o.Version, now: o.Now, log: o.Log, frugal: o.Frugal,
 		failures: make(map[string]failure), late: make(map[string]bool),
+	}
+	if r.roster == nil {
+		nobody := call.NewRoster(nil, nil)
+		r.roster = func() *call.Roster { return nobody }
 	}
 	for _, report := range o.Reports {
 		s, err := newSchedule(report.Schedule, report.Zone)

@@ -176,7 +176,7 @@ func newReporter(c *config.Config, s *people, v archive.Vault, frugal func() fun
 		Store:     s,
 		Vault:     vaultRooms{v},
 		Reports:   list,
-		People:    s.configured,
+		Roster:    s.roster.Load,
 		PublicURL: c.PublicURL,
 		SpoolDir:  filepath.Join(c.Data, "spool", "reports"),
 		Mail:      mail,

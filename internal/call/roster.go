@@ -223,3 +223,47 @@ func (r *Roster) Expand(f Filter) Filter {
 	}
 	return f
 }
+
+// Colleague is somebody whom a report lists also without calls.
+type Colleague struct {
+	Agent
+	// Account is that of the list of members; empty for who is configured.
+	Account string `json:"account,omitempty"`
+	Group   string `json:"group,omitempty"`
+}
+
+// Colleagues are the people whose calls a filter would be about: who is
+// configured, and who is on the providers' lists. On which accounts somebody
+// works only those lists say, and on which campaigns and numbers nobody.
+func (r *Roster) Colleagues(f Filter) []Colleague {
+	if f.Number != "" || f.Campaign != "" {
+		return nil
+	}
+	wanted := FoldName(f.Agent)
+	var all []Colleague
+	listed := make([]bool, len(r.people))
+	add := func(i int) {
+		p := &r.people[i]
+		if listed[i] || f.Group != "" && p.Group != f.Group || f.Agent != "" && !slices.Contains(p.spellings(), wanted) {
+			return
+		}
+		listed[i] = true
+		all = append(all, Colleague{Agent: Agent{Name: p.Name, Known: true}, Group: p.Group})
+	}
+	if f.Account == "" {
+		for i := range r.people {
+			add(i)
+		}
+	}
+	for _, m := range r.members {
+		if f.Account != "" && m.Account != f.Account || slices.Contains(f.NotAccounts, m.Account) {
+			continue
+		}
+		if i, ok := r.person(m.Account, CallerDesk, Agent{Number: m.Number}); ok {
+			add(i)
+		} else if f.Group == "" && (f.Agent == "" || FoldName(m.Name) == wanted) {
+			all = append(all, Colleague{Agent: Agent{Name: m.Name, Number: m.Number}, Account: m.Account})
+		}
+	}
+	return all
+}

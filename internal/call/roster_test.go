@@ -82,3 +82,40 @@ func TestNameCalls(t *testing.T) {
 		t.Errorf("live call is %+v", l)
 	}
 }
+
+func TestColleagues(t *testing.T) {
+	t.Parallel()
+	r := testRoster()
+	const asha, neil, zoe, ravi, other = "Asha Rao in Billing", "Neil D'Souza in Sales", "Zoë in ", "Ravi of sales in ", "Somebody Else of other in "
+	for name, tt := range map[string]struct {
+		filter Filter
+		want   []string
+	}{
+		"of all":         {Filter{}, []string{asha, neil, zoe, other, ravi}},
+		"of a group":     {Filter{Group: "Sales"}, []string{neil}},
+		"of a direction": {Filter{Direction: Inbound, Group: "Billing"}, []string{asha}},
+		"of a person":    {Filter{Agent: "asha r."}, []string{asha}},
+		"of a member":    {Filter{Agent: "RAVI"}, []string{ravi}},
+		"of an id":       {Filter{Agent: "203"}, nil},
+		"of an account":  {Filter{Account: "sales"}, []string{asha, zoe, ravi}},
+		"but an account": {Filter{NotAccounts: []string{"other"}}, []string{asha, neil, zoe, ravi}},
+		"of a campaign":  {Filter{Campaign: "7"}, nil},
+		"of a number":    {Filter{Number: "7"}, nil},
+	} {
+		got := map[string]bool{}
+		for _, c := range r.Colleagues(tt.filter) {
+			where := ""
+			if !c.Known {
+				where = " of " + c.Account
+			}
+			got[c.Name+where+" in "+c.Group] = true
+		}
+		want := map[string]bool{}
+		for _, w := range tt.want {
+			want[w] = true
+		}
+		if diff := cmp.Diff(want, got); diff != "" || len(got) != len(r.Colleagues(tt.filter)) {
+			t.Errorf("%s: %s", name, diff)
+		}
+	}
+}
