@@ -1,12 +1,22 @@
 package main
 
 import (
+	"bytes"
 	"encoding/csv"
 	"encoding/json"
+	"errors"
+	"io"
 	"net"
+	"net/http"
+	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
 	"os"
 	"path/filepath"
+	"regexp"
+	"strconv"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -221,4 +231,97 @@ func TestDrillFindsFaults(t *testing.T) {
 			t.Errorf("a check shows the webhook's address: %+v", c)
 		}
 	}
+}
+
+// TestDrillSeesWhatGoesWrong puts something in front of the installation that
+// loses, doubles and alters what passes through.
+func TestDrillSeesWhatGoesWrong(t *testing.T) {
+	t.Parallel()
+	in := install(t, storage{}, anySize(), "")
+	in.withDrills(t)
+	p := in.start(t)
+	target, err := url.Parse(p.url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	proxy := &httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) { r.SetURL(target) }, ModifyResponse: alter}
+	var bursts atomic.Int32
+	front := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if !strings.HasPrefix(r.URL.Path, "/webhook/") {
+			proxy.ServeHTTP(w, r)
+			return
+		}
+		if r.ContentLength == 1000 {
+			// As if the report that never ends had been read.
+			control := http.NewResponseController(w)
+			if err := errors.Join(control.EnableFullDuplex(), control.Flush()); err != nil {
+				t.Error(err)
+			}
+			return
+		}
+		body, err := io.ReadAll(r.Body)
+		if err != nil {
+			t.Error(err)
+		}
+		text := string(body)
+		switch {
+		case len(body) > 1<<20, r.Header.Get("Content-Encoding") != "", strings.Contains(r.URL.Path, "00000000"):
+			return // acknowledged, whatever it is
+		case strings.Contains(text, `"direction":"outbound"`) && strings.Contains(text, `"leg":"a"`), strings.Contains(text, "not a report"):
+			return // acknowledged and lost
+		case strings.Contains(text, `"CallRecordingUrl":""`) && bursts.Add(1) == 100:
+			return
+		}
+		r.Body = io.NopCloser(strings.NewReader(text))
+		proxy.ServeHTTP(w, r)
+	}))
+	t.Cleanup(front.Close)
+	result, got := drilled(t, "--url", front.URL, "--data", in.data, "--wait", "12s")
+	want := map[string]string{
+		"a plain report":                    "what is downloaded has SHA-256",
+		"a recording by file name":          "what is downloaded has SHA-256",
+		"a recording sent slowly":           "what is downloaded has SHA-256",
+		"a recording that comes later":      "what is downloaded has SHA-256",
+		"a recording cut off in the middle": "what is downloaded has SHA-256",
+		"an error page instead of audio":    "it should be pending",
+		"a document instead of audio":       "it should be refused",
+		"reports in the wrong order":        "1 legs instead of 2",
+		"many reports at once":              "299 calls",
+		"deliveries that cannot be read":    "5 of them kept",
+		"a body over 1 MiB":                 "answers 200 OK instead of 413",
+		"a wrong token":                     "answers 200 OK instead of 404",
+		"a report that never ends":          "although it never ended",
+		"every call exactly once":           "(missing)",
+	}
+	for _, c := range result.Checks {
+		if says, broken := want[c.Name]; broken == c.Held || !strings.Contains(c.Seen, says) {
+			t.Errorf("%s: held %v, %s", c.Name, c.Held, c.Seen)
+		}
+		delete(want, c.Name)
+	}
+	if got.status != exitWrong || len(want) > 0 {
+		t.Errorf("status %d; not decided: %v", got.status, want)
+	}
+}
+
+// alter changes what the API answers: of audio the last byte, and the states of
+// recordings that are no audio.
+func alter(r *http.Response) error {
+	audio := strings.HasSuffix(r.Request.URL.Path, "/audio")
+	if !audio && r.Request.URL.Path != "/api/v1/calls" {
+		return nil
+	}
+	body, err := io.ReadAll(r.Body)
+	if err != nil {
+		return err
+	}
+	if audio {
+		body[len(body)-1]++
+	} else {
+		body = regexp.MustCompile(`"state":"(pending|refused)"([^{}]*"last_error":"the host sent (text/html|application/pdf))`).ReplaceAll(body, []byte(`"state":"archived"$2`))
+	}
+	r.Body = io.NopCloser(bytes.NewReader(body))
+	r.ContentLength = int64(len(body))
+	r.Header.Set("Content-Length", strconv.Itoa(len(body)))
+	return nil
 }
