@@ -258,6 +258,20 @@ accounts:
 	}
 }
 
+// TestMappedHook: who starts Callvault is told what to paste where.
+func TestMappedHook(t *testing.T) {
+	t.Parallel()
+	m, err := config.ReadMapping("exotel")
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := hooks(&config.Config{Accounts: []config.Account{{Name: "mobile", Provider: config.Mapped, Token: mobileToken,
+		Mapping: config.Mapping{Name: "exotel", Mapping: m}}}}, publicURL)
+	if len(got) != 1 || got[0].URL != publicURL+"/webhook/mobile/"+mobileToken || !strings.Contains(got[0].Where, "Exotel, StatusCallback and Passthru") {
+		t.Errorf("hooks are %+v", got)
+	}
+}
+
 // TestWorkedExample does what docs/providers.md tells people to do.
 func TestWorkedExample(t *testing.T) {
 	t.Parallel()

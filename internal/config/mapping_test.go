@@ -19,8 +19,13 @@ func TestShippedMappings(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 			continue
 		}
-		if m.Description == "" || m.Fields.CallID.IsZero() {
+		if m.Description == "" || m.Fields.CallID.IsZero() || len(m.Recordings) == 0 {
 			t.Errorf("%s says nothing: %+v", name, m)
+		}
+		// Its hosts are those of the account, and are looked at as such.
+		a := load(t, mappedAccount+"    mapping: "+name+"\n").Accounts[0]
+		if diff := cmp.Diff(m.RecordingHosts, a.RecordingHosts); diff != "" || len(a.RecordingHosts) == 0 {
+			t.Errorf("%s: hosts (-mapping +account):\n%s", name, diff)
 		}
 	}
 }
