@@ -243,10 +243,12 @@ func (h *habits) learn(id uint64, f fields, typed bool, it *call.Item) (s *shape
 		return s, false // another report was quicker
 	}
 	s = new(shape)
+	has := make(map[*trait]bool, len(f)+1)
 	add := func(k traitKey, documented bool) {
 		t, fresh := h.trait(k, documented)
 		isNew = isNew || fresh
-		if !slices.Contains(s.traits, t) {
+		if !has[t] {
+			has[t] = true
 			s.traits = append(s.traits, t)
 		}
 	}

@@ -79,10 +79,13 @@ func TestUnreadable(t *testing.T) {
 
 func TestPause(t *testing.T) {
 	t.Parallel()
-	if v := judgePause("the secret is wrong", true, noon); v.state != bad || !strings.Contains(v.sentence, "the secret is wrong") {
+	if v := judgePause("the secret is wrong", true, true, noon); v.state != bad || !strings.Contains(v.sentence, "the secret is wrong") {
 		t.Errorf("paused: %+v", v)
 	}
-	if v := judgePause("", false, noon); v.state != well {
-		t.Errorf("not paused: %+v", v)
+	if v := judgePause("", false, false, noon); v.state != unclear {
+		t.Errorf("not paused any more: %+v", v)
+	}
+	if v := judgePause("", false, true, noon); v.state != well {
+		t.Errorf("not paused for a while: %+v", v)
 	}
 }

@@ -32,10 +32,15 @@ func judgeUnreadable(outcomes map[call.DeliveryOutcome]int64, now time.Time) ver
 	return verdict{}
 }
 
-// judgePause tells of an account whose recordings wait for a person.
-func judgePause(reason string, paused bool, now time.Time) verdict {
-	if !paused {
+// judgePause tells of an account whose recordings wait for a person. It is over
+// when the account was not paused at the look before either: every start ends
+// all pauses, and finds out a moment later whether things were mended.
+func judgePause(reason string, paused, unpaused bool, now time.Time) verdict {
+	switch {
+	case !paused && unpaused:
 		return verdict{state: well, sentence: "Its recordings are being fetched again."}
+	case !paused:
+		return verdict{}
 	}
 	return verdict{state: bad, since: now, sentence: "No recording of this account is fetched: " + reason + "."}
 }

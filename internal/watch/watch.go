@@ -113,7 +113,10 @@ type Options struct {
 type Watcher struct {
 	o Options
 	// news says that there is something to tell.
-	news    chan struct{}
+	news chan struct{}
+	// unpaused are the accounts that were not paused at the last look; Look's
+	// alone.
+	unpaused map[string]bool
 	open    *prometheus.GaugeVec
 	notices *prometheus.CounterVec
 }
@@ -121,7 +124,7 @@ type Watcher struct {
 // New makes a Watcher.
 func New(o Options) (*Watcher, error) {
 	w := &Watcher{
-		o: o, news: make(chan struct{}, 1),
+		o: o, news: make(chan struct{}, 1), unpaused: make(map[string]bool),
 		open: prometheus.NewGaugeVec(prometheus.GaugeOpts{
 			Name: "callvault_alerts", Help: "Whether an alert is open, by kind and account; the same on all nodes.",
 		}, []string{"kind", "account"}),
@@ -287,7 +290,8 @@ func (w *Watcher) verdicts(ctx context.Context, now, since time.Time, open map[a
 		reason, isPaused := paused[a.Name]
 		verdicts[key(call.AlertPaused)] = verdict{}
 		if pausedErr == nil {
-			verdicts[key(call.AlertPaused)] = judgePause(reason, isPaused, now)
+			verdicts[key(call.AlertPaused)] = judgePause(reason, isPaused, w.unpaused[a.Name], now)
+			w.unpaused[a.Name] = !isPaused
 		}
 		verdicts[key(call.AlertUnreadable)] = verdict{}
 		if outcomesErr == nil {

@@ -262,7 +262,7 @@ func TestRecordingsUnreadableAndPauses(t *testing.T) {
 		if err := s.Record(t.Context(), []*call.Delivery{report("support", n.now)}); err != nil {
 			t.Fatal(err)
 		}
-		n.pass(t.Context(), time.Minute)
+		n.pass(t.Context(), 20*time.Minute)
 		closed, _, err := s.FindAlerts(t.Context(), call.AlertFilter{State: call.AlertClosed})
 		if err != nil || len(closed) != 3 {
 			t.Fatalf("closed are %+v, %v", closed, err)
