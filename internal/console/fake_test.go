@@ -463,7 +463,7 @@ func (h *house) furnish(audioHash string) {
 	h.store.deliveries = []call.Delivery{delivery, binary}
 	h.store.liveCalls = []call.LiveCall{
 		{Account: "sales", Key: call.Key{Kind: call.KeyCall, Value: "live-1"}, Direction: call.Inbound, State: call.Ringing,
-			CustomerNumber: "+919812345678", BusinessNumber: "+911204567890", Agent: agent, Group: "Sales", Since: at("10:00:00"), StateSince: h.clock.Add(-90*time.Second - time.Millisecond), At: h.clock},
+			CustomerNumber: "+919812345678", BusinessNumber: "+911204567890", Agent: agent, Group: "Sales", Since: h.clock.Add(-2 * time.Minute), StateSince: h.clock.Add(-90*time.Second - time.Millisecond), At: h.clock},
 		{Account: "support", Key: call.Key{Kind: call.KeyConversation, Value: "live-2"}, State: call.Talking, Group: "Billing"},
 	}
 	h.store.alerts = []call.Alert{

@@ -3,6 +3,7 @@ package console
 import (
 	"context"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 
@@ -130,18 +131,21 @@ func (f *feed) look(ctx context.Context) {
 	}
 }
 
-// publish makes next the latest look, unless nobody listens to this feed any
-// more.
+// publish makes next the latest look if it shows anything new, unless nobody
+// listens to this feed any more.
 func (f *feed) publish(ctx context.Context, next *look) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if ctx.Err() != nil {
 		return false
 	}
-	if next.err != nil {
-		next.calls = f.latest.calls
-	}
 	before := f.latest
+	switch {
+	case next.err != nil:
+		next.calls = before.calls
+	case before.err == nil && before.calls != nil && slices.Equal(before.calls, next.calls):
+		return true
+	}
 	f.latest = next
 	close(before.older)
 	return true

@@ -63,14 +63,24 @@ func (c *Console) liveCalls(ctx context.Context) ([]call.LiveCall, error) {
 	if err != nil {
 		return nil, err
 	}
-	silent := c.now().Add(-ringingFor)
+	now := c.now()
 	current := make([]call.LiveCall, 0, len(found))
 	for _, l := range found {
-		if l.State == call.Talking || l.At.IsZero() || l.At.After(silent) {
+		if goesOn(&l, now) {
 			current = append(current, l)
 		}
 	}
 	return current, nil
+}
+
+// goesOn says whether a call that the store heard of lately goes on by the
+// provider's times: events may be old when they are imported or read again.
+func goesOn(l *call.LiveCall, now time.Time) bool {
+	silentFor := ringingFor
+	if l.State == call.Talking {
+		silentFor = liveFor
+	}
+	return (l.At.IsZero() || now.Sub(l.At) < silentFor) && (l.Since.IsZero() || now.Sub(l.Since) < liveFor)
 }
 
 func (c *Console) live(w http.ResponseWriter, r *http.Request, who call.Token) error {

@@ -78,7 +78,9 @@ func (c *Console) liveEvents(w http.ResponseWriter, r *http.Request, who call.To
 			if !c.stillMay(r, s) {
 				return nil
 			}
-			err = s.write([]byte(":\n\n"))
+			if err = s.update(latest); err == nil { // the groups may be others
+				err = s.write([]byte(":\n\n"))
+			}
 		case <-r.Context().Done():
 			return nil
 		case <-c.feed.ended:

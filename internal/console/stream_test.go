@@ -270,14 +270,19 @@ func TestStreamOfOneWhoTakesNothing(t *testing.T) {
 	})
 }
 
-// A call that rings for hours rings no more; one that is talked on goes on.
+// A call that rings for hours rings no more; one that is talked on goes on, but
+// not for ever. Events that were old when they came tell of nothing that goes on.
 func TestLiveCallsEndByAge(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)
 	ringing, _ := liveSample(h, "1", "Sales", call.Ringing)
 	talking, _ := liveSample(h, "2", "Sales", call.Talking)
-	h.store.setLive(nil, ringing, talking)
-	for after, want := range map[time.Duration]int{59 * time.Minute: 2, 61 * time.Minute: 1} {
+	long, _ := liveSample(h, "3", "Sales", call.Talking)
+	long.Since = h.clock.Add(-3 * time.Hour)
+	h.store.setLive(nil, ringing, talking, long)
+	for after, want := range map[time.Duration]int{
+		-time.Minute: 3, 59 * time.Minute: 3, 61 * time.Minute: 1, 239 * time.Minute: 1, 241 * time.Minute: 0,
+	} {
 		h.clock = ringing.At.Add(after)
 		if n := len(in[[]any](t, h.get(t, "/api/v1/live", viewer).json(t), "calls")); n != want {
 			t.Errorf("after %s there are %d calls", after, n)
