@@ -111,28 +111,24 @@ func (c backfillCommand) accounts(cfg *config.Config) ([]config.Account, error) 
 // period is the time to ask for; a date is a day of the account.
 func (c backfillCommand) period(a config.Account, now time.Time) (from, to time.Time, err error) {
 	from, to = now.Add(-a.Backfill.Window), now
-	parse := func(name, text string, days int, into *time.Time) error {
-		if text == "" {
-			return nil
-		}
-		if day, err := time.ParseInLocation(time.DateOnly, text, a.TimeZone.Location); err == nil {
-			*into = day.AddDate(0, 0, days)
-			return nil
-		}
-		at, err := time.Parse(time.RFC3339, text)
-		if err != nil {
-			return usagef("--%s %q is neither a date (2026-11-21) nor a time (2026-11-21T07:00:00Z)", name, text)
+	parse := func(flag, text string, days int, into *time.Time) error {
+		at, day, err := parseMoment(flag, text, a.TimeZone.Location)
+		switch {
+		case err != nil || text == "":
+			return err
+		case day:
+			at = at.AddDate(0, 0, days)
 		}
 		*into = at
 		return nil
 	}
-	if err := parse("to", c.To, 1, &to); err != nil {
+	if err := parse("--to", c.To, 1, &to); err != nil {
 		return from, to, err
 	}
 	if c.From == "" {
 		from = to.Add(-a.Backfill.Window)
 	}
-	if err := parse("from", c.From, 0, &from); err != nil {
+	if err := parse("--from", c.From, 0, &from); err != nil {
 		return from, to, err
 	}
 	if to.After(now) {

@@ -93,6 +93,9 @@ func TestDrillsAreNobodysAccounts(t *testing.T) {
 		if a.Drill == (a.RecordingHosts[0] == p.address) {
 			t.Errorf("the demo fetches the recordings of %s from %v", a.Name, a.RecordingHosts)
 		}
+		if a.Drill && a.CanBackfill() {
+			t.Errorf("%s is asked for its call list", a.Name)
+		}
 	}
 	for _, h := range hooks(cfg, "https://calls.example.org") {
 		if strings.HasPrefix(h.Account, "drill") {

@@ -130,10 +130,11 @@ type Backfill struct {
 	Window time.Duration `yaml:"window"`
 }
 
-// CanBackfill reports whether the provider can be asked for its call list.
+// CanBackfill reports whether the provider can be asked for its call list. A
+// drill has none.
 func (a *Account) CanBackfill() bool {
-	return a.Provider == CallerDesk && a.AuthCode != "" ||
-		a.Provider == TeleCMI && a.AppID != "" && a.Secret != ""
+	return !a.Drill && (a.Provider == CallerDesk && a.AuthCode != "" ||
+		a.Provider == TeleCMI && a.AppID != "" && a.Secret != "")
 }
 
 // Rate bounds how many deliveries of an account are taken. What is over it
