@@ -14,6 +14,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
@@ -526,5 +527,71 @@ func FuzzLists(f *testing.F) {
 				}
 			}
 		}
+	})
+}
+
+// planStore is a BackfillStore of one node or several.
+type planStore struct {
+	taken   bool
+	err     error
+	results []call.Backfill
+	next    []time.Duration
+}
+
+func (p *planStore) ClaimBackfill(context.Context, string, time.Duration) (string, error) {
+	if p.taken {
+		return "", p.err
+	}
+	return "token", p.err
+}
+
+func (p *planStore) EndBackfill(_ context.Context, token string, result call.Backfill, next time.Duration) error {
+	if token != "token" {
+		return errors.New("not the lease")
+	}
+	p.results, p.next = append(p.results, result), append(p.next, next)
+	return nil
+}
+
+// TestScheduledBackfill: what came of it is kept, also of one that was broken
+// off; what another node does is left to it.
+func TestScheduledBackfill(t *testing.T) {
+	t.Parallel()
+	s := newListStore()
+	b := newTestBackfiller(t, pagesOf(listMissed, 12), s)
+	plan := BackfillPlan{Account: "support", Every: time.Hour, Window: 2 * time.Hour}
+	told := 0
+	run := func(ctx context.Context, p *planStore) error {
+		return b.runPlan(ctx, plan, p, func(call.Backfill) { told++ })
+	}
+	p := &planStore{}
+	if err := run(t.Context(), p); err != nil || len(p.results) != 1 || told != 1 || p.next[0] != time.Hour {
+		t.Fatalf("%+v, %v", p, err)
+	}
+	if r := p.results[0]; r.New != 12 || r.Error != "" || !r.To.Equal(b.options.Now()) || r.From.Format(time.DateTime) != "2026-11-21 00:00:00" {
+		t.Errorf("it came to %+v", r)
+	}
+	if err := run(t.Context(), &planStore{taken: true}); err != nil || told != 1 {
+		t.Errorf("what another node does was done again, %v", err)
+	}
+	if err := run(t.Context(), &planStore{err: errors.New("away")}); err == nil {
+		t.Error("a database that is away is nothing")
+	}
+	s.failWith(unavailable)
+	s.known = map[string]bool{}
+	p = &planStore{}
+	if err := run(t.Context(), p); call.CodeOf(err) != call.Unavailable || len(p.results) != 1 || p.results[0].Error == "" || p.next[0] >= time.Hour || told != 1 {
+		t.Errorf("broken off: %+v, %v", p, err)
+	}
+}
+
+// TestBackfillRunEnds: with nothing due, and with an end.
+func TestBackfillRunEnds(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		b := &Backfiller{options: BackfillOptions{Logger: slog.New(slog.DiscardHandler), Now: time.Now}}
+		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
+		defer cancel()
+		b.Run(ctx, []BackfillPlan{{Account: "support"}}, &planStore{taken: true}, nil)
 	})
 }

@@ -51,6 +51,7 @@ func (b *builder) callerDesk(p plan) {
 	default:
 		c.recordingURL, truth.Recording = b.deskRecording(c)
 	}
+	b.listDesk(c)
 	report, old := b.deskReport(&c)
 	if !old {
 		if p.direction == inbound && c.agent.Name != "" {

@@ -40,6 +40,12 @@ type Options struct {
 	// Later is how often at most the provider says of a recording that it is
 	// not there yet. 0 is never: all are there at once.
 	Later int
+	// Lost is the share of the reports that are never sent: their calls stand
+	// in the lists alone.
+	Lost float64
+	// OtherIDs gives the rows of TeleCMI's lists ids of their own, by which no
+	// report can be found; else they are those of the reports.
+	OtherIDs bool
 }
 
 // Day is a made-up day.
@@ -49,7 +55,11 @@ type Day struct {
 	Events []Event
 	// Recordings are what a Server has to serve.
 	Recordings []Recording
-	Expected   Expected
+	// Listed are what the providers' call lists have, Lost the events that
+	// were never sent.
+	Listed   []ListRow
+	Lost     []Event
+	Expected Expected
 }
 
 // Conversation is one call as it truly was: what should be known of it when
@@ -157,6 +167,7 @@ func NewDay(options Options) (*Day, error) {
 	b.breakOneRecording()
 	b.notCalls()
 	b.repeatSome()
+	b.lose()
 	slices.SortStableFunc(b.day.Events, func(x, y Event) int { return x.At.Compare(y.At) })
 	b.day.Expected = b.day.expect()
 	return b.day, nil
@@ -177,6 +188,8 @@ func (o *Options) complete() error {
 		return fmt.Errorf("%d calls", o.Calls)
 	case o.AppID < 0:
 		return fmt.Errorf("app id %d", o.AppID)
+	case o.Lost < 0 || o.Lost > 1:
+		return fmt.Errorf("a share of %v of reports lost", o.Lost)
 	case o.Later < 0:
 		return fmt.Errorf("recordings later by %d tries", o.Later)
 	case o.Date.IsZero():

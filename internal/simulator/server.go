@@ -16,8 +16,10 @@ type ServerOptions struct {
 	Secret string
 	// AuthCode is what CallerDesk's API asks for.
 	AuthCode string
-	// Recordings are those of one or several Days.
+	// Recordings are those of one or several Days, Listed their rows of the
+	// call lists.
 	Recordings []Recording
+	Listed     []ListRow
 	// AnySize, when over 0, serves a recording of so many bytes (one fewer if
 	// odd) under every other name too, which costs no computing: for
 	// benchmarks. At 0 other names are answered as the providers do.
@@ -27,7 +29,9 @@ type ServerOptions struct {
 // Server serves recordings as the providers do, with their faults: CallerDesk
 // at /incoming/…, /outgoing/… and /0/… to whoever has the address, TeleCMI at
 // /v2/play to whoever has the secret, who is told of errors in JSON under
-// status 200. Safe for concurrent use.
+// status 200. It answers the call lists of both, CallerDesk's at
+// /api/call_list_v2 and TeleCMI's at /v2/answered and so on, with their faults
+// as well. Safe for concurrent use.
 type Server struct {
 	options    ServerOptions
 	recordings map[string]Recording
@@ -54,10 +58,14 @@ func NewServer(options ServerOptions) *Server {
 	s.mux.HandleFunc("GET /incoming/", s.callerDesk)
 	s.mux.HandleFunc("GET /outgoing/", s.callerDesk)
 	s.mux.HandleFunc("GET /0/", s.callerDesk)
+	s.mux.HandleFunc("POST /api/"+listCalls, s.deskList)
+	for _, list := range []string{listAnswered, listMissed, listOutAnswered, listOutMissed, listVoicemail} {
+		s.mux.HandleFunc("POST /v2/"+list, s.cmiList(list))
+	}
 	return s
 }
 
-// ServeHTTP answers one request for a recording.
+// ServeHTTP answers one request for a recording or a list.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s.mux.ServeHTTP(w, r)
 }

@@ -79,10 +79,11 @@ func (b *builder) cmiInbound(p plan) {
 	} else {
 		report = append(report, b.cmiGuestMissed(p, &truth, rings)...)
 	}
-	end := truth.Ended
+	end, at := truth.Ended, truth.Answered
 	if end.IsZero() {
-		end = p.start.Add(truth.Wait)
+		end, at = p.start.Add(truth.Wait), p.start
 	}
+	b.listCMI(truth, guest, at)
 	events = append(events, Event{Kind: Report, At: b.sentAt(end), Body: report.json()})
 	truth.Legs = len(events)
 	if live {
@@ -212,7 +213,9 @@ func (b *builder) cmiOutbound(p plan) {
 	}
 	if agentOnly {
 		truth.Legs = 1
-		report := leg(common, "a", b.uuid(), fields{
+		legA := b.uuid()
+		b.listCMI(truth, legA, p.start)
+		report := leg(common, "a", legA, fields{
 			{"status", "missed"}, {"time", p.start.UnixMilli()}, {"hangup_reason", "recv_cancel"},
 		})
 		b.add(truth, posts([]Event{{Kind: Report, At: b.sentAt(p.start.Add(30 * time.Second)), Body: report.json()}})...)
@@ -243,8 +246,10 @@ func (b *builder) cmiOutbound(p plan) {
 			events = b.cmiOutboundLive(p, truth, picked, legA, legB)
 		}
 		second = append(second, field{"time", truth.Answered.UnixMilli()})
+		b.listCMI(truth, legB, truth.Answered)
 	} else {
 		second = append(second, field{"time", end.UnixMilli()})
+		b.listCMI(truth, legB, end)
 	}
 	first := fields{
 		{"status", "answered"}, {"time", picked.UnixMilli()},
