@@ -128,6 +128,8 @@ type mappedReport struct {
 	// them: each is read once.
 	opened    map[string]container
 	direction call.Direction
+	// neither: the report's word for the direction says that it is neither.
+	neither bool
 	// found is told of each fact: its name, the value, and where it stood, which
 	// is empty for a constant. It may be nil.
 	found func(name, value, from string)
@@ -169,6 +171,7 @@ func (r *mappedReport) item() call.Item {
 		if r.direction, known = d.Of(word); !known {
 			r.understood(word, false)
 		}
+		r.neither = known && word != "" && r.direction == ""
 		r.tellWord("direction", string(r.direction), word, from)
 	}
 	callID := r.key("call_id", r.Fields.CallID)

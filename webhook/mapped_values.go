@@ -15,12 +15,14 @@ import (
 
 // find is a fact of the report and where it stands.
 func (r *mappedReport) find(f mapping.Field) (value, from string) {
-	paths := f.Neither
-	switch r.direction {
-	case call.Inbound:
+	var paths mapping.Paths
+	switch {
+	case r.direction == call.Inbound:
 		paths = f.Inbound
-	case call.Outbound:
+	case r.direction == call.Outbound:
 		paths = f.Outbound
+	case r.neither:
+		paths = f.Neither
 	}
 	if value, from = r.first(paths); value != "" {
 		return value, from

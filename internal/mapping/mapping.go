@@ -165,7 +165,7 @@ type Field struct {
 	// From are paths, tried in order: the first that says something counts.
 	From Paths `yaml:"from,omitempty"`
 	// Inbound and Outbound are tried before From for calls of that direction,
-	// Neither for those of which the direction is not told.
+	// Neither where the word for it is one of Directions.Neither.
 	Inbound  Paths `yaml:"inbound,omitempty"`
 	Outbound Paths `yaml:"outbound,omitempty"`
 	Neither  Paths `yaml:"neither,omitempty"`
