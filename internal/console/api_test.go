@@ -137,6 +137,8 @@ func TestRoles(t *testing.T) {
 		"/api/v1/deliveries":                   {ok, ok, ok, ok, no, no},
 		"/api/v1/deliveries/7":                 {ok, ok, ok, ok, no, no},
 		"/api/v1/live":                         {ok, ok, ok, ok, ok, ok},
+		"/api/v1/alerts":                       {ok, ok, ok, ok, no, no},
+		"/api/v1/drift":                        {ok, ok, ok, ok, no, no},
 		"/api/v1/reports":                      {ok, ok, ok, ok, no, no},
 		"/api/v1/reports/run-1/files/daily%202023-01-02%20calls.csv": {ok, ok, ok, ok, no, no},
 	} {
@@ -364,6 +366,8 @@ func TestCursors(t *testing.T) {
 	}{
 		"/api/v1/calls":      {"calls", 3},
 		"/api/v1/deliveries": {"deliveries", 2},
+		"/api/v1/alerts":     {"alerts", 2},
+		"/api/v1/drift":      {"drift", 2},
 		"/api/v1/reports":    {"runs", 2},
 	} {
 		var ids []any

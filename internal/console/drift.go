@@ -8,6 +8,7 @@ import (
 )
 
 type driftJSON struct {
+	ID          string          `json:"id"`
 	Account     string          `json:"account"`
 	Report      call.ReportKind `json:"report"`
 	Aspect      call.Aspect     `json:"aspect"`
@@ -42,6 +43,7 @@ func (c *Console) drift(w http.ResponseWriter, r *http.Request, who call.Token) 
 	drift := make([]driftJSON, len(found))
 	for i, d := range found {
 		drift[i] = driftJSON{
+			ID:          d.ID,
 			Account:     d.Account,
 			Report:      d.Report,
 			Aspect:      d.Aspect,

@@ -117,8 +117,8 @@ type Watcher struct {
 	// unpaused are the accounts that were not paused at the last look; Look's
 	// alone.
 	unpaused map[string]bool
-	open    *prometheus.GaugeVec
-	notices *prometheus.CounterVec
+	open     *prometheus.GaugeVec
+	notices  *prometheus.CounterVec
 }
 
 // New makes a Watcher.
