@@ -264,7 +264,7 @@ func (a *app) build(ctx context.Context, s *store.Store) error {
 	}
 	a.people = newPeople(a.config, s)
 	if err := a.people.load(ctx); err != nil {
-		return err
+		a.logger.WarnContext(ctx, "the names of members could not be loaded; it is tried again", "error", err)
 	}
 	var err error
 	if a.members, err = memberLists(a.config); err != nil {

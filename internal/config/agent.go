@@ -35,6 +35,9 @@ type Agent struct {
 // e164 is a number as ITU-T E.164 writes it: at most 15 digits after the +.
 var e164 = regexp.MustCompile(`^\+[1-9][0-9]{5,14}$`)
 
+// withAppID is an extension as TeleCMI sends it; calls have it without.
+var withAppID = regexp.MustCompile(`^[0-9]+_[0-9]+$`)
+
 func checkAgents(l *loader, agents []Agent) {
 	names := make(map[string]string)
 	telecmi := make(map[string]string)
@@ -53,8 +56,11 @@ func checkAgents(l *loader, agents []Agent) {
 		}
 		for j, id := range a.TeleCMI {
 			at := fmt.Sprintf("%s.telecmi[%d]", at, j)
-			if id == "" {
+			switch {
+			case id == "":
 				l.fault(at, "must not be empty")
+			case withAppID.MatchString(id):
+				l.fault(at, "%s must be without the app id, as in 203", quote([]byte(id)))
 			}
 			l.unique(telecmi, at, id)
 		}

@@ -35,7 +35,7 @@ retention:
     - match: {account: sale}
   calls: 5y
 agents:
-  - {name: Asha, numbers: ["98123"]}
+  - {name: Asha, numbers: ["98123"], telecmi: ["203_2222223"]}
   - {name: Asha, telecmi: "203", names: [asha, ""]}
 alerts: {recipients: [a@example.org, nobody, A@example.org], webhook: http://hooks.example.org/hunter2}
 accounts:
@@ -108,6 +108,7 @@ callvault.yaml:19: retention.recordings[2].match.account: "sale" must be one of 
 callvault.yaml:20: retention.calls: 5y is shorter than the audio's 7y (retention.recordings[0])
 callvault.yaml:20: retention.calls: 5y is shorter than the audio's 20y (retention.recordings[1])
 callvault.yaml:22: agents[0].numbers[0]: "98123" is not a number such as +919311122233
+callvault.yaml:22: agents[0].telecmi[0]: "203_2222223" must be without the app id, as in 203
 callvault.yaml:23: agents[1].name: "Asha" is already agents[0].name
 callvault.yaml:23: agents[1].names[0]: "asha" is already agents[0].name
 callvault.yaml:23: agents[1].names[1]: must not be empty
