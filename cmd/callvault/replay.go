@@ -38,9 +38,15 @@ type replayed struct {
 	changes
 }
 
-// replayBatch is how many deliveries share a transaction: few, for each brings
-// the others of its legs with it, and a running server waits meanwhile.
-const replayBatch = 64
+const (
+	// replayBatch is how many deliveries share a transaction at most: few, for
+	// each brings the others of its legs with it.
+	replayBatch = 64
+	// lotTime is what a lot may take, for a running server waits meanwhile;
+	// those behind one that takes longer are smaller. Deliveries may hold
+	// thousands of reports each.
+	lotTime = 500 * time.Millisecond
+)
 
 // lotTries is how often a lot is tried while the database cannot be written: a
 // busy server may hold SQLite for longer than a try waits for it.
@@ -142,6 +148,7 @@ func (r *replayer) all(ctx context.Context, g *globals, filters []call.DeliveryF
 	shown := newProgress(g.stderr, "deliveries read again")
 	defer func() { shown.end(int(r.result.Deliveries), int(total)) }()
 	var failed error
+	size := replayBatch
 	for _, f := range filters {
 		for more := true; more; more = f.Cursor != "" {
 			// Newest first: what comes in meanwhile is not looked at.
@@ -154,10 +161,19 @@ func (r *replayer) all(ctx context.Context, g *globals, filters []call.DeliveryF
 			for i, d := range page {
 				ids[i] = d.ID
 			}
-			if err := r.lot(ctx, ids, &failed); err != nil {
-				return errors.Join(failed, err)
+			for len(ids) > 0 {
+				n := min(size, len(ids))
+				began := time.Now()
+				if err := r.lot(ctx, ids[:n], &failed); err != nil {
+					return errors.Join(failed, err)
+				}
+				if ids = ids[n:]; time.Since(began) > lotTime {
+					size = max(n/2, 1)
+				} else {
+					size = min(2*size, replayBatch)
+				}
+				shown.show(int(r.result.Deliveries), int(total))
 			}
-			shown.show(int(r.result.Deliveries), int(total))
 		}
 	}
 	return failed

@@ -28,9 +28,10 @@ type ReplayOptions struct {
 // Replay reads the deliveries with these ids again, in one transaction, and
 // replaces what was made of them when they came; a few hundred at most. Others
 // that must move to another leg with them are brought along, and not counted.
-// An id that is not there is passed over. What an item told when it came, recorded or duplicate, stays so;
-// one that told nothing then is recorded if it changes its leg now. Live calls
-// do not begin again. Run twice it changes nothing the second time.
+// An id that is not there is passed over. What an item told when it came,
+// recorded or duplicate, stays so; one that told nothing then is recorded if it
+// changes its leg now. Live calls do not begin again. Run twice it changes
+// nothing the second time.
 //
 // A leg that no report speaks of any more stays, unless all of its reports turn
 // out to speak of another one: then it, and its call, become one with that.
