@@ -104,27 +104,33 @@ func (e *explainer) mappedFacts(f fields, used map[string]bool) (facts []Fact, s
 	return facts, r.strange
 }
 
-// knownFacts finds what facts were made of by leaving out one field after the
-// other, and looking what is different then.
+// knownFacts finds what facts were made of by taking away, and by changing, one
+// field after the other, and looking what is different then.
 func (e *explainer) knownFacts(f fields, whole call.Item, used map[string]bool) []Fact {
 	facts := factsOf(whole)
 	from := make(map[string][]string)
+	note := func(fact, field string) {
+		used["/"+field] = true
+		if !slices.Contains(from[fact], field) {
+			from[fact] = append(from[fact], field)
+		}
+	}
 	for _, name := range slices.Sorted(maps.Keys(f)) {
 		without := maps.Clone(f)
 		delete(without, name)
-		item := e.account.reader()(e.account, e.delivery, without)
-		if (item.Leg == nil) != (whole.Leg == nil) || (item.Live == nil) != (whole.Live == nil) {
-			used["/"+name] = true // all hangs on it: it says what the report is about
-			if whole.Leg != nil || whole.Live != nil {
-				from["call_id"] = append(from["call_id"], name)
+		altered := maps.Clone(f)
+		altered[name] = another(f[name])
+		for _, other := range []fields{without, altered} {
+			item := e.account.reader()(e.account, e.delivery, other)
+			if (item.Leg == nil) != (whole.Leg == nil) || (item.Live == nil) != (whole.Live == nil) {
+				used["/"+name] = true // it says what the report is about
+				continue
 			}
-			continue
-		}
-		left := factsOf(item)
-		for _, fact := range facts {
-			if !slices.Contains(left, fact) {
-				from[fact.Name] = append(from[fact.Name], name)
-				used["/"+name] = true
+			left := factsOf(item)
+			for _, fact := range facts {
+				if !slices.Contains(left, fact) {
+					note(fact.Name, name)
+				}
 			}
 		}
 	}
@@ -132,6 +138,22 @@ func (e *explainer) knownFacts(f fields, whole call.Item, used map[string]bool) 
 		facts[i].From = strings.Join(from[facts[i].Name], ", ")
 	}
 	return facts
+}
+
+// another is a value of the same type that differs.
+func another(raw json.RawMessage) json.RawMessage {
+	switch {
+	case len(raw) == 0:
+	case raw[0] == '"':
+		return quote(unquote(raw) + "1")
+	case raw[0] == 't':
+		return json.RawMessage("false")
+	case raw[0] == 'f':
+		return json.RawMessage("true")
+	case raw[0] != '{' && raw[0] != '[' && raw[0] != 'n':
+		return append(slices.Clone(raw), '1')
+	}
+	return raw
 }
 
 // factsOf are the fields of a leg or live call, by their JSON names.

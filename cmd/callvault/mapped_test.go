@@ -191,7 +191,8 @@ func TestSample(t *testing.T) {
 accounts:
   - {name: mobile, provider: mapped, token: %s, mapping: ozonetel}
   - {name: sales, provider: callerdesk, token: %s}
-`, mobileToken, salesToken)
+  - {name: support, provider: telecmi, token: %s, app_id: "2222223", secret: %s}
+`, mobileToken, salesToken, supportToken, teleSecret)
 	if err := os.WriteFile(filepath.Join(data, config.FileName), []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -208,6 +209,10 @@ accounts:
 		{"not a report", "mobile", `{"hello":"world"}`, exitWrong, []string{"cannot be read: a report without a call id (monitorUCID)"}},
 		{"CallerDesk", "sales", `{"CallSid":"1.2","Status":"ANSWER","Direction":"IVR","SourceNumber":"09812345678","TalkDuration":"40","EndTime":"2026-11-20 14:33:34","error_code":"0"}`,
 			exitDone, []string{"call_id 1.2 from CallSid", "customer_number +919812345678 from SourceNumber", "outcome answered from Status", "/error_code"}},
+		{"TeleCMI", "support", `{"virtual_number":918069123456,"type":"cdr","direction":"inbound","cmiuuid":"u-1","conversation_uuid":"u-1","user":"204_2222223","status":"answered",
+			"from":919812345678,"time":1634720920615,"answeredsec":11,"record":true,"filename":"1634720915260_2222223.mp3","ivr_name":"x"}`, exitDone,
+			[]string{"call_id u-1 from conversation_uuid", "agent_id 204 from user", "talk_seconds 11 from answeredsec", "answered_at 2021-10-20T09:08:40Z from status, time",
+				"recording 1634720915260_2222223.mp3 from filename", "/ivr_name"}},
 		{"CallerDesk, live", "sales", `{"CallSid":"1.2","Status":"Picked","Direction":"IVR","type":"live_call"}`,
 			exitDone, []string{"about a call in progress", "state answered from Status"}},
 		{"CallerDesk, something else", "sales", `{"member":"x"}`, exitDone, []string{"ignored: no CallSid"}},
