@@ -5,11 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"regexp"
 	"slices"
 	"strings"
 	"sync"
 	"testing"
 	"time"
+	"unicode"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -293,3 +295,33 @@ func TestWatchCountsUnderLoad(t *testing.T) {
 		t.Errorf("lines are %s", strings.Join(book.lines(), "\n"))
 	}
 }
+
+// Whatever comes, what is noted is bounded and holds nothing that may be a
+// number, and reports of one shape have the same traits.
+func FuzzDriftWatch(f *testing.F) {
+	f.Add(callerDeskReport, "")
+	f.Add(`{"cmiuuid":"1","type":"cdr","919812345678":1,"Status":"Asha 98123"}`, "")
+	f.Add(`[{"cmiuuid":"1","type":"event","status":"\u0000"},{"cmiuuid":"2","a":{},"b":[],"c":null,"":1}]`, "")
+	f.Add("", "cmiuuid=1&type=cdr&%ff=%00")
+	f.Fuzz(func(t *testing.T, body, query string) {
+		book := &notebook{}
+		w, d := newTestWatch(t, book, nil, quiet)
+		for range 2 {
+			show(d, "sales", query, body)
+			show(d, "support", query, body)
+		}
+		w.Note(t.Context())
+		for _, seen := range book.notes {
+			if len(seen.Traits) > call.MaxTraits+100 {
+				t.Errorf("%d traits of %s", len(seen.Traits), seen.Account)
+			}
+			for _, s := range seen.Traits {
+				if s.Reports < 2 || s.Reports > seen.Reports || strings.ContainsFunc(s.Name, unicode.IsControl) || fiveDigits.MatchString(s.Name) {
+					t.Errorf("of %d reports: %+v", seen.Reports, s)
+				}
+			}
+		}
+	})
+}
+
+var fiveDigits = regexp.MustCompile(`\p{Nd}{5}`)
