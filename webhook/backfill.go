@@ -114,7 +114,7 @@ func (b *Backfiller) Backfill(ctx context.Context, q BackfillRequest) (call.Back
 		if err != nil {
 			failures = append(failures, fmt.Errorf("%s: %w", r.day, err))
 		}
-		if err := r.noteDay(ctx, err, to); err != nil {
+		if err := r.noteDay(ctx, err, to, day.AddDate(0, 0, 1)); err != nil {
 			return r.result, err
 		}
 		if errors.Is(err, errListCredentials) {
@@ -247,14 +247,14 @@ func (r *backfillRun) note(ctx context.Context, rows []listedRow, deliveries []*
 	return r.b.options.Store.NoteListed(ctx, noted)
 }
 
-// noteDay keeps how the list of a day was read; one that was not read to the
-// day's end is only known until to.
-func (r *backfillRun) noteDay(ctx context.Context, failure error, to time.Time) error {
+// noteDay keeps how the list of a day was read, and until when: of one that was
+// asked for only up to a moment before its end, that is all that is known.
+func (r *backfillRun) noteDay(ctx context.Context, failure error, to, end time.Time) error {
 	if r.request.DryRun {
 		return nil
 	}
 	d := call.ListDay{Account: r.account.Name, Day: r.day, ReadAt: r.result.StartedAt}
-	if to.Before(d.ReadAt) {
+	if to.Before(end) && to.Before(d.ReadAt) {
 		d.ReadAt = to
 	}
 	if failure != nil {

@@ -149,8 +149,7 @@ func listedTeleCMI(a *account, list string, f fields) call.Item {
 		Provider:   call.TeleCMI,
 		Listed:     true,
 		Direction:  call.Inbound,
-		Cost:       f.word("rate"),
-		Attributes: call.Attributes(f),
+		Attributes: call.Attributes(f), // `rate` too: of a call or of a minute
 	}
 	id := f.key("cmiuid", "cmiuuid", "_id")
 	at := f.moment(a.Zone, "time")

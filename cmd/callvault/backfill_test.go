@@ -112,6 +112,9 @@ func testNothingMissing(t *testing.T, s storage, listFirst, otherIDs bool) {
 		if r.Listed == 0 || r.New == 0 || r.New+r.Filled+r.Known != r.Listed || r.New != d.New || r.Listed != d.Listed {
 			t.Errorf("%s: %+v, and %+v as rehearsed", account, r, d)
 		}
+		if !listFirst && r.Filled > r.Known {
+			t.Errorf("%s: the list fills more than it knows: %+v", account, r)
+		}
 		if listFirst && r.New != r.Listed {
 			t.Errorf("%s: %+v, but nothing was there", account, r)
 		}

@@ -75,7 +75,13 @@ func (c demoCommand) Run(ctx context.Context, g *globals) error {
 	if err != nil {
 		return err
 	}
-	provider.serve(day.Recordings)
+	if c.Exit {
+		// What is counted at the end are the webhooks alone.
+		for i := range cfg.Accounts {
+			cfg.Accounts[i].Backfill.Every = 0
+		}
+	}
+	provider.serve(day)
 
 	logger := slog.New(slog.NewTextHandler(g.stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
 	a, err := newApp(ctx, cfg, logger)
@@ -396,9 +402,10 @@ func startProvider(ctx context.Context, address string) (*provider, error) {
 	return &provider{address: ln.Addr().String(), secret: newDemoSecret(), ln: ln}, nil
 }
 
-func (p *provider) serve(recordings []simulator.Recording) {
+func (p *provider) serve(day *simulator.Day) {
 	p.server = &http.Server{
-		Handler:           simulator.NewServer(simulator.ServerOptions{AppID: demoAppID, Secret: p.secret, AuthCode: p.secret, Recordings: recordings}),
+		Handler: simulator.NewServer(simulator.ServerOptions{AppID: demoAppID, Secret: p.secret, AuthCode: p.secret,
+			Recordings: day.Recordings, Listed: day.Listed}),
 		ReadHeaderTimeout: 10 * time.Second,
 	}
 	go func() {

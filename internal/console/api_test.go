@@ -79,7 +79,7 @@ func TestCallDetail(t *testing.T) {
 		"talk_seconds": 40, "hangup_cause": "16"}]`), got["legs"]); diff != "" {
 		t.Error(diff)
 	}
-	if diff := cmp.Diff(decode(t, `[{"id": 7, "account": "sales", "received_at": "2023-01-02T09:03:40Z", "method": "POST",
+	if diff := cmp.Diff(decode(t, `[{"id": 7, "account": "sales", "source": "webhook", "received_at": "2023-01-02T09:03:40Z", "method": "POST",
 		"content_type": "application/json", "remote_address": "192.0.2.7", "outcome": "recorded", "error": null,
 		"call_ids": ["call-1", "call-2"]}]`), got["deliveries"]); diff != "" {
 		t.Error(diff)
@@ -399,13 +399,13 @@ func TestDeliveries(t *testing.T) {
 	}, h.store.deliveryFilter); diff != "" {
 		t.Error(diff)
 	}
-	const head = `{"id": 7, "account": "sales", "received_at": "2023-01-02T09:03:40Z", "method": "POST",
+	const head = `{"id": 7, "account": "sales", "source": "webhook", "received_at": "2023-01-02T09:03:40Z", "method": "POST",
 		"content_type": "application/json", "remote_address": "192.0.2.7", "outcome": "recorded", "error": null,
 		"call_ids": ["call-1", "call-2"], `
 	for path, want := range map[string]string{
 		viewer + " 7":     head + `"query": null, "body": null, "body_base64": null}`,
 		compliance + " 7": head + `"query": "a=1", "body": "{\"CallSid\":\"1672649960.9601\"}", "body_base64": null}`,
-		compliance + " 8": `{"id": 8, "account": "sales", "received_at": "2023-01-02T09:03:41Z", "method": "POST",
+		compliance + " 8": `{"id": 8, "account": "sales", "source": null, "received_at": "2023-01-02T09:03:41Z", "method": "POST",
 			"content_type": null, "remote_address": "192.0.2.7", "outcome": "unreadable",
 			"error": "the body is neither JSON nor a form", "call_ids": [],
 			"query": null, "body": null, "body_base64": "/wB4"}`,

@@ -15,6 +15,7 @@ import (
 type deliveryJSON struct {
 	ID            int64                `json:"id"`
 	Account       string               `json:"account"`
+	Source        *call.DeliverySource `json:"source"`
 	ReceivedAt    *string              `json:"received_at"`
 	Method        *string              `json:"method"`
 	ContentType   *string              `json:"content_type"`
@@ -28,6 +29,7 @@ func deliveryOf(d call.Delivery) deliveryJSON {
 	return deliveryJSON{
 		ID:            d.ID,
 		Account:       d.Account,
+		Source:        optional(d.Source),
 		ReceivedAt:    moment(d.ReceivedAt),
 		Method:        optional(d.Method),
 		ContentType:   optional(d.ContentType),

@@ -414,7 +414,8 @@ func (h *house) furnish(audioHash string) {
 	short := archived
 	short.ID, short.Size = "rec-short", audioBytes+1
 	delivery := call.Delivery{
-		ID: 7, Account: "sales", ReceivedAt: at("09:03:40"), Method: "POST", ContentType: "application/json",
+		Source: call.SourceWebhook,
+		ID:     7, Account: "sales", ReceivedAt: at("09:03:40"), Method: "POST", ContentType: "application/json",
 		Query: "a=1", Body: []byte(`{"CallSid":"1672649960.9601"}`), RemoteAddress: "192.0.2.7",
 		Outcome: call.Recorded, CallIDs: []string{"call-1", "call-2"},
 	}

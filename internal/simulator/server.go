@@ -30,7 +30,7 @@ type ServerOptions struct {
 // at /incoming/…, /outgoing/… and /0/… to whoever has the address, TeleCMI at
 // /v2/play to whoever has the secret, who is told of errors in JSON under
 // status 200. It answers the call lists of both, CallerDesk's at
-// /api/call_list_v2 and TeleCMI's at /v2/answered and so on, with their faults
+// /…/call_list_v2 and TeleCMI's at /v2/answered and so on, with their faults
 // as well. Safe for concurrent use.
 type Server struct {
 	options    ServerOptions
@@ -58,7 +58,7 @@ func NewServer(options ServerOptions) *Server {
 	s.mux.HandleFunc("GET /incoming/", s.callerDesk)
 	s.mux.HandleFunc("GET /outgoing/", s.callerDesk)
 	s.mux.HandleFunc("GET /0/", s.callerDesk)
-	s.mux.HandleFunc("POST /api/"+listCalls, s.deskList)
+	s.mux.HandleFunc("POST /{version}/"+listCalls, s.deskList)
 	for _, list := range []string{listAnswered, listMissed, listOutAnswered, listOutMissed, listVoicemail} {
 		s.mux.HandleFunc("POST /v2/"+list, s.cmiList(list))
 	}

@@ -410,3 +410,32 @@ func TestOrderOfIdentifiers(t *testing.T) {
 		}
 	})
 }
+
+// TestListAndReportOnTwoNodes: a row of a call list arrives on one node while
+// the report that it is about, which it does not name, arrives on the other.
+func TestListAndReportOnTwoNodes(t *testing.T) {
+	t.Parallel()
+	forEachDatabase(t, func(t *testing.T, o store.Options) {
+		nodes := []*store.Store{open(t, o), open(t, o)}
+		for i := range 40 {
+			account := fmt.Sprintf("a%d", i)
+			report := guest("g")
+			row := *report
+			row.Listed, row.Key, row.AnsweredAt = true, call.ListedKey("another id"), report.AnsweredAt.Add(2*time.Second)
+			report.Account, row.Account = account, account
+			var wg sync.WaitGroup
+			for n, l := range []*call.Leg{report, &row} {
+				wg.Go(func() {
+					if err := nodes[n].Record(context.WithoutCancel(t.Context()), []*call.Delivery{delivery(l)}); err != nil {
+						t.Error(err)
+					}
+				})
+			}
+			wg.Wait()
+			checkCalls(t, nodes[0], account, map[string]call.Leg{report.Key: *report, row.Key: row})
+			if calls := must(nodes[1].CountCalls(t.Context(), call.Filter{Account: account}))(t); calls != 1 {
+				t.Fatalf("%d calls", calls)
+			}
+		}
+	})
+}
