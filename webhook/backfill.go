@@ -12,8 +12,14 @@ import (
 	"callvault/internal/call"
 )
 
-// backfillTime bounds one backfill of one account.
-const backfillTime = time.Hour
+const (
+	// backfillTime bounds one backfill of one account.
+	backfillTime = time.Hour
+	// A day whose list was read to its end so long after it was over is read
+	// again only after a while: by its pages of ten, a large list is much work.
+	settledAfter = 2 * time.Hour
+	settledFor   = 12 * time.Hour
+)
 
 // ListStore is what backfill needs beside Store.
 type ListStore interface {
@@ -25,6 +31,9 @@ type ListStore interface {
 	NoteListed(ctx context.Context, rows []call.ListedRow) error
 	// NoteListDay keeps how the list of a day was read.
 	NoteListDay(ctx context.Context, day call.ListDay) error
+	// ListDays returns how the lists of an account's days were last read, from
+	// one day on.
+	ListDays(ctx context.Context, account, from string) (map[string]call.ListDay, error)
 }
 
 // BackfillOptions is what a Backfiller needs. All are required.
@@ -68,6 +77,8 @@ type BackfillRequest struct {
 	From, To time.Time
 	// DryRun changes nothing.
 	DryRun bool
+	// Sparing leaves out past days that were read not long ago.
+	Sparing bool
 	// Progress, if set, is told how many rows have been read.
 	Progress func(rows int)
 }
@@ -95,6 +106,13 @@ func (b *Backfiller) Backfill(ctx context.Context, q BackfillRequest) (call.Back
 	defer cancel()
 	r := &backfillRun{b: b, account: a, zone: zone, request: q}
 	r.result = call.Backfill{Account: q.Account, From: dayOf(q.From.In(zone)), To: q.To, StartedAt: b.options.Now()}
+	read := map[string]call.ListDay{}
+	if q.Sparing {
+		var err error
+		if read, err = b.options.Store.ListDays(ctx, q.Account, r.result.From.Format(time.DateOnly)); err != nil {
+			return r.result, fmt.Errorf("backfill account %s: %w", q.Account, err)
+		}
+	}
 	var failures []error
 	for day := r.result.From; day.Before(q.To) && ctx.Err() == nil; day = day.AddDate(0, 0, 1) {
 		from, to := day, day.AddDate(0, 0, 1)
@@ -102,6 +120,9 @@ func (b *Backfiller) Backfill(ctx context.Context, q BackfillRequest) (call.Back
 			to = q.To
 		}
 		r.day = day.Format(time.DateOnly)
+		if isSettled(read[r.day], day.AddDate(0, 0, 1), r.result.StartedAt) {
+			continue
+		}
 		var err error
 		if a.Provider == call.CallerDesk {
 			err = listCallerDesk(ctx, asker, from, func(rows []listedRow) error { return r.take(ctx, rows) })
@@ -129,6 +150,12 @@ func (b *Backfiller) Backfill(ctx context.Context, q BackfillRequest) (call.Back
 		r.result.Error = err.Error()
 	}
 	return r.result, nil
+}
+
+// isSettled reports whether the list of a day that ended is known well enough
+// for now; d is the zero ListDay if it was not read.
+func isSettled(d call.ListDay, end, now time.Time) bool {
+	return d.Error == "" && !d.ReadAt.Before(end.Add(settledAfter)) && now.Sub(d.ReadAt) < settledFor
 }
 
 func dayOf(t time.Time) time.Time {

@@ -62,7 +62,7 @@ func (b *Backfiller) runPlan(ctx context.Context, plan BackfillPlan, store Backf
 		return err
 	}
 	now := b.options.Now()
-	result, err := b.Backfill(ctx, BackfillRequest{Account: plan.Account, From: now.Add(-plan.Window), To: now})
+	result, err := b.Backfill(ctx, BackfillRequest{Account: plan.Account, From: now.Add(-plan.Window), To: now, Sparing: true})
 	next := plan.Every
 	if err != nil {
 		// Ours, not the provider's: an end of the program, or a database that

@@ -184,6 +184,12 @@ func (s *listStore) NoteListDay(_ context.Context, d call.ListDay) error {
 	return nil
 }
 
+func (s *listStore) ListDays(context.Context, string, string) (map[string]call.ListDay, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return maps.Clone(s.days), nil
+}
+
 const (
 	testAuthCode = "authcode-that-is-secret"
 	testSecret   = "secret-of-telecmi"
@@ -571,6 +577,16 @@ func TestScheduledBackfill(t *testing.T) {
 	if r := p.results[0]; r.New != 12 || r.Error != "" || !r.To.Equal(b.options.Now()) || r.From.Format(time.DateTime) != "2026-11-21 00:00:00" {
 		t.Errorf("it came to %+v", r)
 	}
+	// The day before yesterday need not be read again so soon; yesterday's list
+	// was not read to its end.
+	plan.Window = 48 * time.Hour
+	now := b.options.Now()
+	s.days = map[string]call.ListDay{"2026-11-19": {ReadAt: now.Add(-time.Hour)}, "2026-11-20": {ReadAt: now.Add(-time.Hour), Error: "page 2"}, "2026-11-21": {ReadAt: now.Add(-time.Minute)}}
+	if err := run(t.Context(), p); err != nil || p.results[1].Listed != 24 || s.days["2026-11-20"].Error != "" || !s.days["2026-11-19"].ReadAt.Before(now) {
+		t.Errorf("%+v, days %v, %v", p.results[1], s.days, err)
+	}
+	told--
+	plan.Window = 2 * time.Hour
 	if err := run(t.Context(), &planStore{taken: true}); err != nil || told != 1 {
 		t.Errorf("what another node does was done again, %v", err)
 	}

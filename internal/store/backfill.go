@@ -58,6 +58,22 @@ func (s *Store) NoteListDay(ctx context.Context, d call.ListDay) error {
 	return nil
 }
 
+// ListDays returns how the lists of an account's days were last read, from one
+// day on, by day.
+func (s *Store) ListDays(ctx context.Context, account, from string) (map[string]call.ListDay, error) {
+	days := map[string]call.ListDay{}
+	err := s.each(ctx, "SELECT account, day, read_at, error FROM listed_days WHERE account = ? AND day >= ?", []any{account, from}, func(rows *sql.Rows) error {
+		var d call.ListDay
+		err := rows.Scan(&d.Account, &d.Day, timeInto{&d.ReadAt}, &d.Error)
+		days[d.Day] = d
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read the days of lists: %w", err)
+	}
+	return days, nil
+}
+
 // ClaimBackfill takes an account's backfill if it is due and nobody does it,
 // for as long as the lease holds, by the database's clock. Of all nodes one
 // gets it; the lease token is empty for the others.

@@ -138,6 +138,10 @@ func TestReconcile(t *testing.T) {
 		if err := s.NoteListDay(ctx, call.ListDay{Account: "sales", Day: day.Day, ReadAt: nine.Add(24 * time.Hour)}); err != nil {
 			t.Fatal(err)
 		}
+		days := must(s.ListDays(ctx, "sales", day.Day))(t)
+		if d := days[day.Day]; len(days) != 1 || !d.ReadAt.Equal(nine.Add(24*time.Hour)) || d.Error != "" {
+			t.Errorf("days are %+v", days)
+		}
 		got = must(s.Reconcile(ctx, day))(t)
 		if got.List == nil || got.List.Error != "" || got.Listed != 4 || got.Calls != 4 || got.Delivered != 3 {
 			t.Errorf("%+v", got)
