@@ -127,6 +127,10 @@ func testNothingMissing(t *testing.T, s storage, listFirst, otherIDs bool) {
 			t.Errorf("%s: a row tells news again: %+v", account, r)
 		}
 	}
+	// What is kept says the same when it is read again.
+	if got := commandJSON[replayResult](t, "replay", "--data", in.data); got.Changed != 0 || got.Failed != 0 || got.Deliveries <= len(day.Events) {
+		t.Errorf("replay of %d events and rows: %+v", len(day.Events), got)
+	}
 	token := commandJSON[map[string]string](t, "token", "add", "auditor", "--role", "compliance", "--data", in.data)["token"]
 	in.checkNothingMissing(t, p, token, day, otherIDs)
 	p.stop(syscall.SIGTERM)
