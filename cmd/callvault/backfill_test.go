@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -71,8 +72,9 @@ func TestNothingStaysMissing(t *testing.T) {
 }
 
 func testNothingMissing(t *testing.T, s storage, listFirst, otherIDs bool) {
-	var server http.Handler
-	in := installListed(t, s, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { server.ServeHTTP(w, r) }))
+	// The provider's address stands in its calls, so it is there before them.
+	var server atomic.Pointer[simulator.Server]
+	in := installListed(t, s, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { server.Load().ServeHTTP(w, r) }))
 	date := time.Now().In(time.FixedZone("IST", 19800)).AddDate(0, 0, -1)
 	day, err := simulator.NewDay(simulator.Options{Seed: 5, Calls: 90, Date: date, RecordingURL: in.provider.URL, Lost: 0.2, OtherIDs: otherIDs})
 	if err != nil {
@@ -81,7 +83,8 @@ func testNothingMissing(t *testing.T, s storage, listFirst, otherIDs bool) {
 	if len(day.Lost) == 0 {
 		t.Fatal("nothing is lost")
 	}
-	server = simulator.NewServer(simulator.ServerOptions{AppID: demoAppID, Secret: teleSecret, AuthCode: salesAuthCode, Recordings: day.Recordings, Listed: day.Listed})
+	provider := simulator.NewServer(simulator.ServerOptions{AppID: demoAppID, Secret: teleSecret, AuthCode: salesAuthCode, Recordings: day.Recordings, Listed: day.Listed})
+	server.Store(provider)
 	p := in.start(t)
 	from, to := date.Format(time.DateOnly), date.AddDate(0, 0, 1).Format(time.DateOnly)
 	backfill := func(flags ...string) map[string]call.Backfill {
@@ -267,7 +270,7 @@ func TestBackfillMisuse(t *testing.T) {
 	}{
 		{"--account none", exitWrong, "no account named"},
 		{"--account alone", exitWrong, "no credentials"},
-		{"--from yesterday", exitUsage, "neither a date"},
+		{"--from yesterday", exitUsage, "must be a day such as"},
 		{"--from 2026-11-02 --to 2026-11-01T10:00:00Z", exitUsage, "before --to"},
 		{"--from 2999-01-01", exitUsage, "before --to"},
 		{"--account sales --from 2026-11-01 --to 2026-11-01", exitWrong, "the provider answered 404"},
