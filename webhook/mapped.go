@@ -35,22 +35,23 @@ func newMapped(a *Account) *mapped {
 // for an envelope but what the mapping calls one.
 func (m *mapped) parts(del *call.Delivery) []part {
 	var list []part
+	room := maxBeside
 	for _, p := range splitPlain(del.ContentType, del.Query, del.Body) {
 		if p.err != "" {
 			list = append(list, p)
 		} else {
-			list = append(list, m.unwrap(p.fields)...)
+			list = append(list, m.unwrap(p.fields, &room)...)
 		}
 		if len(list) > maxItems {
-			return append(list[:maxItems-1], part{err: "more reports than can be read at once: the rest is not read"})
+			return append(list[:maxItems-1], part{err: fmt.Sprintf("more than %d reports: the rest is not read", maxItems-1)})
 		}
 	}
 	return list
 }
 
-// unwrap finds the reports in an object. What stands beside them belongs to
-// each.
-func (m *mapped) unwrap(f fields) []part {
+// unwrap finds the reports in an object, one more than maxItems at most. What
+// stands beside them belongs to each, while there is room for it.
+func (m *mapped) unwrap(f fields, room *int) []part {
 	for _, path := range m.Reports {
 		raw := jsonWithin(reach(f, path))
 		if len(raw) == 0 {
@@ -67,15 +68,18 @@ func (m *mapped) unwrap(f fields) []part {
 		default:
 			continue
 		}
-		beside := outer(f, path.Tokens()[0], len(objects))
-		list := make([]part, 0, len(objects))
+		objects = objects[:min(len(objects), maxItems+1)]
+		beside, size := outer(f, path.Tokens()[0])
+		list := make([]part, 0, len(objects)+1)
+		if size *= len(objects); size > *room {
+			beside, size = nil, 0
+			list = append(list, part{err: fmt.Sprintf("what stands beside %d reports is too much to be kept with each: it is not read", len(objects))})
+		}
+		*room -= size
 		for _, object := range objects {
-			switch {
-			case len(object) == 0 || object[0] != '{':
+			if len(object) == 0 || object[0] != '{' {
 				list = append(list, part{err: fmt.Sprintf("a report is expected to be an object, not %.20s", object)})
 				continue
-			case len(list) == maxItems:
-				return list
 			}
 			inner := members(object)
 			if len(inner) > maxFields {
@@ -99,21 +103,17 @@ func (m *mapped) unwrap(f fields) []part {
 // given of what stands beside them: it is kept with each.
 const maxBeside = 4 << 20
 
-// outer are the fields beside the one that holds so many reports; none if they
-// are too large to be kept with each.
-func outer(f fields, holder string, reports int) fields {
-	size := 0
-	beside := make(fields, len(f))
+// outer are the fields beside the one that holds reports, and their size in
+// bytes.
+func outer(f fields, holder string) (beside fields, size int) {
+	beside = make(fields, len(f))
 	for name, value := range f {
 		if name != holder {
 			beside[name] = value
 			size += len(name) + len(value)
 		}
 	}
-	if size*reports > maxBeside {
-		return nil
-	}
-	return beside
+	return beside, size
 }
 
 // mappedReport is one report and the mapping that it is read by.

@@ -219,15 +219,33 @@ func TestMappedRecordings(t *testing.T) {
 	}
 }
 
-// TestMappedBounds: what stands beside many reports is not kept with each if it
-// is large, and what many paths lead through is read once.
+// TestMappedBounds: reports beyond the bound, and what is too large to be kept
+// with each of many, are not left out in silence; and what many paths lead
+// through is read once.
 func TestMappedBounds(t *testing.T) {
 	t.Parallel()
 	d, _ := mappedDecoder(t, &mapping.Mapping{Reports: paths(t, "/data"), Fields: mapping.Fields{CallID: from(t, "id")}})
 	body := `{"note":"` + strings.Repeat("x", 500_000) + `","data":[` + strings.Repeat(`{"id":1},`, 20_000) + `{"id":2}]}`
 	items := decodeItems(t, d, "mapped", body)
-	if len(items) > maxItems || items[0].Leg == nil || len(items[0].Leg.Attributes) != 1 {
-		t.Errorf("%d items, the first %d fields", len(items), len(items[0].Leg.Attributes))
+	if len(items) != maxItems || !strings.Contains(items[0].Error, "beside 10001 reports") ||
+		items[1].Leg == nil || len(items[1].Leg.Attributes) != 1 {
+		t.Errorf("%d items, the first %+v", len(items), items[0])
+	}
+	for n, want := range map[int]string{maxItems: "", maxItems + 1: "more than"} {
+		items := decodeItems(t, d, "mapped", `{"data":[`+strings.Repeat(`{"id":1},`, n-1)+`{"id":2}]}`)
+		if last := items[len(items)-1]; len(items) != maxItems || !strings.Contains(last.Error, want) || (want == "") != (last.Leg != nil) {
+			t.Errorf("of %d reports the last is %+v", n, last)
+		}
+	}
+	kept := 0
+	line := `{"note":"` + strings.Repeat("x", 10_000) + `","data":[` + strings.Repeat(`{"id":1},`, 199) + `{"id":2}]}` + "\n"
+	for _, it := range decodeItems(t, d, "mapped", strings.Repeat(line, 48)) {
+		if it.Leg != nil {
+			kept += len(it.Leg.Attributes["note"])
+		}
+	}
+	if kept == 0 || kept > maxBeside {
+		t.Errorf("%d bytes of what stands beside are kept", kept)
 	}
 	few := decodeItems(t, d, "mapped", `{"note":"x","data":[{"id":1},{"id":2}]}`)
 	if len(few) != 2 || len(few[1].Leg.Attributes) != 2 {

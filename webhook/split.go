@@ -229,7 +229,9 @@ func (p *part) inherit(envelope fields) {
 		return
 	}
 	for _, name := range inherited {
-		if _, has := p.fields[name]; !has && len(envelope[name]) > 0 {
+		// What is longer is no such word, and would be read and kept with each
+		// of many reports.
+		if _, has := p.fields[name]; !has && len(envelope[name]) > 0 && len(envelope[name]) <= maxText {
 			p.fields[name] = envelope[name]
 		}
 	}

@@ -129,6 +129,12 @@ func TestSplitBounds(t *testing.T) {
 			t.Errorf("%s 100,000 times: %d parts", element, len(parts))
 		}
 	}
+	enveloped := `{"type":"` + strings.Repeat("x", maxText) + `","direction":"in","data":[{"CallSid":1},{"CallSid":2}]}`
+	for _, p := range split("", "", []byte(enveloped)) {
+		if p.fields.has("type") || !p.fields.has("direction") {
+			t.Errorf("a report was given what is no word: %v", sortedNames(p.fields))
+		}
+	}
 	wide := make(map[string]int)
 	for i := range maxFields + 1 {
 		wide[fmt.Sprint(i)] = i
