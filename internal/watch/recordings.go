@@ -20,9 +20,10 @@ const (
 	// are looked at.
 	leastAnswered = 20
 	mostAnswered  = 50
-	// answeredSpan is how far back the last calls may be, earlierSpan how far
-	// those by which they are judged.
-	answeredSpan = 24 * time.Hour
+	// answeredSpan is how far back the last calls may be: an account of three
+	// answered calls a day is watched, too. earlierSpan is how far back those
+	// before them may be, by which they are judged.
+	answeredSpan = 7 * 24 * time.Hour
 	earlierSpan  = 14 * 24 * time.Hour
 	mostEarlier  = 500
 	newShare     = 0.5
@@ -36,30 +37,37 @@ const (
 // its recording. told: there is an alert about it already, so only its end
 // matters.
 func (w *Watcher) judgeRecordings(ctx context.Context, a *Account, now time.Time, told bool) (verdict, error) {
-	recent, err := w.o.Store.AnsweredCalls(ctx, a.Name, now.Add(-answeredSpan), now, mostAnswered)
+	begin := now.Add(-answeredSpan)
+	recent, err := w.o.Store.AnsweredCalls(ctx, a.Name, begin, now, mostAnswered)
 	if err != nil || isRecorded(recent) {
 		return judgeAnswered(a, recent, nil, now), err
 	}
-	if told || len(recent) < leastAnswered {
+	if len(recent) < leastAnswered {
 		return verdict{}, nil
 	}
-	// Those that are looked at must be old enough, so further back are more.
-	recent, err = w.o.Store.AnsweredCalls(ctx, a.Name, now.Add(-answeredSpan), now, mostEarlier)
+	earlier, err := w.o.Store.AnsweredCalls(ctx, a.Name, begin.Add(-earlierSpan), begin, mostEarlier)
 	if err != nil {
 		return verdict{}, err
 	}
-	earlier, err := w.o.Store.AnsweredCalls(ctx, a.Name, now.Add(-answeredSpan-earlierSpan), now.Add(-answeredSpan), mostEarlier)
+	// A busy account's last calls are all too young to have one: those count
+	// that are old enough, less those that were still going on then.
+	_, delay := usual(earlier)
+	recent, err = w.o.Store.AnsweredCalls(ctx, a.Name, begin, now.Add(-delay), mostEarlier)
 	if err != nil {
 		return verdict{}, err
 	}
-	return judgeAnswered(a, recent, earlier, now), nil
+	v := judgeAnswered(a, recent, earlier, now)
+	if told && v.state == bad {
+		return verdict{}, nil
+	}
+	return v, nil
 }
 
 func isRecorded(calls []call.AnsweredCall) bool {
 	return slices.ContainsFunc(calls, func(c call.AnsweredCall) bool { return c.Archived })
 }
 
-// judgeAnswered applies the rule to the calls of the last day and to earlier
+// judgeAnswered applies the rule to the calls of answeredSpan and to earlier
 // ones, each the newest first.
 func judgeAnswered(a *Account, recent, earlier []call.AnsweredCall, now time.Time) verdict {
 	share, delay := usual(earlier)

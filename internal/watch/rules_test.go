@@ -1,6 +1,7 @@
 package watch
 
 import (
+	"context"
 	"strings"
 	"testing"
 	"time"
@@ -87,5 +88,59 @@ func TestPause(t *testing.T) {
 	}
 	if v := judgePause("", false, true, noon); v.state != well {
 		t.Errorf("not paused for a while: %+v", v)
+	}
+}
+
+// calls are those of an account, the newest first, as a store has them.
+type calls struct {
+	Store
+	list []call.AnsweredCall
+}
+
+func (c calls) AnsweredCalls(_ context.Context, _ string, from, to time.Time, limit int) (found []call.AnsweredCall, _ error) {
+	for _, a := range c.list {
+		if !a.EndedAt.Before(from) && a.EndedAt.Before(to) && len(found) < limit {
+			found = append(found, a)
+		}
+	}
+	return found, nil
+}
+
+// spread are n calls, the last of them just over, one every so often; those
+// that are older than withoutFor have a recording.
+func spread(n int, every, withoutFor time.Duration) calls {
+	list := make([]call.AnsweredCall, n)
+	for i := range list {
+		age := time.Duration(i) * every
+		list[i].EndedAt = noon.Add(-age - time.Second)
+		if age > withoutFor {
+			list[i].Named, list[i].Archived, list[i].ArchivedAt = true, true, list[i].EndedAt.Add(10*time.Minute)
+		}
+	}
+	return calls{list: list}
+}
+
+// TestRecordingsOfAnyAccount: recordings are missed where so many calls come
+// that the last hundreds are too young to have one, and where few come.
+func TestRecordingsOfAnyAccount(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		name  string
+		calls calls
+		told  bool
+		want  state
+	}{
+		{"busy, and all is well", spread(40_000, 5*time.Second, 10*time.Minute), false, well},
+		{"busy, and none for three hours", spread(40_000, 5*time.Second, 3*time.Hour), false, bad},
+		{"told already", spread(40_000, 5*time.Second, 3*time.Hour), true, unclear},
+		{"told, and all is well", spread(40_000, 5*time.Second, 10*time.Minute), true, well},
+		{"few, and all is well", spread(80, 7*time.Hour, time.Hour), false, well},
+		{"few, and none for a week", spread(80, 7*time.Hour, 8*24*time.Hour), false, bad},
+		{"few, and none for a day", spread(80, 7*time.Hour, 24*time.Hour), false, well},
+	} {
+		w := &Watcher{o: Options{Store: tt.calls}}
+		if v, err := w.judgeRecordings(t.Context(), &Account{Name: "sales"}, noon, tt.told); v.state != tt.want || err != nil {
+			t.Errorf("%s: %+v, %v", tt.name, v, err)
+		}
 	}
 }
