@@ -29,9 +29,10 @@ const (
 	drainTime  = 10 * time.Second
 )
 
-// readBody reads the request's body, unpacked. A nil body comes with the
-// answer instead. Deadlines are by the real clock, which is the network's.
-func (r *Receiver) readBody(w http.ResponseWriter, req *http.Request, src *source) ([]byte, answer) {
+// readBody reads the request's body, as sent and unpacked. A nil body comes
+// with the answer instead. Deadlines are by the real clock, which is the
+// network's.
+func (r *Receiver) readBody(w http.ResponseWriter, req *http.Request, src *source) (sent, body []byte, _ answer) {
 	control := http.NewResponseController(w)
 	setDeadline := func(t time.Time) {
 		if err := control.SetReadDeadline(t); err != nil && !errors.Is(err, http.ErrNotSupported) {
@@ -41,14 +42,13 @@ func (r *Receiver) readBody(w http.ResponseWriter, req *http.Request, src *sourc
 	setDeadline(time.Now().Add(r.bodyTime))
 	defer setDeadline(time.Time{}) // or the wait for the database would be cut off
 
-	var body []byte
 	var err error
 	if req.ContentLength <= maxBody {
-		body, err = readAll(http.MaxBytesReader(w, req.Body, maxBody), req.ContentLength)
+		sent, err = readAll(http.MaxBytesReader(w, req.Body, maxBody), req.ContentLength)
 	} else {
 		err = &http.MaxBytesError{Limit: maxBody}
 	}
-	if err == nil && strings.EqualFold(req.Header.Get("Content-Encoding"), "gzip") {
+	if body = sent; err == nil && isGzip(body) {
 		body, err = unzip(body)
 	}
 	_, tooLarge := errors.AsType[*http.MaxBytesError](err)
@@ -57,17 +57,17 @@ func (r *Receiver) readBody(w http.ResponseWriter, req *http.Request, src *sourc
 		r.logger.Warn("delivery too large", "account", src.Name, "content_length", req.ContentLength)
 		setDeadline(time.Now().Add(drainTime))
 		r.refuseLarge(w, req, control)
-		return nil, answer{status: http.StatusRequestEntityTooLarge, sent: true}
+		return nil, nil, answer{status: http.StatusRequestEntityTooLarge, sent: true}
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		r.logger.Warn("delivery sent too slowly", "account", src.Name)
 		w.Header().Set("Connection", "close")
-		return nil, answer{status: http.StatusRequestTimeout, text: "sent too slowly"}
+		return nil, nil, answer{status: http.StatusRequestTimeout, text: "sent too slowly"}
 	case err != nil:
 		// Cut off in the middle: there is nobody left to read the answer.
 		r.logger.Warn("delivery broke off", "account", src.Name, "error", err)
-		return nil, answer{status: http.StatusBadRequest, text: "broke off"}
+		return nil, nil, answer{status: http.StatusBadRequest, text: "broke off"}
 	}
-	return body, answer{}
+	return sent, body, answer{}
 }
 
 // refuseLarge answers 413 and then reads on for a while: closing the connection
@@ -103,6 +103,10 @@ func readAll(r io.Reader, size int64) ([]byte, error) {
 	_, err := b.ReadFrom(r)
 	return b.Bytes(), err
 }
+
+// isGzip goes by how a body begins (RFC 1952, section 2.3.1), whatever its
+// headers claim: no report begins so.
+func isGzip(body []byte) bool { return bytes.HasPrefix(body, []byte{0x1f, 0x8b, 8}) }
 
 // unzip unpacks a body. One that is not gzip stays as it is: it is kept, and
 // the decoder says that it cannot be read.

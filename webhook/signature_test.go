@@ -38,7 +38,7 @@ func verifyAt(t *testing.T, s mapping.Signature, key, method, address, contentTy
 		req.Header.Set(name, value)
 	}
 	a := Account{Provider: call.Mapped, PublicURL: public + "/", SignatureKey: key, Mapping: &mapping.Mapping{Signature: &s}}
-	return newSignature(&a).verify(req, []byte(body), testReceivedAt)
+	return newSignature(&a).verify(req, []byte(body), []byte(body), testReceivedAt)
 }
 
 // The requests and signatures are those of Twilio's own libraries' tests.
@@ -175,13 +175,49 @@ func TestHMACSignature(t *testing.T) {
 	}
 }
 
-// TestHMACCoversNoQuery: the signature of nothing must not let any query in.
+// TestHMACCoversNoQuery: the signature of nothing, or of what says nothing, must
+// not let any query in.
 func TestHMACCoversNoQuery(t *testing.T) {
 	t.Parallel()
-	header := map[string]string{"X-Signature": hex.EncodeToString(sign(sha256.New, "the key", ""))}
-	for address, want := range map[string]error{"https://example.org/webhook/x/y?id=1": errUncovered, "https://example.org/webhook/x/y": nil} {
-		if err := verifyAt(t, mapping.Signature{Header: "X-Signature"}, "the key", http.MethodGet, address, "", "", header); !sameError(err, want) {
-			t.Errorf("%s: %v, want %v", address, err, want)
+	for _, body := range []string{"", " ", "{}", "[]", "[{}]", "\ufeff"} {
+		header := map[string]string{"X-Signature": hex.EncodeToString(sign(sha256.New, "the key", body))}
+		for address, want := range map[string]error{"https://example.org/webhook/x/y?id=1": errUncovered, "https://example.org/webhook/x/y": nil} {
+			if err := verifyAt(t, mapping.Signature{Header: "X-Signature"}, "the key", http.MethodPost, address, "", body, header); !sameError(err, want) {
+				t.Errorf("%q at %s: %v, want %v", body, address, err, want)
+			}
+		}
+	}
+}
+
+// TestSignatureOfPacked: a provider may sign what it packs, or what it has
+// packed; but a signature of something else never holds.
+func TestSignatureOfPacked(t *testing.T) {
+	t.Parallel()
+	const body = `{"id":1}`
+	packed := string(gzipped(t, body))
+	hexed := func(text string) string { return hex.EncodeToString(sign(sha256.New, "the key", text)) }
+	nothing := string(gzipped(t, "{}"))
+	for _, tt := range []struct {
+		name, packed, query, signature string
+		want                           int
+	}{
+		{"before", packed, "", hexed(body), http.StatusOK},
+		{"after", packed, "", hexed(packed), http.StatusOK},
+		{"another", packed, "", hexed("{}"), http.StatusForbidden},
+		{"nothing, and a query", nothing, "?id=1", hexed(nothing), http.StatusForbidden},
+	} {
+		m := &memory{}
+		r := newTestReceiver(t, m, func(o *Options) {
+			o.Accounts = []Account{{Name: "mobile", Provider: call.Mapped, Token: "mobile-token-0123456789", Zone: testZone, SignatureKey: "the key",
+				Mapping: &mapping.Mapping{Fields: mapping.Fields{CallID: from(t, "id")}, Signature: &mapping.Signature{Header: "X-Signature"}}}}
+		})
+		w := do(r, http.MethodPost, "/webhook/mobile/mobile-token-0123456789"+tt.query, tt.packed, func(req *http.Request) {
+			req.Header.Set("Content-Encoding", "gzip")
+			req.Header.Set("X-Signature", tt.signature)
+		})
+		stored := m.stored()
+		if w.Code != tt.want || len(stored) != 0 && string(stored[0].Body) != body {
+			t.Errorf("%s: %d, stored %v", tt.name, w.Code, stored)
 		}
 	}
 }

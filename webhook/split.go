@@ -79,6 +79,11 @@ func (s splitter) split(contentType, query string, body []byte) []part {
 	return s.parts
 }
 
+// readsQuery tells whether a body says so little that the query is read instead.
+func readsQuery(contentType string, body []byte) bool {
+	return len(splitPlain(contentType, "", body)) == 0
+}
+
 type splitter struct {
 	// plain: an object is a report, whatever it holds.
 	plain  bool

@@ -223,12 +223,12 @@ func (r *Receiver) receive(w http.ResponseWriter, req *http.Request, src *source
 		})
 		return answer{status: http.StatusTooManyRequests, text: "too many deliveries", after: wait}
 	}
-	body, refusal := r.readBody(w, req, src)
+	sent, body, refusal := r.readBody(w, req, src)
 	if body == nil {
 		return refusal
 	}
 	if src.signature != nil {
-		if err := src.signature.verify(req, body, r.now()); err != nil {
+		if err := src.signature.verify(req, sent, body, r.now()); err != nil {
 			src.warn.Do(func() {
 				r.logger.Warn("delivery whose signature does not hold",
 					"account", src.Name, "remote_address", from, "reason", err)

@@ -131,34 +131,41 @@ func TestDelivery(t *testing.T) {
 	}
 }
 
+func gzipped(tb testing.TB, text string) []byte {
+	tb.Helper()
+	var b bytes.Buffer
+	z := gzip.NewWriter(&b)
+	if _, err := io.WriteString(z, text); err != nil {
+		tb.Fatal(err)
+	}
+	if err := z.Close(); err != nil {
+		tb.Fatal(err)
+	}
+	return b.Bytes()
+}
+
 func TestGzip(t *testing.T) {
 	t.Parallel()
-	pack := func(text string) string {
-		var b bytes.Buffer
-		z := gzip.NewWriter(&b)
-		if _, err := io.WriteString(z, text); err != nil {
-			t.Fatal(err)
-		}
-		if err := z.Close(); err != nil {
-			t.Fatal(err)
-		}
-		return b.String()
-	}
+	pack := func(text string) string { return string(gzipped(t, text)) }
 	packed := pack(callerDeskReport)
 	tests := []struct {
-		name, body string
-		status     int
-		kept       string
+		name, encoding, body string
+		status               int
+		kept                 string
 	}{
-		{"packed", packed, 200, callerDeskReport},
-		{"bomb", pack(strings.Repeat(" ", maxBody+1)), 413, ""},
-		{"torn", packed[:len(packed)-9], 200, packed[:len(packed)-9]},
-		{"not packed", callerDeskReport, 200, callerDeskReport},
+		{"packed", "gzip", packed, 200, callerDeskReport},
+		{"packed under an older name", "x-gzip", packed, 200, callerDeskReport},
+		{"packed without a word", "", packed, 200, callerDeskReport},
+		{"bomb", "gzip", pack(strings.Repeat(" ", maxBody+1)), 413, ""},
+		{"torn", "gzip", packed[:len(packed)-9], 200, packed[:len(packed)-9]},
+		{"not packed", "gzip", callerDeskReport, 200, callerDeskReport},
 	}
 	for _, tt := range tests {
 		m := &memory{}
 		w := do(newTestReceiver(t, m, nil), "POST", salesPath, tt.body, func(req *http.Request) {
-			req.Header.Set("Content-Encoding", "gzip")
+			if tt.encoding != "" {
+				req.Header.Set("Content-Encoding", tt.encoding)
+			}
 		})
 		kept := ""
 		if len(m.stored()) > 0 {

@@ -183,6 +183,10 @@ func parsePrefix(text string) (netip.Prefix, error) {
 		return netip.Prefix{}, fmt.Errorf(
 			"%s is not a network such as 203.0.113.0/24", quote([]byte(text)))
 	}
+	// Addresses that are looked up are plain IPv4, and would never be in it.
+	if a := prefix.Addr(); a.Is4In6() && prefix.Bits() >= 96 {
+		prefix = netip.PrefixFrom(a.Unmap(), prefix.Bits()-96)
+	}
 	return prefix.Masked(), nil
 }
 

@@ -176,3 +176,22 @@ func TestMailServer(t *testing.T) {
 		}
 	}
 }
+
+// TestPrefix: a network of IPv4 is one, however it is written.
+func TestPrefix(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]string{
+		"203.0.113.0/24": "203.0.113.0/24", "203.0.113.9/24": "203.0.113.0/24", "203.0.113.9": "203.0.113.9/32",
+		"::ffff:203.0.113.9": "203.0.113.9/32", "::ffff:203.0.113.0/120": "203.0.113.0/24",
+		"2001:db8::1": "2001:db8::1/128", "2001:db8::/32": "2001:db8::/32", "::/0": "::/0",
+	} {
+		if got, err := parsePrefix(text); err != nil || got.String() != want {
+			t.Errorf("%s is read as %s, %v; want %s", text, got, err, want)
+		}
+	}
+	for _, text := range []string{"", "203.0.113.0/33", "203.0.113", "example.org"} {
+		if got, err := parsePrefix(text); err == nil {
+			t.Errorf("%s is read as %s, want an error", text, got)
+		}
+	}
+}
