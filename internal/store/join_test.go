@@ -6,14 +6,17 @@ import (
 	"encoding/json"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"testing"
 	"time"
 
 	"callvault/internal/call"
 	"callvault/internal/store"
+	"callvault/internal/testenv"
 
 	"github.com/google/go-cmp/cmp"
+	"golang.org/x/sync/errgroup"
 	"pgregory.net/rapid"
 )
 
@@ -62,12 +65,14 @@ func checkCalls(t rapid.TB, s *store.Store, account string, legs map[string]call
 }
 
 // TestCallsAreWhatTheirLegsAre: reports of a few legs, some poor, some with
-// identifiers that the others lack, in any order and any batches, always make
-// the calls that follow from the legs. Ids never get lost.
+// identifiers that the others lack, from webhooks, imports and call lists, in
+// any order and any batches, on one node or on several at once, always make the
+// calls that follow from the legs. Ids never get lost.
 func TestCallsAreWhatTheirLegsAre(t *testing.T) {
 	t.Parallel()
 	forEachDatabase(t, func(t *testing.T, o store.Options) {
-		s := open(t, o)
+		nodes := []*store.Store{open(t, o), open(t, o), open(t, o)}
+		s := nodes[0]
 		n := 0
 		rapid.Check(t, func(t *rapid.T) {
 			n++
@@ -75,16 +80,30 @@ func TestCallsAreWhatTheirLegsAre(t *testing.T) {
 			legs := map[string]call.Leg{}
 			seen := map[string]bool{}
 			var batch []*call.Delivery
+			var batches [][]*call.Delivery
+			// Those that wait are recorded at once, each on a node of its own.
 			flush := func() {
-				if err := s.Record(context.Background(), batch); err != nil {
+				var all errgroup.Group
+				for i, b := range batches {
+					all.Go(func() error { return nodes[i].Record(context.Background(), b) })
+				}
+				if err := all.Wait(); err != nil {
 					t.Fatal(err)
 				}
-				for _, d := range batch {
+				for _, d := range slices.Concat(batches...) {
 					for _, id := range d.CallIDs {
 						seen[id] = true
 					}
 				}
-				batch = nil
+				batches = nil
+			}
+			end := func() {
+				if batch != nil {
+					batches, batch = append(batches, batch), nil
+				}
+				if len(batches) == len(nodes) || rapid.Bool().Draw(t, "now") {
+					flush()
+				}
 			}
 			// The directions of a call differ only in PIOPIY's, whose customer
 			// is the guest's.
@@ -121,11 +140,17 @@ func TestCallsAreWhatTheirLegsAre(t *testing.T) {
 				} else {
 					legs[l.Key] = l
 				}
-				batch = append(batch, delivery(&l))
+				d := delivery(&l)
+				d.Source = rapid.SampledFrom([]call.DeliverySource{call.SourceWebhook, call.SourceImport}).Draw(t, "source")
+				if l.Listed {
+					d.Source = call.SourceBackfill
+				}
+				batch = append(batch, d)
 				if rapid.Bool().Draw(t, "commit") {
-					flush()
+					end()
 				}
 			}
+			end()
 			flush()
 			checkCalls(t, s, account, legs)
 			for id := range seen {
@@ -189,6 +214,85 @@ func TestPoorReportsOnTwoNodes(t *testing.T) {
 			checkCalls(t, nodes[0], account, legs)
 		}
 	})
+}
+
+// TestRowGoesWhileAnotherNodeWrites: a report takes a row of a call list from its
+// call to another one, to which the report itself does not belong, while a leg
+// of that other call arrives on another node.
+func TestRowGoesWhileAnotherNodeWrites(t *testing.T) {
+	t.Parallel()
+	o := store.Options{DSN: testenv.Postgres(t)}
+	nodes := []*store.Store{open(t, o), open(t, o)}
+	leg := func(key, conversation string, seconds int) *call.Leg {
+		l := &call.Leg{Account: "support", Provider: call.TeleCMI, Key: key, Direction: call.Outbound, Side: call.SideB,
+			Outcome: call.Missed, CustomerNumber: "+919812345678", StartedAt: nine.Add(time.Duration(seconds) * time.Second)}
+		l.AddKey(call.KeyConversation, conversation)
+		return l
+	}
+	row := leg("list:x", "", 0)
+	row.Listed, row.Side, row.Cost = true, "", "7"
+	row.AddKey(call.KeyOther, "x")
+	first, second, agents := leg("p", "v1", 1), leg("q", "v2", 3), leg("q2", "v2", 2)
+	agents.Side, agents.CustomerNumber = call.SideA, ""
+	record(t, nodes[0], delivery(row), delivery(first), delivery(second))
+	other := *first // of another customer than the row, as it turns out
+	other.CustomerNumber = "+9198123456780"
+	other.Recordings = []call.Wanted{{Kind: call.Conversation, Source: "p.mp3"}}
+
+	db, err := sql.Open("pgx", o.DSN)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := db.Close(); err != nil {
+			t.Error(err)
+		}
+	}()
+	lock, err := db.BeginTx(t.Context(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	// The report is held up when all has been read, and its call is written.
+	if _, err := lock.ExecContext(t.Context(), "LOCK TABLE recordings IN EXCLUSIVE MODE"); err != nil {
+		t.Fatal(err)
+	}
+	var both errgroup.Group
+	recorded := make(chan struct{})
+	waiting := func(n int) {
+		for tick := time.Tick(10 * time.Millisecond); ; {
+			var waits int
+			if err := db.QueryRowContext(t.Context(), `SELECT count(DISTINCT pid) FROM pg_locks
+				WHERE NOT granted AND pid IN (SELECT pid FROM pg_stat_activity WHERE datname = current_database())`).Scan(&waits); err != nil {
+				t.Fatal(err)
+			}
+			if waits == n {
+				return
+			}
+			select {
+			case <-recorded:
+				return
+			case <-tick:
+			}
+		}
+	}
+	both.Go(func() error {
+		return nodes[0].Record(context.WithoutCancel(t.Context()), []*call.Delivery{delivery(&other)})
+	})
+	waiting(1)
+	both.Go(func() error {
+		defer close(recorded)
+		return nodes[1].Record(context.WithoutCancel(t.Context()), []*call.Delivery{delivery(agents)})
+	})
+	waiting(2)
+	if err := lock.Rollback(); err != nil {
+		t.Fatal(err)
+	}
+	if err := both.Wait(); err != nil {
+		t.Fatal(err)
+	}
+	filled := *first
+	filled.Fill(other)
+	checkCalls(t, nodes[0], "support", map[string]call.Leg{row.Key: *row, "p": filled, "q": *second, "q2": *agents})
 }
 
 // TestManyReportsInOneDelivery: more than are locked one by one.

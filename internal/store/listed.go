@@ -43,15 +43,7 @@ func (r *recorder) matchListed(ctx context.Context) error {
 	if len(rows) == 0 {
 		return nil
 	}
-	for _, l := range rows {
-		for _, s := range candidates(&l.Leg) {
-			s.scan = r.scanLeg
-			if err := r.tx.later(ctx, s); err != nil {
-				return err
-			}
-		}
-	}
-	if err := r.tx.flush(ctx); err != nil {
+	if err := r.askCandidates(ctx); err != nil {
 		return err
 	}
 	var reported []*call.Leg
@@ -70,6 +62,24 @@ func (r *recorder) matchListed(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// askCandidates asks for the legs that the rows at hand may be about, and waits
+// for them.
+func (r *recorder) askCandidates(ctx context.Context) error {
+	var questions []statement
+	for _, l := range r.legs {
+		if l.NeedsMatch() {
+			questions = append(questions, candidates(&l.Leg)...)
+		}
+	}
+	for _, s := range questions {
+		s.scan = r.scanLeg
+		if err := r.tx.later(ctx, s); err != nil {
+			return err
+		}
+	}
+	return r.tx.flush(ctx)
 }
 
 // candidates ask for the legs that the row may be about.

@@ -81,53 +81,64 @@ func (r *recorder) foresee(ctx context.Context, deliveries, legs int, keys []cal
 }
 
 // lockKnown locks what the stored legs are known by, for a report may name
-// less. If there was any, what was read before is read again. Taking locks out
-// of order may end in a deadlock, which the database breaks and the writer
+// less; and, where there are rows of call lists, what the legs are known by that
+// these may be about, for a row may go to any of them. What was read before it
+// was locked is read again, until there is nothing more to lock. Taking locks
+// out of order may end in a deadlock, which the database breaks and the writer
 // tries again.
 func (r *recorder) lockKnown(ctx context.Context, fresh []int) error {
+	for {
+		legs := r.foreseen(fresh)
+		if err := r.askListed(ctx, legs); err != nil {
+			return err
+		}
+		if err := r.tx.flush(ctx); err != nil {
+			return err
+		}
+		if !r.tx.w.dialect.postgres || r.heldAll {
+			return nil
+		}
+		if err := r.askCandidates(ctx); err != nil {
+			return err
+		}
+		more, err := r.lockKeys(ctx, r.knownKeys(fresh))
+		if err != nil || !more {
+			return err
+		}
+		clear(r.legs)
+		clear(r.calls)
+		clear(r.keys)
+		clear(r.keysRead)
+		clear(r.live)
+		clear(r.liveRead)
+		clear(r.tracesRead)
+		if err := r.loadLegs(ctx, fresh); err != nil {
+			return err
+		}
+		if err := r.askListed(ctx, legs); err != nil {
+			return err
+		}
+		if err := r.tx.flush(ctx); err != nil {
+			return err
+		}
+	}
+}
+
+// knownKeys are the call keys of the legs at hand, of those that the batch is
+// about also as they will be, and the leg keys of rows of call lists.
+func (r *recorder) knownKeys(fresh []int) []callKey {
 	var keys []callKey
-	for _, i := range fresh {
-		for _, it := range r.stored[i].Items {
-			if it.Leg == nil {
-				continue
-			}
-			if known := r.legs[legKey{it.Leg.Account, it.Leg.Key}]; known != nil {
-				filled := leg{Leg: known.Leg}
-				filled.Fill(*it.Leg)
-				keys = append(keys, known.was, filled.callKey())
-			}
-		}
-	}
-	legs := r.foreseen(fresh)
-	if err := r.askListed(ctx, legs); err != nil {
-		return err
-	}
-	if err := r.tx.flush(ctx); err != nil {
-		return err
-	}
 	for _, l := range r.legs {
+		keys = append(keys, l.was)
 		if l.Listed {
-			keys = append(keys, callKey{l.Account, "", l.Key}, l.was)
+			keys = append(keys, callKey{l.Account, "", l.Key})
 		}
 	}
-	more, err := r.lockKeys(ctx, keys)
-	if err != nil || !more {
-		return err
+	for _, l := range r.foreseen(fresh) {
+		l := leg{Leg: l}
+		keys = append(keys, l.callKey())
 	}
-	clear(r.legs)
-	clear(r.calls)
-	clear(r.keys)
-	clear(r.keysRead)
-	clear(r.live)
-	clear(r.liveRead)
-	clear(r.tracesRead)
-	if err := r.loadLegs(ctx, fresh); err != nil {
-		return err
-	}
-	if err := r.askListed(ctx, slices.Concat(legs, r.foreseen(fresh))); err != nil {
-		return err
-	}
-	return r.tx.flush(ctx)
+	return keys
 }
 
 // foreseen are the legs of the batch as they are and as they will be.
