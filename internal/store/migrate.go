@@ -37,7 +37,12 @@ func (s *Store) goose(db *sql.DB) (*goose.Provider, error) {
 	if err != nil {
 		return nil, err
 	}
-	options := []goose.ProviderOption{goose.WithDisableGlobalRegistry(true)}
+	options := []goose.ProviderOption{
+		goose.WithDisableGlobalRegistry(true),
+		// No migration needs those with lower numbers that came after it: they
+		// are made by several people at a time.
+		goose.WithAllowOutofOrder(true),
+	}
 	if s.dialect.postgres {
 		// Nodes that start together wait for each other. SQLite has one
 		// writer anyway, and its first transaction takes the lock.
@@ -93,11 +98,14 @@ func (s *Store) trySchema(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	switch {
-	case v.Database > v.Program:
+	if v.Database > v.Program {
 		return schemaError{fmt.Errorf("the database has schema version %d, and this program knows up to %d: it was last used by a newer Callvault; run that one", v.Database, v.Program)}
-	case v.Database == v.Program:
-		return nil
+	}
+	if pending, err := p.HasPending(ctx); err != nil || !pending {
+		if err != nil {
+			err = fmt.Errorf("read the schema's version: %w", err)
+		}
+		return err
 	}
 	if _, err := p.Up(ctx); err != nil {
 		return fmt.Errorf("bring the schema up to date: %w", err)

@@ -509,6 +509,48 @@ func TestRefuseNewerSchema(t *testing.T) {
 	})
 }
 
+// TestOpenWithGap: a database that has a later migration, and lacks an earlier
+// one that was added after it, gets it.
+func TestOpenWithGap(t *testing.T) {
+	t.Parallel()
+	forEachDatabase(t, func(t *testing.T, o store.Options) {
+		s, err := store.Open(t.Context(), o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		record(t, s, delivery(report("1.1")))
+		if err := s.Close(); err != nil {
+			t.Fatal(err)
+		}
+		driver, dsn := "pgx", o.DSN
+		if dsn == "" {
+			driver, dsn = "sqlite", o.Path
+		}
+		db, err := sql.Open(driver, dsn)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, undo := range []string{
+			"DROP TABLE list_traces", "DROP TABLE listed_rows", "DROP TABLE listed_days", "DROP TABLE backfills",
+			"DELETE FROM goose_db_version WHERE version_id = 3",
+		} {
+			if _, err := db.ExecContext(t.Context(), undo); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := db.Close(); err != nil {
+			t.Fatal(err)
+		}
+		s = open(t, o)
+		if _, err := s.Backfills(t.Context()); err != nil {
+			t.Error(err)
+		}
+		if len(allCalls(t, s)) != 1 {
+			t.Error("the call is gone")
+		}
+	})
+}
+
 // TestFaultsAreTold: what the database refuses for good differs from what may
 // pass, for one is to be set aside and the other to be spooled.
 func TestFaultsAreTold(t *testing.T) {
