@@ -126,15 +126,18 @@ type Wanted struct {
 func (l *Leg) IsGuest() bool { return l.Direction == Inbound && l.Side != SideB }
 
 // TellsEnd reports whether what was reported of the leg speaks of the call's
-// end: neither an agent who was rung in vain nor a recording does.
-func (l *Leg) TellsEnd() bool {
+// end: neither an agent who was rung in vain nor a recording does. live is the
+// direction of the call as its live events tell it, which decides where a leg
+// that was sent as outbound may be an agent's of an inbound call, as PIOPIY's
+// are.
+func (l *Leg) TellsEnd(live Direction) bool {
 	switch l.Provider {
 	case CallerDesk:
 		return true
 	case Mapped:
 		return l.Outcome != "" || l.Status != "" || !l.EndedAt.IsZero()
 	}
-	return l.IsGuest() || l.Direction == Outbound || l.Outcome == Answered
+	return l.IsGuest() || l.Direction == Outbound && live != Inbound || l.Outcome == Answered
 }
 
 // CallKey is the best identifier of the call that the leg belongs to: legs of

@@ -50,7 +50,7 @@ func (r *recorder) recordLive(ctx context.Context, fresh []int) error {
 		told := l != nil && !r.knowsStart(l, state.start) && l.fillStart(state.start)
 		switch {
 		case !known:
-		case l != nil && r.isReported(l):
+		case l != nil && r.isReported(l, state.Direction):
 			ended = append(ended, k)
 			for _, it := range events[k] {
 				// Nothing lives any more: only the true start was news.
@@ -129,10 +129,11 @@ func (r *recorder) liveEvents(fresh []int) map[callKey][]*call.Item {
 }
 
 // isReported says whether the reports of the call of l speak of its end: an
-// agent who was rung in vain does not end a call.
-func (r *recorder) isReported(l *leg) bool {
+// agent who was rung in vain does not end a call. live is the direction that
+// the events tell, which know of the guest before the reports do.
+func (r *recorder) isReported(l *leg, live call.Direction) bool {
 	for _, m := range r.state(l.callID).legs {
-		if m.TellsEnd() {
+		if m.TellsEnd(live) {
 			return true
 		}
 	}

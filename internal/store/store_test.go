@@ -308,8 +308,12 @@ func TestLiveCalls(t *testing.T) {
 		if len(live) != 1 || live[0].State != call.Ringing || !live[0].Since.Equal(nine.Add(-25*time.Second)) {
 			t.Fatalf("live calls are %+v", live)
 		}
-		// An agent who was rung in vain does not end it, the guest's report does.
+		// An agent who was rung in vain does not end it, the guest's report does;
+		// nor does one whose leg was sent as outbound, as PIOPIY does.
 		record(t, s, delivery(agentLeg("b-1", "g-1")))
+		dialled := agentLeg("b-2", "g-1")
+		dialled.Direction, dialled.CustomerNumber = call.Outbound, "+919822222222"
+		record(t, s, delivery(dialled))
 		if live := must(s.LiveCalls(t.Context(), time.Hour))(t); len(live) != 1 {
 			t.Fatalf("live calls are %+v", live)
 		}
@@ -325,6 +329,7 @@ func TestLiveCalls(t *testing.T) {
 		other := open(t, store.Options{Path: filepath.Join(t.TempDir(), "other.db")})
 		record(t, other, delivery(guest("g-1")))
 		record(t, other, delivery(agentLeg("b-1", "g-1")))
+		record(t, other, delivery(dialled))
 		record(t, other, waiting())
 		if live := must(other.LiveCalls(t.Context(), time.Hour))(t); len(live) != 0 {
 			t.Fatalf("live calls are %+v", live)
