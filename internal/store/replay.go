@@ -94,7 +94,11 @@ type itemBefore struct {
 }
 
 // supersededLeg is a stored leg whose reports turned out to speak of another.
-type supersededLeg struct{ leg, by *leg }
+// callWas is its call before.
+type supersededLeg struct {
+	leg, by *leg
+	callWas string
+}
 
 // maxReplayed bounds the deliveries of one transaction, together with those
 // that must be read again with them.
@@ -394,7 +398,7 @@ func (p *replay) supersede() {
 		}
 		l.Leg, l.changed = other.Leg, true
 		other.changed = true
-		p.superseded = append(p.superseded, supersededLeg{l, other})
+		p.superseded = append(p.superseded, supersededLeg{l, other, l.callID})
 	}
 }
 
@@ -423,7 +427,10 @@ func (r *recorder) leaveSuperseded() {
 // others.
 func (r *recorder) writeSuperseded(ctx context.Context) error {
 	for _, s := range r.superseded {
-		if err := r.tx.exec(ctx, "UPDATE recordings SET leg_id = ?, call_id = ? WHERE leg_id = ?", s.by.id, s.by.callID, s.leg.id); err != nil {
+		// Recordings are found by their call, which may be one with another by
+		// now.
+		if err := r.tx.exec(ctx, "UPDATE recordings SET leg_id = ?, call_id = ? WHERE call_id IN (?, ?) AND leg_id = ?",
+			s.by.id, s.by.callID, s.callWas, r.survivor(s.callWas), s.leg.id); err != nil {
 			return fmt.Errorf("remove legs: %w", err)
 		}
 		if err := r.tx.exec(ctx, "DELETE FROM legs WHERE id = ?", s.leg.id); err != nil {
