@@ -49,10 +49,11 @@ func notWritten(err error) error {
 }
 
 // isCollision reports whether two transactions got into each other's way and
-// the database ended this one, which may simply be tried again.
+// the database ended this one, which may simply be tried again. So it is with
+// one that stored a delivery which the other has just stored: now it is known.
 func isCollision(err error) bool {
-	var pg *pgconn.PgError
-	return errors.As(err, &pg) && strings.HasPrefix(pg.Code, "40")
+	pg, ok := errors.AsType[*pgconn.PgError](err)
+	return ok && (strings.HasPrefix(pg.Code, "40") || pg.ConstraintName == "deliveries_uid_key")
 }
 
 // mayBeOne reports whether an error of a shared transaction may be the fault of

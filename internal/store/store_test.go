@@ -174,6 +174,29 @@ func TestSameUIDIsStoredOnce(t *testing.T) {
 	})
 }
 
+// TestSameUIDOnTwoNodes: two backfills read the same row at once.
+func TestSameUIDOnTwoNodes(t *testing.T) {
+	t.Parallel()
+	forEachDatabase(t, func(t *testing.T, o store.Options) {
+		nodes := []*store.Store{open(t, o), open(t, o)}
+		for i := range 30 {
+			var both errgroup.Group
+			for _, s := range nodes {
+				d := delivery(report(fmt.Sprintf("1.%d", i)))
+				d.UID, d.MayBeStored = fmt.Sprintf("row-%d", i), true
+				both.Go(func() error { return s.Record(context.WithoutCancel(t.Context()), []*call.Delivery{d}) })
+			}
+			if err := both.Wait(); err != nil {
+				t.Fatal(err)
+			}
+		}
+		found, _, err := nodes[0].FindDeliveries(t.Context(), call.DeliveryFilter{Limit: 100})
+		if err != nil || len(found) != 30 {
+			t.Errorf("%d deliveries, %v", len(found), err)
+		}
+	})
+}
+
 // guest and agentLeg are the legs of an inbound TeleCMI call.
 func guest(uuid string) *call.Leg {
 	l := &call.Leg{Account: "support", Provider: call.TeleCMI, Key: uuid, Direction: call.Inbound, Status: "answered", Outcome: call.Answered,
