@@ -40,8 +40,6 @@ func (r *Receiver) readBody(w http.ResponseWriter, req *http.Request, src *sourc
 		}
 	}
 	setDeadline(time.Now().Add(r.bodyTime))
-	defer setDeadline(time.Time{}) // or the wait for the database would be cut off
-
 	var err error
 	if req.ContentLength <= maxBody {
 		sent, err = readAll(http.MaxBytesReader(w, req.Body, maxBody), req.ContentLength)
@@ -59,6 +57,7 @@ func (r *Receiver) readBody(w http.ResponseWriter, req *http.Request, src *sourc
 		r.refuseLarge(w, req, control)
 		return nil, nil, answer{status: http.StatusRequestEntityTooLarge, sent: true}
 	case errors.Is(err, os.ErrDeadlineExceeded):
+		// The deadline stays: the server would wait for the rest for ever.
 		r.logger.Warn("delivery sent too slowly", "account", src.Name)
 		w.Header().Set("Connection", "close")
 		return nil, nil, answer{status: http.StatusRequestTimeout, text: "sent too slowly"}
@@ -67,6 +66,7 @@ func (r *Receiver) readBody(w http.ResponseWriter, req *http.Request, src *sourc
 		r.logger.Warn("delivery broke off", "account", src.Name, "error", err)
 		return nil, nil, answer{status: http.StatusBadRequest, text: "broke off"}
 	}
+	setDeadline(time.Time{}) // or the wait for the database would be cut off
 	return sent, body, answer{}
 }
 

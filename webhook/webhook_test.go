@@ -374,6 +374,12 @@ func TestSlowBody(t *testing.T) {
 	if status, _ := answerOn(t, conn); status != http.StatusRequestTimeout || len(m.stored()) != 0 {
 		t.Errorf("slow: %d, %d stored", status, len(m.stored()))
 	}
+	if err := conn.SetReadDeadline(time.Now().Add(20 * time.Second)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := io.Copy(io.Discard, conn); errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Error("slow: the connection is still open")
+	}
 
 	conn = dial(t, r)
 	if _, err := fmt.Fprintf(conn, "POST %s HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n{}", salesPath); err != nil {

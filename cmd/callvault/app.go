@@ -61,8 +61,11 @@ type app struct {
 
 // How long the parts of a start and an end may take.
 const (
-	openTimeout     = 10 * time.Second
-	reopenEvery     = 5 * time.Second
+	openTimeout = 10 * time.Second
+	reopenEvery = 5 * time.Second
+	// bodyTime is how long a client may take to send a request's body; the
+	// webhook allows less.
+	bodyTime        = 30 * time.Second
 	shutdownTimeout = 20 * time.Second
 	liveMaxAge      = 4 * time.Hour
 )
@@ -326,7 +329,7 @@ func (a *app) handler() http.Handler {
 		http.Error(w, "The database does not answer. Call reports are taken and kept on disk meanwhile.", http.StatusServiceUnavailable)
 	})
 	logged := console.AccessLog(console.Recover(console.SecurityHeaders(all), a.logger), a.logger)
-	return console.ClientAddress(logged, a.config.TrustedProxies)
+	return console.SlowBodies(console.ClientAddress(logged, a.config.TrustedProxies), bodyTime)
 }
 
 // ready asks each part for /readyz.
