@@ -191,6 +191,7 @@ func TestReplayMakesCallsWhatTheirLegsAre(t *testing.T) {
 	forEachDatabase(t, func(t *testing.T, o store.Options) {
 		s := open(t, o)
 		n := 0
+		var replayed []int64
 		rapid.Check(t, func(t *rapid.T) {
 			n++
 			account := fmt.Sprintf("a%d", n)
@@ -253,15 +254,18 @@ func TestReplayMakesCallsWhatTheirLegsAre(t *testing.T) {
 					t.Fatalf("call %s is lost: %v", id, err)
 				}
 			}
-			before := dump(t, o)
 			for _, d := range deliveries {
-				if again := replay(t, s, false, d.ID); len(again.Changed) > 0 {
-					t.Fatalf("a second replay changes %+v", again.Changed)
-				}
-			}
-			if diff := cmp.Diff(before, dump(t, o)); diff != "" {
-				t.Fatalf("a second replay changes:\n%s", diff)
+				replayed = append(replayed, d.ID)
 			}
 		})
+		before := dump(t, o)
+		for lot := range slices.Chunk(replayed, 20) {
+			if again := replay(t, s, false, lot...); len(again.Changed) > 0 {
+				t.Errorf("a second replay changes %+v", again.Changed)
+			}
+		}
+		if diff := cmp.Diff(before, dump(t, o)); diff != "" {
+			t.Errorf("a second replay changes:\n%s", diff)
+		}
 	})
 }

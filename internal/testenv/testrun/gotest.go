@@ -21,7 +21,8 @@ func goTest(ctx context.Context, args []string, env ...string) error {
 	if len(args) == 0 {
 		args = []string{"./..."}
 	}
-	args = append([]string{"test", "-race", "-json"}, args...)
+	// Many tests wait more than they work: for a lease to end, for the next try.
+	args = append([]string{"test", "-race", "-json", "-parallel", "5"}, args...)
 	//nolint:gosec // The arguments are the developer's own.
 	cmd := exec.CommandContext(ctx, "go", args...)
 	cmd.Env = append(append(os.Environ(), "CGO_ENABLED=1"), env...) // the race detector's
