@@ -52,18 +52,24 @@ func (r *Receiver) readBody(w http.ResponseWriter, req *http.Request, src *sourc
 	_, tooLarge := errors.AsType[*http.MaxBytesError](err)
 	switch {
 	case tooLarge:
-		r.logger.Warn("delivery too large", "account", src.Name, "content_length", req.ContentLength)
+		src.warn(refusedSize, func() {
+			r.logger.Warn("delivery too large", "account", src.Name, "content_length", req.ContentLength)
+		})
 		setDeadline(time.Now().Add(drainTime))
 		r.refuseLarge(w, req, control)
 		return nil, nil, answer{status: http.StatusRequestEntityTooLarge, sent: true}
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		// The deadline stays: the server would wait for the rest for ever.
-		r.logger.Warn("delivery sent too slowly", "account", src.Name)
+		src.warn(refusedSlow, func() {
+			r.logger.Warn("delivery sent too slowly", "account", src.Name)
+		})
 		w.Header().Set("Connection", "close")
 		return nil, nil, answer{status: http.StatusRequestTimeout, text: "sent too slowly"}
 	case err != nil:
 		// Cut off in the middle: there is nobody left to read the answer.
-		r.logger.Warn("delivery broke off", "account", src.Name, "error", err)
+		src.warn(refusedBroken, func() {
+			r.logger.Warn("delivery broke off", "account", src.Name, "error", err)
+		})
 		return nil, nil, answer{status: http.StatusBadRequest, text: "broke off"}
 	}
 	setDeadline(time.Time{}) // or the wait for the database would be cut off

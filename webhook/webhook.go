@@ -75,9 +75,34 @@ type source struct {
 	// signature is nil for an account whose deliveries are not signed.
 	signature *signature
 	limiter   *rate.Limiter
-	// warn keeps a flood out of the log.
-	warn rate.Sometimes
+	// warned holds for each refusal when it was last told in the log.
+	warned map[refused]*rate.Sometimes
 }
+
+// refused is why a delivery that knew the token was not taken.
+type refused string
+
+const (
+	refusedAddress   refused = "address"
+	refusedRate      refused = "rate"
+	refusedSignature refused = "signature"
+	refusedSize      refused = "size"
+	refusedSlow      refused = "slow"
+	refusedBroken    refused = "broken"
+)
+
+// warnEvery keeps a flood out of the log, and no kind of refusal hides another.
+const warnEvery = 10 * time.Second
+
+func newWarned() map[refused]*rate.Sometimes {
+	warned := map[refused]*rate.Sometimes{}
+	for _, why := range []refused{refusedAddress, refusedRate, refusedSignature, refusedSize, refusedSlow, refusedBroken} {
+		warned[why] = &rate.Sometimes{First: 1, Interval: warnEvery}
+	}
+	return warned
+}
+
+func (s *source) warn(why refused, say func()) { s.warned[why].Do(say) }
 
 // New makes a Receiver. It starts nothing; Run does.
 func New(o Options) (*Receiver, error) {
@@ -96,7 +121,7 @@ func New(o Options) (*Receiver, error) {
 	}
 	for name, a := range decoder.accounts {
 		s := &source{account: a, signature: newSignature(&a.Account), limiter: rate.NewLimiter(rate.Inf, 0),
-			warn: rate.Sometimes{First: 1, Interval: 10 * time.Second}}
+			warned: newWarned()}
 		if s.secrets, err = newSecrets(&a.Account); err != nil {
 			return nil, err
 		}
@@ -211,14 +236,14 @@ func (r *Receiver) receive(w http.ResponseWriter, req *http.Request, src *source
 	}
 	from := parseAddress(req.RemoteAddr)
 	if !allowed(src.AllowFrom, from) {
-		src.warn.Do(func() {
+		src.warn(refusedAddress, func() {
 			r.logger.Warn("delivery from an address that is not allowed",
 				"account", src.Name, "remote_address", from)
 		})
 		return answer{status: http.StatusForbidden, text: "forbidden"}
 	}
 	if wait, ok := r.await(req.Context(), src.limiter); !ok {
-		src.warn.Do(func() {
+		src.warn(refusedRate, func() {
 			r.logger.Warn("deliveries over the rate", "account", src.Name, "retry_after", wait)
 		})
 		return answer{status: http.StatusTooManyRequests, text: "too many deliveries", after: wait}
@@ -229,7 +254,7 @@ func (r *Receiver) receive(w http.ResponseWriter, req *http.Request, src *source
 	}
 	if src.signature != nil {
 		if err := src.signature.verify(req, sent, body, r.now()); err != nil {
-			src.warn.Do(func() {
+			src.warn(refusedSignature, func() {
 				r.logger.Warn("delivery whose signature does not hold",
 					"account", src.Name, "remote_address", from, "reason", err)
 			})

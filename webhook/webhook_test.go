@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -419,6 +420,27 @@ func TestNew(t *testing.T) {
 		change(&o)
 		if _, err := New(o); err == nil {
 			t.Errorf("%s: no error", name)
+		}
+	}
+}
+
+// TestRefusalsDoNotFloodTheLog: each kind is told once in a while, and none
+// hides another.
+func TestRefusalsDoNotFloodTheLog(t *testing.T) {
+	t.Parallel()
+	var log bytes.Buffer
+	r := newTestReceiver(t, &memory{}, func(o *Options) {
+		o.Logger = slog.New(slog.NewTextHandler(&log, nil))
+		o.Accounts[0].AllowFrom = []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")}
+	})
+	large := strings.Repeat("x", maxBody+1)
+	for range 5 {
+		do(r, "POST", salesPath, large, func(req *http.Request) { req.RemoteAddr = "192.0.2.1:1" })
+		do(r, "POST", salesPath, callerDeskReport, func(req *http.Request) { req.RemoteAddr = "198.51.100.1:1" })
+	}
+	for _, told := range []string{"delivery too large", "delivery from an address that is not allowed"} {
+		if n := strings.Count(log.String(), told); n != 1 {
+			t.Errorf("%q is told %d times:\n%s", told, n, log.String())
 		}
 	}
 }
