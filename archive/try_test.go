@@ -356,7 +356,7 @@ func TestLeaseIsRenewed(t *testing.T) {
 	s := onSQLite(t)
 	recording := queue(t, s, wanted(host+"/a.wav", "", 0))
 	o := options(t, s, onDirectory(t), host)
-	o.Lease = 300 * time.Millisecond
+	o.Lease = 2 * time.Second
 	run(t, o)
 	<-g.asked
 	claimed := recording()

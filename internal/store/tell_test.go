@@ -2,6 +2,7 @@ package store_test
 
 import (
 	"fmt"
+	"slices"
 	"testing"
 	"time"
 
@@ -102,7 +103,9 @@ func TestEachCallPages(t *testing.T) {
 			l.StartedAt = nine.Add(time.Duration(i/700) * time.Minute)
 			batch = append(batch, delivery(l))
 		}
-		record(t, s, batch...)
+		for part := range slices.Chunk(batch, 200) {
+			record(t, s, part...)
+		}
 		seen := map[string]bool{}
 		if err := s.EachCall(t.Context(), call.Filter{}, func(c call.CallWithRecordings) error { seen[c.ID] = true; return nil }); err != nil {
 			t.Fatal(err)

@@ -22,7 +22,7 @@ func goTest(ctx context.Context, args []string, env ...string) error {
 		args = []string{"./..."}
 	}
 	// Many tests wait more than they work: for a lease to end, for the next try.
-	args = append([]string{"test", "-race", "-json", "-parallel", "5"}, args...)
+	args = append([]string{"test", "-race", "-json", "-parallel", "3"}, args...)
 	//nolint:gosec // The arguments are the developer's own.
 	cmd := exec.CommandContext(ctx, "go", args...)
 	cmd.Env = append(append(os.Environ(), "CGO_ENABLED=1"), env...) // the race detector's
