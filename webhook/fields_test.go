@@ -112,12 +112,13 @@ func TestWrongTypes(t *testing.T) {
 // TestPlainNumbers: the short way to a number finds what the long way finds.
 func TestPlainNumbers(t *testing.T) {
 	t.Parallel()
-	found := 0
+	if got := plain("9811122233", "IN"); got != "+919811122233" {
+		t.Errorf("the short way finds %q", got)
+	}
 	rapid.Check(t, func(t *rapid.T) {
 		region := rapid.SampledFrom([]string{"IN", "US", "GB", "IT", "RU", "BR", "AE", "MX", "SG", "KZ", ""}).Draw(t, "region")
 		digits := rapid.StringMatching(`(0|1|8|91|44|7|971|1204)?[0-9]{7,11}`).Draw(t, "digits")
 		if got := plain(digits, region); got != "" {
-			found++
 			if want := valid(digits, region); got != want {
 				t.Fatalf("%s in %s: %s, want %s", digits, region, got, want)
 			}
@@ -128,7 +129,4 @@ func TestPlainNumbers(t *testing.T) {
 			}
 		}
 	})
-	if found == 0 {
-		t.Error("none found")
-	}
 }
