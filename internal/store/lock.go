@@ -156,10 +156,11 @@ func (r *recorder) foreseen(fresh []int) []call.Leg {
 				legs = append(legs, known.Leg)
 				l, seen = known.Leg, true
 			}
-			if !seen {
+			if seen {
+				l.Fill(*it.Leg)
+			} else {
 				l = *it.Leg
 			}
-			l.Fill(*it.Leg)
 			filled[k] = l
 		}
 	}
