@@ -281,6 +281,32 @@ func (d *Directory) Delete(_ context.Context, key string) error {
 	return nil
 }
 
+// Locks implements Vault: a directory promises nothing.
+func (d *Directory) Locks() LockMode { return Unlocked }
+
+// Protect implements Vault: it only makes sure that there is an object.
+func (d *Directory) Protect(ctx context.Context, key string, _ Protection) error {
+	_, err := d.Stat(ctx, key)
+	return err
+}
+
+// Protection implements Vault: there is none.
+func (d *Directory) Protection(ctx context.Context, key string) (Protection, error) {
+	_, err := d.Stat(ctx, key)
+	return Protection{}, err
+}
+
+// Versions implements Vault: a directory has one of each object.
+func (d *Directory) Versions(ctx context.Context, prefix string) iter.Seq2[Version, error] {
+	return func(yield func(Version, error) bool) {
+		for info, err := range d.List(ctx, prefix) {
+			if !yield(Version{ObjectInfo: info, Latest: err == nil}, err) {
+				return
+			}
+		}
+	}
+}
+
 // List implements Vault.
 func (d *Directory) List(ctx context.Context, prefix string) iter.Seq2[ObjectInfo, error] {
 	return func(yield func(ObjectInfo, error) bool) {

@@ -23,6 +23,7 @@ import (
 
 	"github.com/minio/minio-go/v7"
 	"github.com/minio/minio-go/v7/pkg/credentials"
+	"github.com/minio/minio-go/v7/pkg/encrypt"
 )
 
 // S3Options say where a bucket is and how to get in.
@@ -36,8 +37,15 @@ type S3Options struct {
 	PathStyle bool
 	// CAFile is a file of PEM certificates to trust beside the system's.
 	CAFile string
-	// CreateBucket makes the bucket when it is missing at the first use.
+	// CreateBucket makes the bucket when it is missing at the first use, with
+	// Object Lock if Lock asks for it.
 	CreateBucket bool
+	// Lock is the mode in which objects are locked; Unlocked: they are not.
+	// Nothing is put into a bucket that cannot lock though it should.
+	Lock LockMode
+	// Encryption by the server: empty, "sse-s3", or "sse-kms:" and the id of
+	// a key.
+	Encryption string
 }
 
 // S3 is a vault in a bucket of an S3-compatible store.
@@ -46,13 +54,15 @@ type S3 struct {
 	bucket       string
 	region       string
 	createBucket bool
+	lock         LockMode
+	encryption   encrypt.ServerSide // nil: none
 
 	// confirms says that the store told with the last PUT by which checksum it
 	// has checked what it got.
 	confirms atomic.Bool
 
 	mu       sync.Mutex
-	prepared bool // the bucket was seen; guarded by mu
+	prepared bool // the bucket was seen, and that it can lock; guarded by mu
 }
 
 // Time limits of one call to the store, its retries included. A body being
@@ -98,6 +108,15 @@ func NewS3(opts S3Options) (*S3, error) {
 	if region == "" {
 		region = "us-east-1"
 	}
+	encryption, err := serverSide(opts.Encryption)
+	if err != nil {
+		return nil, err
+	}
+	switch opts.Lock {
+	case Unlocked, Governance, Compliance:
+	default:
+		return nil, fmt.Errorf("S3 Object Lock: there is no mode %q", opts.Lock)
+	}
 	client, err := minio.New(endpoint.Host, &minio.Options{
 		Creds:  credentials.NewStaticV4(opts.AccessKey, opts.SecretKey, ""),
 		Secure: secure, Transport: transport, Region: region,
@@ -108,8 +127,21 @@ func NewS3(opts S3Options) (*S3, error) {
 	}
 	return &S3{
 		core: minio.Core{Client: client}, bucket: opts.Bucket, region: region,
-		createBucket: opts.CreateBucket,
+		createBucket: opts.CreateBucket, lock: opts.Lock, encryption: encryption,
 	}, nil
+}
+
+func serverSide(name string) (encrypt.ServerSide, error) {
+	key, isKMS := strings.CutPrefix(name, "sse-kms:")
+	switch {
+	case name == "":
+		return nil, nil //nolint:nilnil // no encryption is no value
+	case name == "sse-s3":
+		return encrypt.NewSSE(), nil
+	case isKMS && key != "":
+		return encrypt.NewSSEKMS(key, nil)
+	}
+	return nil, fmt.Errorf("S3 encryption: there is no %q", name)
 }
 
 func rootsWith(caFile string) (*x509.CertPool, error) {
@@ -127,29 +159,39 @@ func rootsWith(caFile string) (*x509.CertPool, error) {
 	return roots, nil
 }
 
-// prepare makes the bucket if that is asked for. Only until it was seen once:
-// a bucket that vanishes later is a disaster to be told of, not to be papered
-// over with a new one.
+// prepare makes the bucket if that is asked for, and looks whether it can lock
+// if it should. Only until it was seen once: a bucket that vanishes later is a
+// disaster to be told of, not to be papered over with a new one, and a lock
+// once on cannot be switched off.
 func (s *S3) prepare(ctx context.Context) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.prepared || !s.createBucket {
+	if s.prepared {
 		return nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, s3AnswerLimit)
 	defer cancel()
+	if s.createBucket {
+		if err := s.makeBucket(ctx); err != nil {
+			return fmt.Errorf("create bucket %s: %w", s.bucket, err)
+		}
+	}
+	if err := s.canLock(ctx); err != nil {
+		return err
+	}
+	s.prepared = true
+	return nil
+}
+
+func (s *S3) makeBucket(ctx context.Context) error {
 	exists, err := s.core.BucketExists(ctx, s.bucket)
 	if err == nil && !exists {
-		err = s.core.MakeBucket(ctx, s.bucket, minio.MakeBucketOptions{Region: s.region})
+		err = s.core.MakeBucket(ctx, s.bucket, minio.MakeBucketOptions{Region: s.region, ObjectLocking: s.lock != Unlocked})
 		if minio.ToErrorResponse(err).Code == minio.BucketAlreadyOwnedByYou {
 			err = nil // another node was first
 		}
 	}
-	if err != nil {
-		return fmt.Errorf("create bucket %s: %w", s.bucket, err)
-	}
-	s.prepared = true
-	return nil
+	return err
 }
 
 // Put implements Vault: one request, nothing buffered. The SHA-256 is sent as
@@ -183,7 +225,9 @@ func (s *S3) put(ctx context.Context, key string, body io.ReaderAt, opts PutOpti
 		// Else minio-go signs the body in chunks of its own over http, and
 		// hashes it once more to do so.
 		DisableContentSha256: true,
+		ServerSideEncryption: s.encryption,
 	}
+	s.protectPut(&put, opts.Protection)
 	put.SetMatchETagExcept("*")
 	payload, confirmed := sum, s.confirms.Load()
 	if confirmed {
@@ -245,17 +289,6 @@ func (s *S3) Stat(ctx context.Context, key string) (ObjectInfo, error) {
 	return objectFrom(info), nil
 }
 
-// Delete implements Vault.
-func (s *S3) Delete(ctx context.Context, key string) error {
-	if err := checkKey(key); err != nil {
-		return err
-	}
-	ctx, cancel := context.WithTimeout(ctx, s3AnswerLimit)
-	defer cancel()
-	err := s.core.RemoveObject(ctx, s.bucket, key, minio.RemoveObjectOptions{})
-	return s.describe("delete", key, err)
-}
-
 // List implements Vault.
 func (s *S3) List(ctx context.Context, prefix string) iter.Seq2[ObjectInfo, error] {
 	return func(yield func(ObjectInfo, error) bool) {
@@ -263,24 +296,35 @@ func (s *S3) List(ctx context.Context, prefix string) iter.Seq2[ObjectInfo, erro
 			yield(ObjectInfo{}, err)
 			return
 		}
-		options := minio.ListObjectsOptions{Prefix: prefix, Recursive: true}
-		for info := range s.core.ListObjectsIter(ctx, s.bucket, options) {
-			if info.Err != nil {
-				yield(ObjectInfo{}, s.describe("list", prefix, info.Err))
+		for info, err := range s.list(ctx, minio.ListObjectsOptions{Prefix: prefix, Recursive: true}) {
+			if !yield(listed(info), err) {
 				return
 			}
-			if hidden(info.Key) {
-				continue
+		}
+	}
+}
+
+// list yields what is listed, but for the vault's own. It ends after an error.
+func (s *S3) list(ctx context.Context, opts minio.ListObjectsOptions) iter.Seq2[minio.ObjectInfo, error] {
+	return func(yield func(minio.ObjectInfo, error) bool) {
+		for info := range s.core.ListObjectsIter(ctx, s.bucket, opts) {
+			if info.Err != nil {
+				yield(minio.ObjectInfo{}, s.describe("list", opts.Prefix, info.Err))
+				return
 			}
-			if !yield(ObjectInfo{Key: info.Key, Size: info.Size, Modified: info.LastModified}, nil) {
+			if !hidden(info.Key) && !yield(info, nil) {
 				return
 			}
 		}
 		// minio-go ends a cancelled list as if it were complete.
 		if err := ctx.Err(); err != nil {
-			yield(ObjectInfo{}, s.describe("list", prefix, err))
+			yield(minio.ObjectInfo{}, s.describe("list", opts.Prefix, err))
 		}
 	}
+}
+
+func listed(info minio.ObjectInfo) ObjectInfo {
+	return ObjectInfo{Key: info.Key, Size: info.Size, Modified: info.LastModified}
 }
 
 // Check implements Vault. It puts one small object under a fixed key. That
@@ -294,6 +338,9 @@ func (s *S3) Check(ctx context.Context) error {
 		Size: int64(len(text)), SHA256: sha256.Sum256([]byte(text)), MediaType: "text/plain",
 	})
 	if err != nil && !errors.Is(err, ErrExists) {
+		return fmt.Errorf("check vault: %w", err)
+	}
+	if err := s.canLock(ctx); err != nil { // prepare looked only once
 		return fmt.Errorf("check vault: %w", err)
 	}
 	return nil
@@ -330,6 +377,7 @@ func objectFrom(info minio.ObjectInfo) ObjectInfo {
 		Key: info.Key, Size: info.Size, Modified: info.LastModified,
 		MediaType: info.ContentType,
 	}
+	object.Protection, object.LockMode = protectionFrom(info)
 	for name, value := range info.UserMetadata {
 		name = strings.ToLower(name)
 		if name == metadataSHA256 {

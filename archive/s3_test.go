@@ -43,10 +43,31 @@ func openS3(t testing.TB, opts archive.S3Options) *archive.S3 {
 	return v
 }
 
+// TestS3 keeps the contract on each kind of bucket.
 func TestS3(t *testing.T) {
 	t.Parallel()
-	bucket := testenv.MinIO(t, testenv.BucketOptions{})
-	testVault(t, func(t *testing.T) archive.Vault { return openS3(t, s3Options(bucket)) }, true)
+	for name, c := range map[string]struct {
+		bucket     testenv.BucketOptions
+		lock       archive.LockMode
+		encryption string
+	}{
+		"plain":      {},
+		"versioned":  {bucket: testenv.BucketOptions{Versioned: true}},
+		"governance": {bucket: testenv.BucketOptions{ObjectLock: true}, lock: archive.Governance},
+		"compliance": {bucket: testenv.BucketOptions{ObjectLock: true}, lock: archive.Compliance},
+		"created":    {bucket: testenv.BucketOptions{Missing: true}, lock: archive.Governance},
+		"encrypted": {
+			bucket: testenv.BucketOptions{ObjectLock: true}, lock: archive.Compliance,
+			encryption: "sse-kms:" + testenv.MinIOKMSKey,
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			opts := s3Options(testenv.MinIO(t, c.bucket))
+			opts.Lock, opts.Encryption, opts.CreateBucket = c.lock, c.encryption, c.bucket.Missing
+			testVault(t, func(t *testing.T) archive.Vault { return openS3(t, opts) }, true)
+		})
+	}
 }
 
 func TestS3MakesItsBucketWhenAsked(t *testing.T) {

@@ -32,13 +32,28 @@ type Vault interface {
 	Open(ctx context.Context, key string, offset, length int64) (io.ReadCloser, ObjectInfo, error)
 	// Stat says what lies under key, or ErrNotFound.
 	Stat(ctx context.Context, key string) (ObjectInfo, error)
-	// Delete removes what lies under key; nothing there is no error.
+	// Delete removes what lies under key, all versions of it; nothing there is
+	// no error. *LockedError when it may not go yet; what may go is gone then.
 	Delete(ctx context.Context, key string) error
+	// Locks says how the vault enforces what Protect and Put are told. Where it
+	// is Unlocked, they forget it at once.
+	Locks() LockMode
+	// Protect lengthens Until, never shortens it, and sets or lifts Hold, on
+	// all versions. ErrNotFound when nothing lies there.
+	Protect(ctx context.Context, key string, p Protection) error
+	// Protection says what the store enforces for what is read under key, or
+	// ErrNotFound. Open and Stat tell the same.
+	Protection(ctx context.Context, key string) (Protection, error)
 	// List yields the objects whose key begins with prefix in the order of
 	// their keys' bytes, with key, size and time only. It ends after an
 	// error.
 	List(ctx context.Context, prefix string) iter.Seq2[ObjectInfo, error]
-	// Check says whether objects can be written now.
+	// Versions is List for all that the store keeps: what somebody has put over
+	// an object, and what somebody has hidden by a delete marker. Those of one
+	// key follow each other.
+	Versions(ctx context.Context, prefix string) iter.Seq2[Version, error]
+	// Check says whether objects can be written now, and locked if they shall
+	// be (ErrCannotLock).
 	Check(ctx context.Context) error
 }
 
@@ -56,6 +71,9 @@ type PutOptions struct {
 	// in extended attributes, where its file system has them: a help for
 	// people, not a place for facts.
 	Metadata map[string]string
+	// Protection is given to the object with the same request, in the vault's
+	// own mode. An Until that is over locks nothing.
+	Protection Protection
 }
 
 // ObjectInfo is what a vault knows about an object without reading it.
@@ -68,6 +86,10 @@ type ObjectInfo struct {
 	SHA256    [sha256.Size]byte
 	MediaType string            // empty when not known
 	Metadata  map[string]string // without "sha256"
+	// Protection is what the store enforces, and LockMode how it keeps Until.
+	// List does not tell.
+	Protection Protection
+	LockMode   LockMode
 }
 
 var (
@@ -88,7 +110,8 @@ var (
 // PutOnce puts an object and makes sure that it is the one under its key,
 // also when an earlier try got through without our hearing of it: what lies
 // there already is read, and adopted if it has the same SHA-256, else
-// ErrConflict. What lies there is never touched.
+// ErrConflict. What lies there is never touched, but its protection is made
+// as strong as asked for.
 func PutOnce(ctx context.Context, v Vault, key string, body io.ReaderAt, opts PutOptions) error {
 	err := v.Put(ctx, key, body, opts)
 	if !errors.Is(err, ErrExists) {
@@ -108,7 +131,11 @@ func PutOnce(ctx context.Context, v Vault, key string, body io.ReaderAt, opts Pu
 	if info.Size != opts.Size || [sha256.Size]byte(hash.Sum(nil)) != opts.SHA256 {
 		return fmt.Errorf("put %s: %w", key, ErrConflict)
 	}
-	return nil
+	wanted := info.Protection.with(opts.Protection)
+	if v.Locks() == Unlocked || wanted == info.Protection {
+		return nil
+	}
+	return v.Protect(ctx, key, wanted)
 }
 
 // Limits of keys: those of S3 (1,024 bytes) and of file names (255 bytes)

@@ -22,6 +22,7 @@ import (
 // shared by all its tests, so each has its own folder of keys.
 func testVault(t *testing.T, open func(t *testing.T) archive.Vault, keepsMetadata bool) {
 	v := open(t)
+	testProtection(t, v)
 
 	t.Run("what was put comes back", func(t *testing.T) {
 		t.Parallel()
@@ -126,6 +127,9 @@ func testVault(t *testing.T, open func(t *testing.T) archive.Vault, keepsMetadat
 		if want := bytes.Repeat([]byte{byte('a' + winner)}, 100_000); !bytes.Equal(got, want) {
 			t.Errorf("what lies there is not of writer %d", winner)
 		}
+		if got := versions(t, v, "race/"); len(got) != 1 {
+			t.Errorf("versions: %+v", got)
+		}
 	})
 
 	t.Run("put once", func(t *testing.T) {
@@ -193,6 +197,10 @@ func testVault(t *testing.T, open func(t *testing.T) archive.Vault, keepsMetadat
 		if _, err := v.Stat(t.Context(), "gone/a"); !errors.Is(err, archive.ErrNotFound) {
 			t.Errorf("got %v, want %v", err, archive.ErrNotFound)
 		}
+		if got := versions(t, v, "gone/"); len(got) != 0 {
+			t.Errorf("still there: %+v", got)
+		}
+		put(t, v, "gone/a", "again") // and the key is free
 	})
 
 	t.Run("list", func(t *testing.T) {
@@ -227,6 +235,12 @@ func testVault(t *testing.T, open func(t *testing.T) archive.Vault, keepsMetadat
 		if !errors.Is(last, context.Canceled) {
 			t.Errorf("cancelled: got %v", last)
 		}
+		for _, err := range v.Versions(ctx, "list/") {
+			last = errors.Join(err, errors.New("of versions"))
+		}
+		if !errors.Is(last, context.Canceled) || !strings.Contains(last.Error(), "of versions") {
+			t.Errorf("versions, cancelled: got %v", last)
+		}
 	})
 
 	t.Run("keys that could lead elsewhere", func(t *testing.T) {
@@ -239,10 +253,11 @@ func testVault(t *testing.T, open func(t *testing.T) archive.Vault, keepsMetadat
 			_, _, openErr := v.Open(t.Context(), key, 0, -1)
 			_, statErr := v.Stat(t.Context(), key)
 			for act, err := range map[string]error{
-				"put":    v.Put(t.Context(), key, strings.NewReader("x"), describe([]byte("x"))),
-				"open":   openErr,
-				"stat":   statErr,
-				"delete": v.Delete(t.Context(), key),
+				"put":     v.Put(t.Context(), key, strings.NewReader("x"), describe([]byte("x"))),
+				"open":    openErr,
+				"stat":    statErr,
+				"delete":  v.Delete(t.Context(), key),
+				"protect": v.Protect(t.Context(), key, archive.Protection{}),
 			} {
 				if !errors.Is(err, archive.ErrKey) {
 					t.Errorf("%s %.20q: got %v, want %v", act, key, err, archive.ErrKey)
@@ -252,6 +267,11 @@ func testVault(t *testing.T, open func(t *testing.T) archive.Vault, keepsMetadat
 		for _, err := range v.List(t.Context(), "../") {
 			if !errors.Is(err, archive.ErrKey) {
 				t.Errorf("list: got %v, want %v", err, archive.ErrKey)
+			}
+		}
+		for _, err := range v.Versions(t.Context(), "../") {
+			if !errors.Is(err, archive.ErrKey) {
+				t.Errorf("versions: got %v, want %v", err, archive.ErrKey)
 			}
 		}
 	})
@@ -321,6 +341,17 @@ func list(t *testing.T, v archive.Vault, prefix string) (keys []string) {
 		keys = append(keys, info.Key)
 	}
 	return keys
+}
+
+func versions(t *testing.T, v archive.Vault, prefix string) (all []archive.Version) {
+	t.Helper()
+	for version, err := range v.Versions(t.Context(), prefix) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, version)
+	}
+	return all
 }
 
 func closeIt(t testing.TB, c io.Closer) {

@@ -43,6 +43,8 @@ type BucketOptions struct {
 	Missing bool
 	// ObjectLock allows retention and legal hold on objects.
 	ObjectLock bool
+	// Versioned keeps what is put over or deleted. ObjectLock implies it.
+	Versioned bool
 }
 
 // MinIOServer is a MinIO server process of our own. Its methods are for one
@@ -223,6 +225,9 @@ func newBucket(ctx context.Context, address string, options BucketOptions) (Buck
 	err = client.MakeBucket(ctx, bucket.Name, minio.MakeBucketOptions{
 		Region: MinIORegion, ObjectLocking: options.ObjectLock,
 	})
+	if err == nil && options.Versioned && !options.ObjectLock {
+		err = client.EnableVersioning(ctx, bucket.Name)
+	}
 	if err != nil {
 		return Bucket{}, fmt.Errorf("make bucket: %w", err)
 	}
