@@ -15,6 +15,7 @@ type dialect struct {
 	writers   int    // transactions at a time
 	now       string // the database's clock, Unix milliseconds
 	skipLock  string // ends a SELECT that claims rows
+	lockRow   string // ends a SELECT that waits for a row, to change it
 	bindCache *sync.Map
 }
 
@@ -36,6 +37,7 @@ func postgresDialect() dialect {
 		// Not clock_timestamp(): that is volatile, and no index serves it.
 		now:      "CAST(extract(epoch FROM statement_timestamp()) * 1000 AS BIGINT)",
 		skipLock: "FOR UPDATE SKIP LOCKED",
+		lockRow:  "FOR UPDATE",
 
 		bindCache: new(sync.Map),
 	}
@@ -51,6 +53,7 @@ func (d dialect) bind(query string) string {
 	}
 	bound := strings.ReplaceAll(query, "{now}", d.now)
 	bound = strings.ReplaceAll(bound, "{skip locked}", d.skipLock)
+	bound = strings.ReplaceAll(bound, "{lock row}", d.lockRow)
 	if d.postgres {
 		var b strings.Builder
 		n := 0

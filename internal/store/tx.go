@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"strings"
 
+	"callvault/internal/audit"
+
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 )
@@ -24,6 +26,8 @@ type statement struct {
 	scan func(row) error
 	// affected, if set, becomes how many rows were touched.
 	affected *int64
+	// audits says that scan may add entries to the audit log.
+	audits bool
 }
 
 func (s *statement) failed(err error) error {
@@ -43,7 +47,8 @@ type tx struct {
 	w       *writer
 	pg      *pgxpool.Conn
 	waiting []statement
-	begun   bool // on PostgreSQL: the server was told
+	begun   bool          // on PostgreSQL: the server was told
+	entries []audit.Entry // for the audit log, written just before the commit
 }
 
 func (w *writer) begin(ctx context.Context) (*tx, error) {
@@ -70,6 +75,9 @@ func (w *writer) begin(ctx context.Context) (*tx, error) {
 }
 
 func (t *tx) commit(ctx context.Context) error {
+	if err := t.writeAudit(ctx); err != nil {
+		return err
+	}
 	if t.pg != nil && !t.begun && len(t.waiting) == 1 {
 		t.pg.Release() // nothing was done
 		return nil
