@@ -1,8 +1,9 @@
 package archive
 
 import (
-	"errors"
 	"time"
+
+	"callvault/internal/call"
 )
 
 // LockMode is how a vault keeps what it has locked.
@@ -62,7 +63,8 @@ func (e *LockedError) Error() string {
 
 // ErrCannotLock says that the store cannot keep objects as it was asked to.
 // Nothing is put then: an archive must not be without locks in silence.
-var ErrCannotLock = errors.New("the vault cannot lock objects")
+var ErrCannotLock = call.Errorf(call.Unavailable, "takes nothing: its bucket cannot lock objects, which vault.s3.object_lock asks for; "+
+	"name a bucket that was made with Object Lock, or switch object_lock off")
 
 // Version is one of the versions that a store keeps under a key. Where it
 // keeps no versions, or nobody meddles with it, each object has one.

@@ -56,6 +56,7 @@ type S3 struct {
 	createBucket bool
 	lock         LockMode
 	encryption   encrypt.ServerSide // nil: none
+	clock        *clock
 
 	// confirms says that the store told with the last PUT by which checksum it
 	// has checked what it got.
@@ -117,9 +118,10 @@ func NewS3(opts S3Options) (*S3, error) {
 	default:
 		return nil, fmt.Errorf("S3 Object Lock: there is no mode %q", opts.Lock)
 	}
+	clock := &clock{RoundTripper: transport}
 	client, err := minio.New(endpoint.Host, &minio.Options{
 		Creds:  credentials.NewStaticV4(opts.AccessKey, opts.SecretKey, ""),
-		Secure: secure, Transport: transport, Region: region,
+		Secure: secure, Transport: clock, Region: region,
 		BucketLookup: lookup, MaxRetries: s3Tries,
 	})
 	if err != nil {
@@ -128,6 +130,7 @@ func NewS3(opts S3Options) (*S3, error) {
 	return &S3{
 		core: minio.Core{Client: client}, bucket: opts.Bucket, region: region,
 		createBucket: opts.CreateBucket, lock: opts.Lock, encryption: encryption,
+		clock: clock,
 	}, nil
 }
 

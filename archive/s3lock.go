@@ -25,8 +25,7 @@ func (s *S3) canLock(ctx context.Context) error {
 		return fmt.Errorf("look at the Object Lock of bucket %s: %w", s.bucket, err)
 	}
 	if err != nil || enabled != "Enabled" {
-		return fmt.Errorf("%w: bucket %s has no Object Lock, which object_lock: %s asks for; nothing is put into it",
-			ErrCannotLock, s.bucket, s.lock)
+		return fmt.Errorf("bucket %s: %w", s.bucket, ErrCannotLock)
 	}
 	return nil
 }
@@ -180,10 +179,6 @@ func (s *S3) Delete(ctx context.Context, key string) error {
 	}
 	return nil
 }
-
-// clockTolerance is by how much the clocks of store and node may differ
-// without a word.
-const clockTolerance = 5 * time.Second
 
 // versionsOf yields all versions and delete markers of one key, collected
 // first: what is deleted on the way would shift the pages.

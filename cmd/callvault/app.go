@@ -52,6 +52,7 @@ type app struct {
 	reporter *reports.Reporter
 	console  *console.Console
 	watcher  *watch.Watcher
+	vaultEye *vaultWatch
 	people   *people
 	members  map[string]*webhook.MemberList
 	backfill *webhook.Backfiller
@@ -167,6 +168,7 @@ func (a *app) run(ctx context.Context) (err error) {
 		group.Go(func() error { a.archiver.Run(ctx); return nil })
 		group.Go(func() error { return ended(a.reporter.Run(ctx)) })
 		group.Go(func() error { a.forgetLiveCalls(ctx); return nil })
+		group.Go(func() error { a.vaultEye.run(ctx); return nil })
 		group.Go(func() error { a.watcher.Run(ctx); return nil })
 		group.Go(func() error { a.people.run(ctx, a.members, a.logger); return nil })
 		group.Go(func() error {
@@ -281,7 +283,8 @@ func (a *app) build(ctx context.Context, s *store.Store) error {
 	if err != nil {
 		return fmt.Errorf("set up the reports: %w", err)
 	}
-	a.watcher, err = newWatcher(a.config, s, time.Now, a.registry, a.logger)
+	a.vaultEye = newVaultWatch(a.vault, time.Now, a.registry, a.logger)
+	a.watcher, err = newWatcher(a.config, s, a.vaultEye.conditions, time.Now, a.registry, a.logger)
 	if err != nil {
 		return fmt.Errorf("set up the watch: %w", err)
 	}

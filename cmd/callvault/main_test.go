@@ -93,6 +93,8 @@ type installation struct {
 type storage struct {
 	dsn    string
 	bucket *testenv.Bucket
+	// s3 is more of vault.s3, as "object_lock: governance".
+	s3 string
 }
 
 // forEachStorage runs a test on both databases, each with one of the vaults.
@@ -114,6 +116,13 @@ func install(t *testing.T, s storage, provider http.Handler, more string) instal
 	t.Helper()
 	in := installation{data: t.TempDir(), provider: httptest.NewServer(provider)}
 	t.Cleanup(in.provider.Close)
+	in.configure(t, s, more)
+	return in
+}
+
+// configure writes the configuration, or another one.
+func (in installation) configure(t *testing.T, s storage, more string) {
+	t.Helper()
 	host := strings.TrimPrefix(in.provider.URL, "http://")
 	text := fmt.Sprintf(`
 accounts:
@@ -125,12 +134,11 @@ archive: {first_try_after: 0s, give_up_after: 30s, per_host: 8}
 		text += fmt.Sprintf("database: %q\n", s.dsn)
 	}
 	if b := s.bucket; b != nil {
-		text += fmt.Sprintf("vault: {s3: {endpoint: %q, bucket: %q, access_key: %q, secret_key: %q}}\n", b.Endpoint, b.Name, b.AccessKey, b.SecretKey)
+		text += fmt.Sprintf("vault: {s3: {endpoint: %q, bucket: %q, access_key: %q, secret_key: %q, %s}}\n", b.Endpoint, b.Name, b.AccessKey, b.SecretKey, s.s3)
 	}
 	if err := os.WriteFile(filepath.Join(in.data, config.FileName), []byte(text+more), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	return in
 }
 
 // program is a running callvault.

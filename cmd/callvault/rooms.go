@@ -61,7 +61,7 @@ func watchedAccounts(c *config.Config) []webhook.Account {
 
 func openVault(c *config.Config) (archive.Vault, error) {
 	if s := c.Vault.S3; s != nil {
-		v, err := archive.NewS3(archive.S3Options{
+		options := archive.S3Options{
 			Endpoint:     s.Endpoint,
 			Bucket:       s.Bucket,
 			Region:       s.Region,
@@ -70,7 +70,14 @@ func openVault(c *config.Config) (archive.Vault, error) {
 			PathStyle:    s.PathStyle,
 			CAFile:       s.CAFile,
 			CreateBucket: s.CreateBucket,
-		})
+		}
+		if s.ObjectLock != config.ObjectLockOff {
+			options.Lock = archive.LockMode(s.ObjectLock)
+		}
+		if s.Encryption != "off" {
+			options.Encryption = s.Encryption
+		}
+		v, err := archive.NewS3(options)
 		if err != nil {
 			return nil, fmt.Errorf("set up the vault: %w", err)
 		}
@@ -188,7 +195,7 @@ func newReporter(c *config.Config, s *people, v archive.Vault, frugal func() fun
 }
 
 // newWatcher keeps watch on all accounts but those of drills.
-func newWatcher(c *config.Config, s *store.Store, now func() time.Time, registry prometheus.Registerer, logger *slog.Logger) (*watch.Watcher, error) {
+func newWatcher(c *config.Config, s *store.Store, conditions func(context.Context, time.Time) []watch.Condition, now func() time.Time, registry prometheus.Registerer, logger *slog.Logger) (*watch.Watcher, error) {
 	var accounts []watch.Account
 	for _, a := range c.Accounts {
 		if a.Drill {
@@ -220,7 +227,7 @@ func newWatcher(c *config.Config, s *store.Store, now func() time.Time, registry
 			return nil, fmt.Errorf("alerts.webhook: %w", err)
 		}
 	}
-	return watch.New(watch.Options{Store: s, Accounts: accounts, Senders: senders, Now: now, Logger: logger, Metrics: registry})
+	return watch.New(watch.Options{Store: s, Accounts: accounts, Conditions: conditions, Senders: senders, Now: now, Logger: logger, Metrics: registry})
 }
 
 // alertMail is the postman of reports as alerts see it.

@@ -17,18 +17,25 @@ const (
 	// AlertPaused: the account's recordings wait for somebody to mend its
 	// configuration.
 	AlertPaused AlertKind = "account_paused"
+	// AlertVault: the vault takes nothing, so that recordings wait. It is of no
+	// account, and so are those below.
+	AlertVault AlertKind = "vault"
+	// AlertVaultClock: the clocks of vault and node differ, so that locks end
+	// at another time than promised.
+	AlertVaultClock AlertKind = "vault_clock"
 )
 
 // AlertKinds lists every kind.
 func AlertKinds() []AlertKind {
-	return []AlertKind{AlertSilence, AlertNoRecordings, AlertUnreadable, AlertPaused}
+	return []AlertKind{AlertSilence, AlertNoRecordings, AlertUnreadable, AlertPaused, AlertVault, AlertVaultClock}
 }
 
 // Alert is something that needs a person. Of each kind and account at most one
 // is open.
 type Alert struct {
-	ID      string
-	Kind    AlertKind
+	ID   string
+	Kind AlertKind
+	// Account is empty for what is of no account.
 	Account string
 	// Since is when the trouble began, as far as it is known.
 	Since    time.Time

@@ -26,8 +26,8 @@ vault:
     endpoint: https://minio/path
     bucket: Recordings
     secret_key: abc
-    object_lock: governance
-    encryption: sse-kms:key
+    object_lock: legal
+    encryption: "sse-kms:"
 retention:
   recordings:
     - keep: 7y
@@ -97,8 +97,8 @@ callvault.yaml:7: vault: directory and s3 cannot both be given
 callvault.yaml:9: vault.s3.access_key: must be given
 callvault.yaml:10: vault.s3.endpoint: must be host and port only; the bucket has its own key
 callvault.yaml:11: vault.s3.bucket: "Recordings" is not a bucket name (3 to 63 of a-z, 0-9, - and .)
-callvault.yaml:13: vault.s3.object_lock: not supported yet by this version; remove it
-callvault.yaml:14: vault.s3.encryption: not supported yet by this version; remove it
+callvault.yaml:13: vault.s3.object_lock: "legal" must be one of off, governance, compliance
+callvault.yaml:14: vault.s3.encryption: must be off, sse-s3 or sse-kms:KEYID
 callvault.yaml:18: retention.recordings[1]: is never reached: retention.recordings[0] matches every call
 callvault.yaml:18: retention.recordings[1].keep: 20y is over ten years; if it is meant, set retention.allow_over_10y
 callvault.yaml:18: retention.recordings[1].match.direction: "inward" must be one of inbound, outbound

@@ -51,12 +51,14 @@ type S3 struct {
 	// misspelt name makes a new, empty bucket instead of an error.
 	CreateBucket bool `yaml:"create_bucket"`
 
-	// ObjectLock is off, governance or compliance. Default off. Not supported by
-	// this version: anything but off is a fault.
+	// ObjectLock is off, governance or compliance: how the store keeps
+	// recordings and reports from being deleted before their retention is over.
+	// Default off. Danger: a compliance lock cannot be taken back by anybody;
+	// and nothing is archived into a bucket that cannot lock.
 	ObjectLock ObjectLock `yaml:"object_lock"`
 
-	// Encryption is off, sse-s3 or sse-kms:KEYID. Default off. Not supported by
-	// this version: anything but off is a fault.
+	// Encryption by the store is off, sse-s3 or sse-kms:KEYID. Default off.
+	// Danger: who loses the key loses the recordings.
 	Encryption string `yaml:"encryption"`
 }
 
@@ -110,17 +112,10 @@ func (s *S3) check(l *loader) {
 			l.fault(at+".ca_file", "%v", err)
 		}
 	}
-	if oneOf(l, at+".object_lock", s.ObjectLock, ObjectLockOff,
-		ObjectLockGovernance, ObjectLockCompliance) &&
-		s.ObjectLock != ObjectLockOff {
-		l.fault(at+".object_lock", notYet)
-	}
-	key, isKMS := strings.CutPrefix(s.Encryption, "sse-kms:")
-	switch {
-	case s.Encryption == "off":
-	case s.Encryption == "sse-s3", isKMS && key != "":
-		l.fault(at+".encryption", notYet)
-	default:
+	oneOf(l, at+".object_lock", s.ObjectLock, ObjectLockOff,
+		ObjectLockGovernance, ObjectLockCompliance)
+	if key, isKMS := strings.CutPrefix(s.Encryption, "sse-kms:"); s.Encryption != "off" &&
+		s.Encryption != "sse-s3" && (!isKMS || key == "") {
 		l.fault(at+".encryption", "must be off, sse-s3 or sse-kms:KEYID")
 	}
 }

@@ -2,6 +2,7 @@ package console
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"html/template"
 	"log/slog"
@@ -9,6 +10,8 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"callvault/internal/call"
 )
 
 // Where operators' tools ask.
@@ -32,7 +35,8 @@ func healthz(w http.ResponseWriter, _ *http.Request) error {
 	}{"ok"})
 }
 
-// readyz says which part does not answer; why stands in the log.
+// readyz says which part does not answer; why stands in the log, and here as far
+// as everybody may know.
 func (c *Console) readyz(w http.ResponseWriter, r *http.Request) error {
 	ctx, cancel := context.WithTimeout(r.Context(), readyLimit)
 	defer cancel()
@@ -41,6 +45,9 @@ func (c *Console) readyz(w http.ResponseWriter, r *http.Request) error {
 		parts[name] = "ok"
 		if err != nil {
 			status, parts[name] = http.StatusServiceUnavailable, "does not answer"
+			if public, ok := errors.AsType[*call.Error](err); ok {
+				parts[name] = public.Message
+			}
 			c.logger.LogAttrs(r.Context(), slog.LevelWarn, "not ready",
 				slog.String("part", name), slog.String("error", err.Error()))
 		}

@@ -1,6 +1,7 @@
 package watch
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"strings"
@@ -95,16 +96,19 @@ var titles = map[call.AlertKind]string{
 	call.AlertNoRecordings: "no recordings come",
 	call.AlertUnreadable:   "deliveries cannot be read",
 	call.AlertPaused:       "recordings are not fetched",
+	call.AlertVault:        "the vault takes nothing",
+	call.AlertVaultClock:   "the vault's clock is wrong",
 }
 
 func messageOf(n call.Notice) Message {
 	m := Message{ID: n.ID, Event: n.Event, Alert: n.Alert, At: n.CreatedAt}
+	about := cmp.Or(n.Alert.Account, "Callvault")
 	var text strings.Builder
 	if n.Event == call.NoticeClosed {
-		m.Subject = fmt.Sprintf("Over: %s: %s", n.Alert.Account, titles[n.Alert.Kind])
+		m.Subject = fmt.Sprintf("Over: %s: %s", about, titles[n.Alert.Kind])
 		fmt.Fprintf(&text, "%s\n\nIt was told of at %s:\n%s\n", n.Alert.Closing, local(n.Alert.OpenedAt, time.UTC), n.Alert.Opening)
 	} else {
-		m.Subject = fmt.Sprintf("Alert: %s: %s", n.Alert.Account, titles[n.Alert.Kind])
+		m.Subject = fmt.Sprintf("Alert: %s: %s", about, titles[n.Alert.Kind])
 		fmt.Fprintf(&text, "%s\n\nYou will be told when it is over.\n", n.Alert.Opening)
 	}
 	m.Text = text.String()

@@ -97,10 +97,26 @@ func (a *Account) zone() *time.Location {
 	return a.Zone
 }
 
-// Options is what a Watcher needs. All but Senders and Metrics are required.
+// Condition is what another part of the program says of itself.
+type Condition struct {
+	Kind call.AlertKind
+	// Bad opens an alert, Well closes it; neither leaves it as it is, as when
+	// another node may know better.
+	Bad, Well bool
+	// Since is when it began, and Sentence says for people what happened and
+	// what to do, or how it ended.
+	Since    time.Time
+	Sentence string
+}
+
+// Options is what a Watcher needs. All but Conditions, Senders and Metrics are
+// required.
 type Options struct {
 	Store    Store
 	Accounts []Account
+	// Conditions tells of what is of no account, as far as this node knows;
+	// nil: there is nothing.
+	Conditions func(ctx context.Context, now time.Time) []Condition
 	// Senders tell people, by target.
 	Senders map[string]Sender
 	Now     func() time.Time
@@ -262,14 +278,33 @@ func (w *Watcher) showOpen(ctx context.Context) error {
 	}
 	w.open.Reset()
 	for _, a := range w.o.Accounts {
-		for _, kind := range call.AlertKinds() {
+		for _, kind := range accountKinds {
 			w.open.WithLabelValues(string(kind), a.Name).Set(0)
+		}
+	}
+	if w.o.Conditions != nil {
+		for _, c := range w.o.Conditions(ctx, w.o.Now()) {
+			w.open.WithLabelValues(string(c.Kind), "").Set(0)
 		}
 	}
 	for _, a := range list {
 		w.open.WithLabelValues(string(a.Kind), a.Account).Set(1)
 	}
 	return nil
+}
+
+// accountKinds are the alerts that are of accounts.
+var accountKinds = [...]call.AlertKind{call.AlertSilence, call.AlertNoRecordings, call.AlertUnreadable, call.AlertPaused}
+
+func (c Condition) verdict() verdict {
+	v := verdict{since: c.Since, sentence: c.Sentence}
+	switch {
+	case c.Bad:
+		v.state = bad
+	case c.Well:
+		v.state = well
+	}
+	return v
 }
 
 // verdicts asks every rule about every account. A rule that cannot be asked
@@ -279,6 +314,11 @@ func (w *Watcher) verdicts(ctx context.Context, now, since time.Time, open map[a
 	for k := range open {
 		// What is not watched any more must not stay open for ever.
 		verdicts[k] = verdict{state: well, sentence: "It is not watched any more."}
+	}
+	if w.o.Conditions != nil {
+		for _, c := range w.o.Conditions(ctx, now) {
+			verdicts[alertKey{kind: c.Kind}] = c.verdict()
+		}
 	}
 	paused, pausedErr := w.o.Store.PausedAccounts(ctx)
 	outcomes, outcomesErr := w.o.Store.OutcomesSince(ctx, now.Add(-unreadableSpan))

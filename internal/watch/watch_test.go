@@ -74,6 +74,43 @@ func (s *told) all() []string {
 	return append([]string(nil), s.lines...)
 }
 
+// TestConditions lets one of two nodes see trouble that is of no account.
+func TestConditions(t *testing.T) {
+	t.Parallel()
+	forEachDatabase(t, func(t *testing.T, s *store.Store) {
+		var mail told
+		now := time.Date(2026, 11, 21, 3, 0, 0, 0, time.UTC)
+		senders := map[string]watch.Sender{"ops@example.org": &mail}
+		n := &nodes{now: now}
+		condition := watch.Condition{Kind: call.AlertVault}
+		seeing, err := watch.New(watch.Options{Store: s, Senders: senders, Now: func() time.Time { return n.now },
+			Logger:     slog.New(slog.NewTextHandler(&n.log, nil)),
+			Conditions: func(context.Context, time.Time) []watch.Condition { return []watch.Condition{condition} }})
+		if err != nil {
+			t.Fatal(err)
+		}
+		n.watchers = []*watch.Watcher{seeing, seeing}
+		n.pass(t.Context(), time.Hour)
+		condition = watch.Condition{Kind: call.AlertVault, Bad: true, Since: now, Sentence: "It is full."}
+		n.pass(t.Context(), time.Hour)
+		condition = watch.Condition{Kind: call.AlertVault} // nobody knows better
+		n.pass(t.Context(), time.Hour)
+		open, err := s.OpenAlerts(t.Context())
+		if err != nil || len(open) != 1 || open[0].Account != "" || open[0].Opening != "It is full." || !open[0].Since.Equal(now) {
+			t.Errorf("open: %+v, %v", open, err)
+		}
+		condition = watch.Condition{Kind: call.AlertVault, Well: true, Sentence: "There is room again."}
+		n.pass(t.Context(), time.Hour)
+		want := []string{
+			"ops@example.org opened Alert: Callvault: the vault takes nothing",
+			"ops@example.org closed Over: Callvault: the vault takes nothing",
+		}
+		if diff := cmp.Diff(want, mail.all()); diff != "" {
+			t.Errorf("told (-want +got):\n%s", diff)
+		}
+	})
+}
+
 // nodes are several watchers on one store, whose clock a test moves.
 type nodes struct {
 	now      time.Time
