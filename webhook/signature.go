@@ -95,8 +95,7 @@ func (s *signature) verifyHMAC(req *http.Request, body []byte, now time.Time) er
 	}
 	stamp := ""
 	if s.TimestampHeader != "" {
-		stamp = req.Header.Get(s.TimestampHeader)
-		if !s.isNow(stamp, now) {
+		if stamp = s.stamp(req.Header); !s.isNow(stamp, now) {
 			return errOld
 		}
 	}
@@ -137,16 +136,32 @@ func (s *signature) decode(text string) ([]byte, error) {
 	return hex.DecodeString(text)
 }
 
-// isNow tells whether a timestamp, in seconds or milliseconds since 1970, lies
-// within the window around now.
-func (s *signature) isNow(stamp string, now time.Time) bool {
-	n, err := strconv.ParseInt(stamp, 10, 64)
-	if err != nil || n < 0 || n > 1e14 {
-		return false
+// stamp is the moment of signing as it was sent, empty if it was not.
+func (s *signature) stamp(header http.Header) string {
+	if s.TimestampPrefix == "" {
+		return header.Get(s.TimestampHeader)
 	}
-	at := time.Unix(n, 0)
-	if n > 1e11 {
-		at = time.UnixMilli(n)
+	for part := range strings.SplitSeq(strings.Join(header.Values(s.TimestampHeader), ","), ",") {
+		if stamp, ok := strings.CutPrefix(strings.TrimSpace(part), s.TimestampPrefix); ok {
+			return stamp
+		}
+	}
+	return ""
+}
+
+// isNow tells whether a timestamp, in seconds or milliseconds since 1970 or of
+// RFC 3339, lies within the window around now.
+func (s *signature) isNow(stamp string, now time.Time) bool {
+	at, err := time.Parse(time.RFC3339, stamp)
+	if err != nil {
+		n, err := strconv.ParseInt(stamp, 10, 64)
+		if err != nil || n < 0 || n > 1e14 {
+			return false
+		}
+		at = time.Unix(n, 0)
+		if n > 1e11 {
+			at = time.UnixMilli(n)
+		}
 	}
 	window := s.Window
 	if window == 0 {

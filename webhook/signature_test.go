@@ -139,6 +139,10 @@ func TestHMACSignature(t *testing.T) {
 	at := func(stamp string) map[string]string {
 		return map[string]string{"X-Time": stamp, "X-Signature": "v1=" + hex.EncodeToString(sign(sha256.New, key, stamp+"."+body))}
 	}
+	oneHeader := mapping.Signature{Header: "X-Signature", Prefix: "v1=", Signed: "{timestamp}.{body}", TimestampHeader: "x-signature", TimestampPrefix: "t="}
+	with := func(stamp string) map[string]string {
+		return map[string]string{"X-Signature": "t=" + stamp + ", v0=00,v1=" + hex.EncodeToString(sign(sha256.New, key, stamp+"."+body))}
+	}
 	for _, tt := range []struct {
 		name      string
 		signature mapping.Signature
@@ -154,6 +158,11 @@ func TestHMACSignature(t *testing.T) {
 			map[string]string{"X-Signature": base64.RawURLEncoding.EncodeToString(sign(sha512.New, key, body))}, nil},
 		{"with a timestamp", timed, at(now), nil},
 		{"in milliseconds", timed, at(now + "000"), nil},
+		{"as RFC 3339 has it", timed, at(testReceivedAt.Format(time.RFC3339Nano)), nil},
+		{"in one header", oneHeader, with(now), nil},
+		{"in one header, too old", oneHeader, with(strconv.FormatInt(testReceivedAt.Unix()-301, 10)), errOld},
+		{"in one header, without time", oneHeader, map[string]string{"X-Signature": "v1=" + hexed}, errOld},
+		{"in one header, another time", oneHeader, map[string]string{"X-Signature": strings.Replace(with(now)["X-Signature"], "t="+now, "t="+now+"000", 1)}, errForged},
 		{"at the window's edge", timed, at(strconv.FormatInt(testReceivedAt.Unix()-60, 10)), nil},
 		{"missing", plain, nil, errUnsigned},
 		{"empty", plain, map[string]string{"X-Signature": ""}, errForged},

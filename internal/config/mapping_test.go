@@ -69,7 +69,7 @@ func TestMappingIsInline(t *testing.T) {
         - is: live
           when: [{field: x, in: a}, {field: [y, z], not_in: [b, c]}]
       outcome: {from: s, answered: ok}
-      signature: {header: X-S, signed: "{timestamp}.{body}", timestamp_header: X-T, window: 90s}
+      signature: {header: X-S, signed: "{timestamp}.{body}", timestamp_header: X-T, timestamp_prefix: t=, window: 90s}
 `)
 	m := c.Accounts[0].Mapping
 	if len(m.Events) != 2 || len(m.Events[1].When) != 2 || m.Events[1].When[1].NotIn[1] != "c" || m.Signature.Window.Seconds() != 90 {
@@ -101,7 +101,7 @@ direction: {inbound: [a, A]}
 outcome: {from: d, otherwise: lost}
 times: {formats: [auto, hh:mm], zone: India}
 recordings: ["https://{host}/x", "https://example.org/{x}?api_key=s3cret", "{unclosed"]
-signature: {header: "X Y", hash: md5, signed: "{timestamp}", window: 48h}
+signature: {header: "X Y", hash: md5, signed: "{timestamp}", timestamp_prefix: t=, window: 48h}
 `)
 	got := faultsOf(t, mappedAccount+"    mapping: "+file+"\n    api_url: https://example.org\n    recording_user: u:v\n"+
 		"    recording_headers: [{name: Host, value: x}, {name: X-Key}]\n")
@@ -130,6 +130,7 @@ acme.yaml:13: accounts[0].mapping.recordings[2].url[0]: "{unclosed": each { must
 acme.yaml:14: accounts[0].mapping.signature.hash: "md5" must be one of sha1, sha256, sha512
 acme.yaml:14: accounts[0].mapping.signature.header: must be the name of a header
 acme.yaml:14: accounts[0].mapping.signature.signed: must hold {body}, once
+acme.yaml:14: accounts[0].mapping.signature.timestamp_prefix: must be given with timestamp_header
 acme.yaml:14: accounts[0].mapping.signature.window: must be given with timestamp_header
 callvault.yaml:4: accounts[0].recording_password: must be given with recording_user
 callvault.yaml:8: accounts[0].api_url: is not for accounts of mapped, which has no API

@@ -205,7 +205,7 @@ func (s *Signature) check(c checker) {
 	c.oneOf("signature.scheme", string(s.Scheme), "", string(HMAC), string(Twilio), string(PlivoV3))
 	if s.NeedsURL() {
 		for key, value := range map[string]string{"header": s.Header, "hash": s.Hash, "encoding": s.Encoding,
-			"prefix": s.Prefix, "signed": s.Signed, "timestamp_header": s.TimestampHeader} {
+			"prefix": s.Prefix, "signed": s.Signed, "timestamp_header": s.TimestampHeader, "timestamp_prefix": s.TimestampPrefix} {
 			if value != "" {
 				c.fault("signature."+key, "is laid down by the scheme")
 			}
@@ -227,6 +227,12 @@ func (s *Signature) check(c checker) {
 		c.fault("signature.signed", `must hold {timestamp}, as in "{timestamp}.{body}": what is not signed proves nothing`)
 	case s.TimestampHeader != "" && !headerName.MatchString(s.TimestampHeader):
 		c.fault("signature.timestamp_header", "must be the name of a header")
+	}
+	switch {
+	case s.TimestampPrefix != "" && s.TimestampHeader == "":
+		c.fault("signature.timestamp_prefix", "must be given with timestamp_header")
+	case s.TimestampPrefix == "" && s.TimestampHeader != "" && strings.EqualFold(s.TimestampHeader, s.Header):
+		c.fault("signature.timestamp_prefix", "must be given, to tell the moment from the signature in the same header")
 	}
 	switch {
 	case s.Window != 0 && s.TimestampHeader == "":

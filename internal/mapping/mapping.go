@@ -261,8 +261,11 @@ type Signature struct {
 	// what TimestampHeader holds, the rest stands for itself.
 	Signed string `yaml:"signed,omitempty"`
 	// TimestampHeader holds the moment of signing, in seconds or milliseconds
-	// since 1970.
+	// since 1970 or as RFC 3339 has it. It may be Header itself.
 	TimestampHeader string `yaml:"timestamp_header,omitempty"`
+	// TimestampPrefix stands before the moment, which is then one of several
+	// parts separated by commas, as in t=1700000000,v1=5257a8….
+	TimestampPrefix string `yaml:"timestamp_prefix,omitempty"`
 	// Window is how far that may be from now, either way: 1s to 24h. Default 5m.
 	Window time.Duration `yaml:"window,omitempty"`
 }
