@@ -53,19 +53,54 @@ func (l *Leg) Traces() []string {
 	for _, w := range l.Recordings {
 		traces = append(traces, "file:"+w.Source)
 	}
-	if from, to := l.span(); l.hasParty() && !from.IsZero() {
-		if l.Listed {
-			to = from
-		} else {
-			from, to = from.Add(-partyTolerance), to.Add(partyTolerance)
-		}
-		// By the hour, so that a number with many calls has few of each.
-		party := "party:" + string(l.Direction) + ":" + l.CustomerNumber + ":"
-		for hour := from.Unix() / 3600; hour <= to.Unix()/3600; hour++ {
-			traces = append(traces, party+strconv.FormatInt(hour, 10))
-		}
+	return append(traces, l.PartyTraces()...)
+}
+
+// PartyTraces are those of the traces by which rows and legs of the same
+// customer and time are found.
+func (l *Leg) PartyTraces() []string {
+	from, to := l.matchSpan()
+	if l.Provider != TeleCMI || from.IsZero() {
+		return nil
+	}
+	// By the hour, so that a number with many calls has few of each.
+	party := "party:" + string(l.Direction) + ":" + l.CustomerNumber + ":"
+	var traces []string
+	for hour := from.Unix() / 3600; hour <= to.Unix()/3600; hour++ {
+		traces = append(traces, party+strconv.FormatInt(hour, 10))
 	}
 	return traces
+}
+
+// matchSpan is within which times rows and legs are matched by their customer;
+// zero if they are not.
+func (l *Leg) matchSpan() (from, to time.Time) {
+	from, to = l.span()
+	switch {
+	case !l.hasParty() || from.IsZero():
+		return time.Time{}, time.Time{}
+	case l.Listed:
+		return from, from
+	default:
+		return from.Add(-partyTolerance), to.Add(partyTolerance)
+	}
+}
+
+// How far from the time of a row its call may have begun, to be looked for by
+// its customer: with its first leg, which may have been long before.
+const (
+	BegunBefore = 25 * time.Hour
+	BegunAfter  = time.Hour
+)
+
+// Hides reports whether the leg, which is one of the call, may match a row by
+// customer and time, and is not found by those of the call: legs of one call
+// may name different customers.
+func (c *Call) Hides(l *Leg) bool {
+	from, to := l.matchSpan()
+	return !l.Listed && l.Provider == TeleCMI && !from.IsZero() &&
+		(l.CustomerNumber != c.CustomerNumber ||
+			c.StartedAt.Before(to.Add(-BegunBefore)) || c.StartedAt.After(from.Add(BegunAfter)))
 }
 
 // hasParty reports whether the leg tells with whom, and is about the customer.

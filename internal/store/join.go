@@ -92,7 +92,7 @@ func (r *recorder) join(l *leg) {
 	default:
 		from.hasLost = true
 	}
-	l.callID = target
+	l.callID, l.moved = target, true
 	r.state(target).legs[l.id] = l
 }
 

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"reflect"
 	"slices"
-	"time"
 
 	"callvault/internal/call"
 )
@@ -14,7 +13,7 @@ import (
 // This file joins rows of providers' call lists to the reported legs that they
 // are about (see call.Leg.BestMatch), whichever came first. A new row looks for
 // its leg in a few indexed places; a new leg finds the rows that wait for it by
-// their traces, which only rows leave.
+// their traces, which only rows leave, and legs that their calls hide.
 
 // askListed asks for the rows that may be about the reported legs. They are
 // known after the next flush.
@@ -97,15 +96,18 @@ func candidates(l *call.Leg) []statement {
 	if l.CustomerNumber == "" || at.IsZero() {
 		return list
 	}
-	// A call begins with its first leg, which may have been long before.
-	const before, after = 25 * time.Hour, time.Hour
+	for _, trace := range l.PartyTraces() {
+		list = append(list, statement{what: what, query: `SELECT l.id, l.call_id, l.facts FROM list_traces t
+			JOIN legs l ON l.leg_key = t.leg_key AND l.account = t.account WHERE t.value = ? AND t.account = ?`, args: []any{trace, l.Account}})
+	}
 	return append(list, statement{what: what, query: `SELECT l.id, l.call_id, l.facts FROM calls c JOIN legs l ON l.call_id = c.id
 		WHERE c.customer_rev = ? AND c.started_at >= ? AND c.started_at <= ? AND c.customer_number = ? AND c.account = ?`,
-		args: []any{reverseDigits(l.CustomerNumber), at.Add(-before).UnixMilli(), at.Add(after).UnixMilli(), l.CustomerNumber, l.Account}})
+		args: []any{reverseDigits(l.CustomerNumber), at.Add(-call.BegunBefore).UnixMilli(), at.Add(call.BegunAfter).UnixMilli(), l.CustomerNumber, l.Account}})
 }
 
-// writeTraces lets the legs that are still to come find the rows.
-func (r *recorder) writeTraces(ctx context.Context, changed []*leg) error {
+// writeTraces lets the legs that are still to come find the rows, and the rows
+// that are still to come the hidden legs.
+func (r *recorder) writeTraces(ctx context.Context, changed []*leg, hidden []call.Leg) error {
 	type traceRow struct{ value, account, key string }
 	var rows []traceRow
 	for _, l := range changed {
@@ -113,6 +115,11 @@ func (r *recorder) writeTraces(ctx context.Context, changed []*leg) error {
 			for _, trace := range l.Traces() {
 				rows = append(rows, traceRow{trace, l.Account, l.Key})
 			}
+		}
+	}
+	for _, l := range hidden {
+		for _, trace := range l.PartyTraces() {
+			rows = append(rows, traceRow{trace, l.Account, l.Key})
 		}
 	}
 	return insertMany(ctx, r.tx, "write traces", "INSERT INTO list_traces (value, account, leg_key)", "ttt", " ON CONFLICT DO NOTHING", rows,

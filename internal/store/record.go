@@ -70,6 +70,8 @@ type leg struct {
 	callID  string
 	isNew   bool
 	changed bool
+	// moved: it went from one call to another.
+	moved bool
 	// json is the leg's JSON, if it was made beforehand and still is so.
 	json string
 	// was is the call key before the change; zero for a new leg.
@@ -366,6 +368,7 @@ func (r *recorder) writeCalls(ctx context.Context) error {
 		return err
 	}
 	calls := make([]call.Call, 0, len(touched))
+	var hidden []call.Leg
 	for _, id := range slices.Sorted(maps.Keys(touched)) {
 		members := make([]call.Leg, 0, len(touched[id].legs))
 		for _, l := range touched[id].legs {
@@ -374,6 +377,11 @@ func (r *recorder) writeCalls(ctx context.Context) error {
 		c := call.Merge(members)
 		c.ID = id
 		calls = append(calls, c)
+		for i := range members {
+			if c.Hides(&members[i]) {
+				hidden = append(hidden, members[i])
+			}
+		}
 	}
 	if err := r.tx.upsertCalls(ctx, calls); err != nil {
 		return err
@@ -381,7 +389,7 @@ func (r *recorder) writeCalls(ctx context.Context) error {
 	if err := r.noteNumbers(ctx, calls); err != nil {
 		return err
 	}
-	if err := r.writeTraces(ctx, changed); err != nil {
+	if err := r.writeTraces(ctx, changed, hidden); err != nil {
 		return err
 	}
 	if err := r.wantRecordings(ctx, changed); err != nil {

@@ -39,6 +39,15 @@ func (r *recorder) wantRecordings(ctx context.Context, changed []*leg) error {
 	seen := map[[3]string]bool{}
 	for _, l := range changed {
 		for _, w := range l.Recordings {
+			if l.moved {
+				// Also where another leg, which names it too, stands before
+				// this one in the rows.
+				err := r.tx.exec(ctx, "UPDATE recordings SET call_id = ? WHERE source = ? AND kind = ? AND account = ? AND leg_id = ?",
+					l.callID, w.Source, string(w.Kind), l.Account, l.id)
+				if err != nil {
+					return fmt.Errorf("move recordings: %w", err)
+				}
+			}
 			if l.before != nil && l.callID == l.callWas && slices.Contains(l.before.Recordings, w) {
 				continue // to read a report again is no news of its recording
 			}
@@ -70,7 +79,6 @@ func (r *recorder) wantRecordings(ctx context.Context, changed []*leg) error {
 		created_at, wanted_at, next_try_at, host)`, "ttttttittiiit",
 		` ON CONFLICT (source, kind, account) DO UPDATE SET
 			location = CASE WHEN excluded.location = '' THEN recordings.location ELSE excluded.location END,
-			call_id = CASE WHEN recordings.leg_id = excluded.leg_id THEN excluded.call_id ELSE recordings.call_id END,
 			attempts = CASE WHEN recordings.state = 'absent' THEN 0 ELSE recordings.attempts END,
 			wanted_at = CASE WHEN recordings.state = 'absent' THEN excluded.wanted_at ELSE recordings.wanted_at END,
 			next_try_at = CASE WHEN recordings.state = 'absent' THEN excluded.next_try_at ELSE recordings.next_try_at END,
