@@ -3,7 +3,7 @@ package audit
 // Action is what was done: a noun and a verb, as "recording.archived".
 type Action string
 
-// What becomes of recordings. Subject: "recording/<id>".
+// What becomes of recordings. Subject: "recording/<id>". Facts: RecordingFacts.
 const (
 	RecordingArchived Action = "recording.archived"
 	RecordingAbsent   Action = "recording.absent"
@@ -12,14 +12,17 @@ const (
 	RecordingWoken Action = "recording.woken"
 )
 
-// What becomes of accounts. Subject: "account/<name>".
+// What becomes of accounts. Subject: "account/<name>". Facts: AccountFacts.
 const (
 	AccountPaused Action = "account.paused"
 	AccountWoken  Action = "account.woken"
 )
 
-// What becomes of reports and their mails. Subjects: "run/<id>", "mail/<id>".
+// What becomes of reports and their mails. Subjects: "report/<name>",
+// "run/<id>", "mail/<id>". Facts: ScheduleFacts, RunFacts, MailFacts.
 const (
+	// ReportSeen: it stands in the configuration for the first time.
+	ReportSeen   Action = "report.seen"
 	RunBuilt     Action = "run.built"
 	RunFailed    Action = "run.failed"
 	MailBegun    Action = "mail.begun"
@@ -28,12 +31,25 @@ const (
 )
 
 // What becomes of those who may look. Subjects: "user/<name>", "token/<name>".
+// Facts: PersonFacts.
 const (
 	UserAdded           Action = "user.added"
 	UserDisabled        Action = "user.disabled"
 	UserPasswordChanged Action = "user.password_changed"
 	TokenAdded          Action = "token.added"
 	TokenDisabled       Action = "token.disabled"
+)
+
+// How calls came in, but by a webhook. Facts say what was asked for, and counts.
+const (
+	// BackfillEnded: a provider's call list was read. Subject:
+	// "account/<name>".
+	BackfillEnded Action = "backfill.ended"
+	// DeliveriesImported: reports were taken from files. Subject:
+	// "account/<name>".
+	DeliveriesImported Action = "deliveries.imported"
+	// DeliveriesReplayed: kept deliveries were read again.
+	DeliveriesReplayed Action = "deliveries.replayed"
 )
 
 // Looks at personal data.

@@ -39,18 +39,14 @@ type Entry struct {
 	Facts json.RawMessage `json:"facts,omitempty"`
 }
 
-// New makes an entry about subject whose facts are those given as JSON; nil
-// are none. Facts must encode to a JSON object.
-func New(actor Actor, action Action, subject string, facts any) (Entry, error) {
-	e := Entry{Action: action, Actor: actor, Subject: subject}
-	if facts != nil {
-		text, err := json.Marshal(facts)
-		if err != nil {
-			return e, fmt.Errorf("encode the facts of %s: %w", action, err)
-		}
-		e.Facts = text
+// New makes an entry, without actor, whose facts are those given as JSON; they
+// must encode to an object.
+func New(action Action, subject string, facts any) (Entry, error) {
+	text, err := json.Marshal(facts)
+	if err != nil {
+		return Entry{}, fmt.Errorf("encode the facts of %s: %w", action, err)
 	}
-	return e, nil
+	return Entry{Action: action, Subject: subject, Facts: text}, nil
 }
 
 // Normal returns the entry in the one form that it is stored and hashed in:

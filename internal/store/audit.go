@@ -119,6 +119,26 @@ func (s *Store) Audit(ctx context.Context, entries ...audit.Entry) error {
 	return nil
 }
 
+// act runs a statement that changes rows and RETURNs each, with an entry for
+// each that says what was done to it; entry leaves the actor out. It returns how
+// many rows there were.
+func (s *Store) act(ctx context.Context, query string, args []any, entry func(row) (audit.Entry, error)) (n int64, err error) {
+	actor := audit.ActorOf(ctx)
+	err = s.change(ctx, func(ctx context.Context, t *tx) error {
+		n = 0
+		return t.later(ctx, statement{query: query, args: slices.Clone(args), audits: true, scan: func(r row) error {
+			n++
+			e, err := entry(r)
+			if err != nil {
+				return err
+			}
+			e.Actor = actor
+			return t.audit(ctx, e)
+		}})
+	})
+	return n, err
+}
+
 const auditColumns = "seq, at, action, actor_kind, actor_name, actor_address, subject, reason, facts"
 
 func scanAuditEntry(rows *sql.Rows, e *audit.Entry) error {

@@ -1,15 +1,21 @@
 package store_test
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
+	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"callvault/internal/audit"
+	"callvault/internal/call"
 	"callvault/internal/store"
 
+	"github.com/google/go-cmp/cmp"
 	"golang.org/x/mod/sumdb/tlog"
 	"pgregory.net/rapid"
 )
@@ -154,6 +160,180 @@ func TestProofsOfWhatNeverWas(t *testing.T) {
 			if _, err := s.AuditConsistency(t.Context(), c.size, c.older); err == nil {
 				t.Errorf("growth from %d to %d was proved", c.older, c.size)
 			}
+		}
+	})
+}
+
+// said are the actions and subjects of entries, with who did it.
+func said(entries []audit.Entry) []string {
+	lines := make([]string, len(entries))
+	for i, e := range entries {
+		lines[i] = strings.TrimSpace(fmt.Sprintf("%s %s %s %s", e.Actor.Kind, e.Actor.Name, e.Action, e.Subject))
+	}
+	return lines
+}
+
+// factsOf decodes the facts of the last entry about a subject, and wants them to
+// hold nothing that T does not know.
+func factsOf[T any](t *testing.T, entries []audit.Entry, subject string) (facts T) {
+	t.Helper()
+	for _, e := range slices.Backward(entries) {
+		if e.Subject == subject {
+			d := json.NewDecoder(bytes.NewReader(e.Facts))
+			d.DisallowUnknownFields()
+			if err := d.Decode(&facts); err != nil {
+				t.Fatalf("facts of %s: %v: %s", subject, err, e.Facts)
+			}
+			return facts
+		}
+	}
+	t.Fatalf("no entry is about %s", subject)
+	return facts
+}
+
+// TestActsAreInTheLog: each act of the queue is in the log with what it takes
+// to make the recording's row again, and what changed nothing is not.
+func TestActsAreInTheLog(t *testing.T) {
+	t.Parallel()
+	forEachDatabase(t, func(t *testing.T, o store.Options) {
+		s := open(t, o)
+		for i := range 3 {
+			record(t, s, delivery(report(fmt.Sprintf("1.%d", i))))
+		}
+		claims := claim(t, s, call.ClaimOptions{})
+		archived, absent, refused := claims[0], claims[1], claims[2]
+		for _, err := range []error{
+			s.MarkArchived(t.Context(), archived.LeaseToken, call.Archiving{ObjectKey: "calls/a.wav", Size: 12, SHA256: "ab", MediaType: "audio/wav", AudioSeconds: new(40)}),
+			s.MarkAbsent(t.Context(), absent.LeaseToken, "not offered"),
+			s.PauseAccount(t.Context(), "sales", "rejected"),
+			s.PauseAccount(t.Context(), "sales", "rejected"),
+			s.MarkRefused(t.Context(), refused.LeaseToken, call.CredentialsRejected),
+			s.WakeAccount(audit.By(t.Context(), audit.Actor{Kind: audit.KindCommand, Name: "root"}), "sales"),
+			s.WakeAccount(t.Context(), "sales"),
+		} {
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := s.MarkArchived(t.Context(), archived.LeaseToken, call.Archiving{}); call.CodeOf(err) != call.Conflict {
+			t.Errorf("a mark without lease gives %v", err)
+		}
+		entries := checkLog(t, s)
+		want := []string{
+			"system  recording.archived recording/" + archived.ID,
+			"system  recording.absent recording/" + absent.ID,
+			"system  account.paused account/sales",
+			"system  recording.refused recording/" + refused.ID,
+			"command root account.woken account/sales",
+			"command root recording.woken recording/" + refused.ID,
+		}
+		if diff := cmp.Diff(want, said(entries)); diff != "" {
+			t.Error(diff)
+		}
+		row := must(s.Recording(t.Context(), archived.ID))(t)
+		got := factsOf[audit.RecordingFacts](t, entries, "recording/"+archived.ID)
+		if diff := cmp.Diff(audit.RecordingFacts{
+			ID: row.ID, CallID: row.CallID, Account: "sales", Provider: "callerdesk", Kind: "conversation", Source: row.Source, State: "archived",
+			ObjectKey: "calls/a.wav", Size: 12, SHA256: "ab", MediaType: "audio/wav", AudioSeconds: new(40),
+			CreatedAt: row.CreatedAt, WantedAt: archived.WantedAt, ArchivedAt: row.ArchivedAt, Attempts: 1,
+		}, got); diff != "" {
+			t.Error(diff)
+		}
+		if got := factsOf[audit.RecordingFacts](t, entries, "recording/"+refused.ID); got.State != "pending" || !got.WantedAt.After(refused.WantedAt) {
+			t.Errorf("the woken one is %+v", got)
+		}
+	})
+}
+
+// TestPeopleAndReportsAreInTheLog: what becomes of users, tokens, runs and mails
+// is in the log, without secrets.
+func TestPeopleAndReportsAreInTheLog(t *testing.T) {
+	t.Parallel()
+	forEachDatabase(t, func(t *testing.T, o store.Options) {
+		s := open(t, o)
+		ctx := audit.By(t.Context(), audit.Actor{Kind: audit.KindCommand, Name: "root"})
+		asha := call.User{Name: "asha", Role: call.Viewer, Groups: []string{"Sales"}, PasswordHash: "secret-1"}
+		if err := s.AddUser(ctx, asha); err != nil {
+			t.Fatal(err)
+		}
+		if err := s.AddUser(ctx, asha); call.CodeOf(err) != call.Conflict {
+			t.Errorf("a second user gives %v", err)
+		}
+		for _, err := range []error{
+			s.SetPassword(ctx, "asha", "secret-2"), s.DisableUser(ctx, "asha"),
+			s.AddToken(ctx, call.Token{Name: "crm", Role: call.Compliance, Hash: [32]byte{1}}), s.DisableToken(ctx, "crm"),
+		} {
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+		for range 2 {
+			if _, err := s.ReportSeen(t.Context(), "daily"); err != nil {
+				t.Fatal(err)
+			}
+		}
+		period := call.Run{Report: "daily", PeriodFrom: nine, PeriodTo: nine.Add(24 * time.Hour), Zone: "Asia/Kolkata"}
+		run, lease, won, err := s.ReserveRun(t.Context(), period, time.Minute)
+		if err != nil || !won {
+			t.Fatal(won, err)
+		}
+		if err := s.FailRun(t.Context(), lease, "no room"); err != nil {
+			t.Fatal(err)
+		}
+		if _, lease, won, err = s.ReserveRun(t.Context(), period, time.Minute); err != nil || !won {
+			t.Fatal(won, err)
+		}
+		run.Revision, run.AsOf, run.InputHash = 1, nine.Add(25*time.Hour), "ab"
+		run.Files = []call.RunFile{{Name: "daily.xlsx", ObjectKey: "reports/daily.xlsx", Size: 7, SHA256: "cd", MediaType: "x"}}
+		if err := s.FinishRun(t.Context(), lease, run); err != nil {
+			t.Fatal(err)
+		}
+		mail, send, err := s.BeginMail(t.Context(), call.Mail{RunID: run.ID, Recipient: "ops@example.org", MessageID: "m-1"})
+		if err != nil || !send {
+			t.Fatal(send, err)
+		}
+		if _, send, err := s.BeginMail(t.Context(), call.Mail{RunID: run.ID, Recipient: "ops@example.org", MessageID: "m-1"}); err != nil || send {
+			t.Fatal(send, err)
+		}
+		for _, err := range []error{
+			s.FinishMail(t.Context(), mail.ID, call.MailRefused, "no such mailbox", 0), s.ResendMail(ctx, mail.ID),
+		} {
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+		entries := checkLog(t, s)
+		want := []string{
+			"command root user.added user/asha", "command root user.password_changed user/asha", "command root user.disabled user/asha",
+			"command root token.added token/crm", "command root token.disabled token/crm",
+			"system  report.seen report/daily", "system  run.failed run/" + run.ID, "system  run.built run/" + run.ID,
+			"system  mail.begun mail/" + mail.ID, "system  mail.finished mail/" + mail.ID, "command root mail.resent mail/" + mail.ID,
+		}
+		if diff := cmp.Diff(want, said(entries)); diff != "" {
+			t.Error(diff)
+		}
+		for _, e := range entries {
+			if strings.Contains(string(e.Facts), "secret") {
+				t.Errorf("a secret is in the log: %s", e.Facts)
+			}
+		}
+		user := factsOf[audit.PersonFacts](t, entries, "user/asha")
+		if diff := cmp.Diff(audit.PersonFacts{Name: "asha", Role: "viewer", Groups: []string{"Sales"}, CreatedAt: user.CreatedAt, Disabled: true}, user); diff != "" {
+			t.Error(diff)
+		}
+		row := must(s.Run(t.Context(), run.ID))(t)
+		if diff := cmp.Diff(audit.RunFacts{
+			ID: run.ID, Report: "daily", PeriodFrom: nine, PeriodTo: nine.Add(24 * time.Hour), Zone: "Asia/Kolkata", State: "built", Revision: 1,
+			AsOf: run.AsOf, InputHash: "ab", Files: []audit.RunFile{audit.RunFile(run.Files[0])}, CreatedAt: row.CreatedAt, BuiltAt: row.BuiltAt,
+		}, factsOf[audit.RunFacts](t, entries, "run/"+run.ID)); diff != "" {
+			t.Error(diff)
+		}
+		m := must(s.Mails(t.Context(), run.ID))(t)[0]
+		if diff := cmp.Diff(audit.MailFacts{
+			ID: m.ID, RunID: run.ID, Recipient: "ops@example.org", MessageID: "m-1", State: "retry", Detail: m.Detail, Attempts: 1,
+			CreatedAt: m.CreatedAt, NextTryAt: m.NextTryAt,
+		}, factsOf[audit.MailFacts](t, entries, "mail/"+mail.ID)); diff != "" {
+			t.Error(diff)
 		}
 	})
 }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"time"
 
+	"callvault/internal/audit"
 	"callvault/internal/call"
 )
 
@@ -100,8 +101,19 @@ func (s *Store) EndBackfill(ctx context.Context, leaseToken string, result call.
 	if err != nil {
 		return fmt.Errorf("end a backfill: %w", err)
 	}
-	_, err = s.update(ctx, `UPDATE backfills SET lease_token = NULL, lease_until = NULL, ended_at = {now}, next_at = {now} + ?, result = ?
-		WHERE account = ? AND lease_token = ?`, next.Milliseconds(), string(text), result.Account, leaseToken)
+	end, args := `UPDATE backfills SET lease_token = NULL, lease_until = NULL, ended_at = {now}, next_at = {now} + ?, result = ?
+		WHERE account = ? AND lease_token = ?`, []any{next.Milliseconds(), string(text), result.Account, leaseToken}
+	if result.New+result.Filled == 0 && result.Error == "" {
+		_, err = s.update(ctx, end, args...) // nothing came of it
+	} else {
+		_, err = s.act(ctx, end+" RETURNING account", args, func(r row) (audit.Entry, error) {
+			var account string
+			if err := r.Scan(&account); err != nil {
+				return audit.Entry{}, err
+			}
+			return audit.New(audit.BackfillEnded, "account/"+account, result)
+		})
+	}
 	if err != nil {
 		return fmt.Errorf("end a backfill: %w", err)
 	}

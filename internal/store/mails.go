@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"callvault/internal/audit"
 	"callvault/internal/call"
 )
 
@@ -13,6 +14,24 @@ const mailColumns = "id, run_id, recipient, message_id, state, detail, attempts,
 
 func mailFields(m *call.Mail) []any {
 	return []any{&m.ID, &m.RunID, &m.Recipient, &m.MessageID, &m.State, &m.Detail, &m.Attempts, timeInto{&m.CreatedAt}, timeInto{&m.NextTryAt}, timeInto{&m.SentAt}}
+}
+
+// mailEntry makes an entry of a mail's columns.
+func mailEntry(action audit.Action) func(row) (audit.Entry, error) {
+	return func(rows row) (audit.Entry, error) {
+		var m call.Mail
+		if err := rows.Scan(mailFields(&m)...); err != nil {
+			return audit.Entry{}, err
+		}
+		return newMailEntry(action, &m)
+	}
+}
+
+func newMailEntry(action audit.Action, m *call.Mail) (audit.Entry, error) {
+	return audit.New(action, "mail/"+m.ID, audit.MailFacts{
+		ID: m.ID, RunID: m.RunID, Recipient: m.Recipient, MessageID: m.MessageID, State: string(m.State), Detail: m.Detail,
+		Attempts: m.Attempts, CreatedAt: m.CreatedAt, NextTryAt: m.NextTryAt, SentAt: m.SentAt,
+	})
 }
 
 // mailLease is how long a node may take to hand one mail to the SMTP server
@@ -24,6 +43,7 @@ const mailLease = 15 * time.Minute
 // SMTP's DATA. There is one row for each; send is false when another node is
 // at it, or when it is sent, uncertain, refused or given up.
 func (s *Store) BeginMail(ctx context.Context, m call.Mail) (begun call.Mail, send bool, err error) {
+	actor := audit.ActorOf(ctx)
 	err = s.change(ctx, func(ctx context.Context, t *tx) error {
 		begun = call.Mail{}
 		var err error
@@ -32,8 +52,16 @@ func (s *Store) BeginMail(ctx context.Context, m call.Mail) (begun call.Mail, se
 			ON CONFLICT (run_id, recipient) DO UPDATE SET state = 'sending', attempts = mails.attempts + 1, lease_until = excluded.lease_until
 			WHERE mails.state = 'retry' RETURNING `+mailColumns,
 			[]any{newID(), m.RunID, m.Recipient, m.MessageID, mailLease.Milliseconds()}, mailFields(&begun)...)
-		if err != nil || send {
+		if err != nil {
 			return err
+		}
+		if send {
+			e, err := newMailEntry(audit.MailBegun, &begun)
+			if err != nil {
+				return err
+			}
+			e.Actor = actor
+			return t.audit(ctx, e)
 		}
 		_, err = t.one(ctx, "SELECT "+mailColumns+" FROM mails WHERE run_id = ? AND recipient = ?", []any{m.RunID, m.Recipient}, mailFields(&begun)...)
 		return err
@@ -47,9 +75,9 @@ func (s *Store) BeginMail(ctx context.Context, m call.Mail) (begun call.Mail, se
 // FinishMail commits what became of a mail; nextTry counts for
 // call.MailRetry.
 func (s *Store) FinishMail(ctx context.Context, id string, state call.MailState, detail string, nextTry time.Duration) error {
-	_, err := s.update(ctx, `UPDATE mails SET state = ?, detail = ?, lease_until = NULL, next_try_at = {now} + ?,
-		sent_at = CASE WHEN CAST(? AS TEXT) = 'sent' THEN {now} ELSE sent_at END WHERE id = ?`,
-		string(state), detail, nextTry.Milliseconds(), string(state), id)
+	_, err := s.act(ctx, `UPDATE mails SET state = ?, detail = ?, lease_until = NULL, next_try_at = {now} + ?,
+		sent_at = CASE WHEN CAST(? AS TEXT) = 'sent' THEN {now} ELSE sent_at END WHERE id = ? RETURNING `+mailColumns,
+		[]any{string(state), detail, nextTry.Milliseconds(), string(state), id}, mailEntry(audit.MailFinished))
 	if err != nil {
 		return fmt.Errorf("finish a mail: %w", err)
 	}
@@ -59,7 +87,8 @@ func (s *Store) FinishMail(ctx context.Context, id string, state call.MailState,
 // DueMails returns the mails to be tried now. Those whose node died while it
 // was sending become uncertain first: they may have arrived.
 func (s *Store) DueMails(ctx context.Context) ([]call.Mail, error) {
-	_, err := s.update(ctx, "UPDATE mails SET state = 'uncertain', lease_until = NULL, detail = 'the program ended while the mail was being sent' WHERE state = 'sending' AND lease_until < {now}")
+	_, err := s.act(ctx, `UPDATE mails SET state = 'uncertain', lease_until = NULL, detail = 'the program ended while the mail was being sent'
+		WHERE state = 'sending' AND lease_until < {now} RETURNING `+mailColumns, nil, mailEntry(audit.MailFinished))
 	if err != nil {
 		return nil, fmt.Errorf("find mails of dead nodes: %w", err)
 	}
@@ -69,7 +98,8 @@ func (s *Store) DueMails(ctx context.Context) ([]call.Mail, error) {
 // ResendMail lets a mail that is refused, given up or uncertain be sent again,
 // for as long as if it were new. Another state is a call.NotFound error.
 func (s *Store) ResendMail(ctx context.Context, id string) error {
-	n, err := s.update(ctx, "UPDATE mails SET state = 'retry', next_try_at = {now}, created_at = {now} WHERE id = ? AND state IN ('refused', 'failed', 'uncertain')", id)
+	n, err := s.act(ctx, `UPDATE mails SET state = 'retry', next_try_at = {now}, created_at = {now}
+		WHERE id = ? AND state IN ('refused', 'failed', 'uncertain') RETURNING `+mailColumns, []any{id}, mailEntry(audit.MailResent))
 	if err != nil {
 		return fmt.Errorf("resend a mail: %w", err)
 	}

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"callvault/internal/audit"
 	"callvault/internal/call"
 
 	"github.com/google/uuid"
@@ -21,6 +22,25 @@ const recordingColumns = `id, call_id, account, provider, kind, source, location
 func recordingFields(r *call.Recording) []any {
 	return []any{&r.ID, &r.CallID, &r.Account, &r.Provider, &r.Kind, &r.Source, &r.Location, &r.State, &r.Reason, &r.ObjectKey, &r.Size, &r.SHA256,
 		&r.MediaType, &r.AudioSeconds, timeInto{&r.CreatedAt}, timeInto{&r.ArchivedAt}, timeInto{&r.RetainUntil}, &r.Attempts, timeInto{&r.NextTryAt}, &r.LastError}
+}
+
+// auditedRecording are the columns that recordingEntry makes an entry of.
+const auditedRecording = "wanted_at, " + recordingColumns
+
+func recordingEntry(action audit.Action) func(row) (audit.Entry, error) {
+	return func(rows row) (audit.Entry, error) {
+		var r call.Recording
+		var wantedAt time.Time
+		if err := rows.Scan(append([]any{timeInto{&wantedAt}}, recordingFields(&r)...)...); err != nil {
+			return audit.Entry{}, err
+		}
+		return audit.New(action, "recording/"+r.ID, audit.RecordingFacts{
+			ID: r.ID, CallID: r.CallID, Account: r.Account, Provider: string(r.Provider), Kind: string(r.Kind), Source: r.Source,
+			State: string(r.State), Reason: r.Reason, ObjectKey: r.ObjectKey, Size: r.Size, SHA256: r.SHA256, MediaType: r.MediaType,
+			AudioSeconds: r.AudioSeconds, CreatedAt: r.CreatedAt, WantedAt: wantedAt, ArchivedAt: r.ArchivedAt, RetainUntil: r.RetainUntil,
+			Attempts: r.Attempts, LastError: r.LastError,
+		})
+	}
 }
 
 func scanRecording(rows *sql.Rows, r *call.Recording) error {
@@ -186,9 +206,17 @@ func leasedID(leaseToken string) string {
 const unlessPaused = "CASE WHEN account IN (SELECT account FROM account_pauses) THEN NULL ELSE {now} + ? END"
 
 // mark changes the row that the lease token holds; a loser changes nothing and
-// gets a call.Conflict error.
-func (s *Store) mark(ctx context.Context, what, set, leaseToken string, args ...any) error {
-	n, err := s.update(ctx, "UPDATE recordings SET "+set+whereLeased, append(args, leasedID(leaseToken), leaseToken)...)
+// gets a call.Conflict error. An action is what the audit log says of it; what
+// has none is no more than a try.
+func (s *Store) mark(ctx context.Context, what string, action audit.Action, set, leaseToken string, args ...any) error {
+	args = append(args, leasedID(leaseToken), leaseToken)
+	var n int64
+	var err error
+	if action == "" {
+		n, err = s.update(ctx, "UPDATE recordings SET "+set+whereLeased, args...)
+	} else {
+		n, err = s.act(ctx, "UPDATE recordings SET "+set+whereLeased+" RETURNING "+auditedRecording, args, recordingEntry(action))
+	}
 	if err != nil {
 		return fmt.Errorf("%s: %w", what, err)
 	}
@@ -200,7 +228,7 @@ func (s *Store) mark(ctx context.Context, what, set, leaseToken string, args ...
 
 // RenewLease lets a claim hold for lease from now on.
 func (s *Store) RenewLease(ctx context.Context, leaseToken string, lease time.Duration) error {
-	return s.mark(ctx, "renew a lease", "next_try_at = {now} + ?", leaseToken, lease.Milliseconds())
+	return s.mark(ctx, "renew a lease", "", "next_try_at = {now} + ?", leaseToken, lease.Milliseconds())
 }
 
 // ChooseObjectKey stores the key under which the recording will lie in the
@@ -231,7 +259,7 @@ func (s *Store) ChooseObjectKey(ctx context.Context, leaseToken, key string) (st
 
 // MarkArchived says that the recording lies in the vault.
 func (s *Store) MarkArchived(ctx context.Context, leaseToken string, a call.Archiving) error {
-	return s.mark(ctx, "mark a recording archived",
+	return s.mark(ctx, "mark a recording archived", audit.RecordingArchived,
 		`state = 'archived', lease_token = NULL, next_try_at = NULL, reason = '', last_error = '', archived_at = {now},
 		object_key = ?, size = ?, sha256 = ?, media_type = ?, audio_seconds = ?`, leaseToken,
 		a.ObjectKey, a.Size, a.SHA256, a.MediaType, number(a.AudioSeconds))
@@ -239,25 +267,25 @@ func (s *Store) MarkArchived(ctx context.Context, leaseToken string, a call.Arch
 
 // MarkPending lets the recording be tried again after delay.
 func (s *Store) MarkPending(ctx context.Context, leaseToken string, delay time.Duration, lastError string) error {
-	return s.mark(ctx, "mark a recording pending",
+	return s.mark(ctx, "mark a recording pending", "",
 		"lease_token = NULL, next_try_at = "+unlessPaused+", last_error = ?", leaseToken, delay.Milliseconds(), lastError)
 }
 
 // MarkAbsent gives the recording up, until a later report names it again.
 func (s *Store) MarkAbsent(ctx context.Context, leaseToken, reason string) error {
-	return s.mark(ctx, "mark a recording absent",
+	return s.mark(ctx, "mark a recording absent", audit.RecordingAbsent,
 		"state = 'absent', lease_token = NULL, next_try_at = NULL, reason = ?, last_error = ?", leaseToken, reason, reason)
 }
 
 // MarkRefused gives the recording up until a person decides otherwise.
 func (s *Store) MarkRefused(ctx context.Context, leaseToken, reason string) error {
-	return s.mark(ctx, "mark a recording refused",
+	return s.mark(ctx, "mark a recording refused", audit.RecordingRefused,
 		"state = 'refused', lease_token = NULL, next_try_at = NULL, reason = ?, last_error = ?", leaseToken, reason, reason)
 }
 
 // ReleaseClaim gives the recording back untried.
 func (s *Store) ReleaseClaim(ctx context.Context, leaseToken string) error {
-	return s.mark(ctx, "release a recording",
+	return s.mark(ctx, "release a recording", "",
 		"lease_token = NULL, next_try_at = "+unlessPaused+", attempts = attempts - 1", leaseToken, 0)
 }
 
@@ -266,10 +294,18 @@ func (s *Store) ReleaseClaim(ctx context.Context, leaseToken string) error {
 const backgroundRows = 500
 
 // changeInSteps runs an UPDATE that touches at most backgroundRows rows (its
-// last argument is that limit) until it touches none.
-func (s *Store) changeInSteps(ctx context.Context, update string, args ...any) error {
+// last argument is that limit) until it touches none. An action is what the
+// audit log says of each recording that it changes.
+func (s *Store) changeInSteps(ctx context.Context, action audit.Action, update string, args ...any) error {
 	for {
-		n, err := s.update(ctx, update, append(slices.Clone(args), backgroundRows)...)
+		args := append(slices.Clone(args), backgroundRows)
+		var n int64
+		var err error
+		if action == "" {
+			n, err = s.update(ctx, update, args...)
+		} else {
+			n, err = s.act(ctx, update+" RETURNING "+auditedRecording, args, recordingEntry(action))
+		}
 		if err != nil || n == 0 {
 			return err
 		}
@@ -279,10 +315,12 @@ func (s *Store) changeInSteps(ctx context.Context, update string, args ...any) e
 // PauseAccount lets all pending recordings of the account wait, and those that
 // are still to come, until WakeAccount.
 func (s *Store) PauseAccount(ctx context.Context, account, reason string) error {
-	_, err := s.update(ctx, "INSERT INTO account_pauses (account, reason, paused_at) VALUES (?, ?, {now}) ON CONFLICT (account) DO UPDATE SET reason = excluded.reason", account, reason)
+	_, err := s.act(ctx, `INSERT INTO account_pauses (account, reason, paused_at) VALUES (?, ?, {now})
+		ON CONFLICT (account) DO UPDATE SET reason = excluded.reason WHERE account_pauses.reason <> excluded.reason
+		RETURNING account, reason, paused_at`, []any{account, reason}, accountEntry(audit.AccountPaused))
 	if err == nil {
 		// Only while it is paused: another node may be waking it.
-		err = s.changeInSteps(ctx, `UPDATE recordings SET next_try_at = NULL
+		err = s.changeInSteps(ctx, "", `UPDATE recordings SET next_try_at = NULL
 			WHERE account IN (SELECT account FROM account_pauses) AND id IN
 				(SELECT id FROM recordings WHERE state = 'pending' AND account = ? AND next_try_at IS NOT NULL LIMIT ?)`, account)
 	}
@@ -292,22 +330,33 @@ func (s *Store) PauseAccount(ctx context.Context, account, reason string) error 
 	return nil
 }
 
+func accountEntry(action audit.Action) func(row) (audit.Entry, error) {
+	return func(r row) (audit.Entry, error) {
+		var f audit.AccountFacts
+		if err := r.Scan(&f.Account, &f.Reason, timeInto{&f.PausedAt}); err != nil {
+			return audit.Entry{}, err
+		}
+		return audit.New(action, "account/"+f.Account, f)
+	}
+}
+
 // WakeAccount ends the account's pause: its pending recordings, and those that
 // were refused because of its credentials, are due at once, and waited for as
 // long as if they were new. It changes nothing for an account that waits for
 // nothing, and may be called again when it was interrupted.
 func (s *Store) WakeAccount(ctx context.Context, account string) error {
-	_, err := s.update(ctx, "DELETE FROM account_pauses WHERE account = ?", account)
+	_, err := s.act(ctx, "DELETE FROM account_pauses WHERE account = ? RETURNING account, reason, paused_at", []any{account}, accountEntry(audit.AccountWoken))
 	for _, wake := range []struct {
+		action     audit.Action
 		set, where string
 		args       []any
 	}{
-		{"state = 'pending', reason = '', attempts = 0, ", "state = 'refused' AND next_try_at IS NULL AND state <> 'archived' AND reason = ?", []any{account, call.CredentialsRejected}},
-		{"", "state = 'pending' AND next_try_at IS NULL AND state <> 'archived'", []any{account}},
+		{audit.RecordingWoken, "state = 'pending', reason = '', attempts = 0, ", "state = 'refused' AND next_try_at IS NULL AND state <> 'archived' AND reason = ?", []any{account, call.CredentialsRejected}},
+		{"", "", "state = 'pending' AND next_try_at IS NULL AND state <> 'archived'", []any{account}},
 	} {
 		if err == nil {
 			// Only while it is not paused: another node may be pausing it.
-			err = s.changeInSteps(ctx, "UPDATE recordings SET "+wake.set+`wanted_at = {now}, next_try_at = {now}
+			err = s.changeInSteps(ctx, wake.action, "UPDATE recordings SET "+wake.set+`wanted_at = {now}, next_try_at = {now}
 				WHERE account NOT IN (SELECT account FROM account_pauses) AND id IN
 					(SELECT id FROM recordings WHERE account = ? AND `+wake.where+" LIMIT ?)", wake.args...)
 		}

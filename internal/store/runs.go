@@ -8,6 +8,7 @@ import (
 	"slices"
 	"time"
 
+	"callvault/internal/audit"
 	"callvault/internal/call"
 )
 
@@ -18,14 +19,44 @@ func runFields(r *call.Run) []any {
 		jsonInto{&r.Files}, &r.Error, timeInto{&r.CreatedAt}, timeInto{&r.BuiltAt}}
 }
 
+func runEntry(action audit.Action) func(row) (audit.Entry, error) {
+	return func(rows row) (audit.Entry, error) {
+		var r call.Run
+		if err := rows.Scan(runFields(&r)...); err != nil {
+			return audit.Entry{}, err
+		}
+		f := audit.RunFacts{
+			ID: r.ID, Report: r.Report, PeriodFrom: r.PeriodFrom, PeriodTo: r.PeriodTo, Zone: r.Zone, State: string(r.State), Revision: r.Revision,
+			AsOf: r.AsOf, InputHash: r.InputHash, Error: r.Error, CreatedAt: r.CreatedAt, BuiltAt: r.BuiltAt,
+		}
+		for _, file := range r.Files {
+			f.Files = append(f.Files, audit.RunFile(file))
+		}
+		return audit.New(action, "run/"+r.ID, f)
+	}
+}
+
 // ReportSeen returns when the report was first seen in the configuration: now,
 // if it never was before.
 func (s *Store) ReportSeen(ctx context.Context, report string) (time.Time, error) {
 	var seen time.Time
+	actor := audit.ActorOf(ctx)
 	err := s.change(ctx, func(ctx context.Context, t *tx) error {
-		_, err := t.one(ctx, "INSERT INTO report_schedules (report, first_seen) VALUES (?, {now}) ON CONFLICT (report) DO UPDATE SET report = excluded.report RETURNING first_seen",
+		isNew, err := t.one(ctx, "INSERT INTO report_schedules (report, first_seen) VALUES (?, {now}) ON CONFLICT (report) DO NOTHING RETURNING first_seen",
 			[]any{report}, timeInto{&seen})
-		return err
+		if err != nil {
+			return err
+		}
+		if !isNew {
+			_, err := t.one(ctx, "SELECT first_seen FROM report_schedules WHERE report = ?", []any{report}, timeInto{&seen})
+			return err
+		}
+		e, err := audit.New(audit.ReportSeen, "report/"+report, audit.ScheduleFacts{Report: report, FirstSeen: seen})
+		if err != nil {
+			return err
+		}
+		e.Actor = actor
+		return t.audit(ctx, e)
 	})
 	if err != nil {
 		return seen, fmt.Errorf("note report %s: %w", report, err)
@@ -66,7 +97,7 @@ func (s *Store) ReserveRun(ctx context.Context, run call.Run, lease time.Duratio
 
 // RenewRun lets the builder's lease hold for lease from now on.
 func (s *Store) RenewRun(ctx context.Context, leaseToken string, lease time.Duration) error {
-	return s.markRun(ctx, "renew the lease of a run", "lease_until = {now} + ?", leaseToken, lease.Milliseconds())
+	return s.markRun(ctx, "renew the lease of a run", "", "lease_until = {now} + ?", leaseToken, lease.Milliseconds())
 }
 
 // FinishRun says that the run is built: Revision, AsOf, InputHash and Files
@@ -76,18 +107,25 @@ func (s *Store) FinishRun(ctx context.Context, leaseToken string, run call.Run) 
 	if err != nil {
 		return fmt.Errorf("finish a run: %w", err)
 	}
-	return s.markRun(ctx, "finish a run",
+	return s.markRun(ctx, "finish a run", audit.RunBuilt,
 		"state = 'built', lease_token = NULL, error = '', built_at = {now}, revision = ?, as_of = ?, input_hash = ?, files = ?", leaseToken,
 		run.Revision, millis(run.AsOf), run.InputHash, string(files))
 }
 
 // FailRun says that the run could not be built; it can be reserved again.
 func (s *Store) FailRun(ctx context.Context, leaseToken, reason string) error {
-	return s.markRun(ctx, "fail a run", "state = 'failed', lease_token = NULL, error = ?", leaseToken, reason)
+	return s.markRun(ctx, "fail a run", audit.RunFailed, "state = 'failed', lease_token = NULL, error = ?", leaseToken, reason)
 }
 
-func (s *Store) markRun(ctx context.Context, what, set, leaseToken string, args ...any) error {
-	n, err := s.update(ctx, "UPDATE runs SET "+set+" WHERE lease_token = ?", append(args, leaseToken)...)
+func (s *Store) markRun(ctx context.Context, what string, action audit.Action, set, leaseToken string, args ...any) error {
+	update, args := "UPDATE runs SET "+set+" WHERE lease_token = ?", append(args, leaseToken)
+	var n int64
+	var err error
+	if action == "" {
+		n, err = s.update(ctx, update, args...)
+	} else {
+		n, err = s.act(ctx, update+" RETURNING "+runColumns, args, runEntry(action))
+	}
 	if err != nil {
 		return fmt.Errorf("%s: %w", what, err)
 	}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"time"
 
+	"callvault/internal/audit"
 	"callvault/internal/call"
 )
 
@@ -19,14 +20,29 @@ func scanUser(rows *sql.Rows, u *call.User) error {
 	return err
 }
 
+// personColumns are those that users and tokens share.
+const personColumns = "name, role, user_groups, created_at, disabled"
+
+func personEntry(action audit.Action, what string) func(row) (audit.Entry, error) {
+	return func(r row) (audit.Entry, error) {
+		var f audit.PersonFacts
+		var disabled int
+		if err := r.Scan(&f.Name, &f.Role, jsonInto{&f.Groups}, timeInto{&f.CreatedAt}, &disabled); err != nil {
+			return audit.Entry{}, err
+		}
+		f.Disabled = disabled != 0
+		return audit.New(action, what+"/"+f.Name, f)
+	}
+}
+
 // AddUser adds a user; a name that is taken is a call.Conflict error.
 func (s *Store) AddUser(ctx context.Context, u call.User) error {
 	groups, err := groupsText(u.Groups)
 	if err != nil {
 		return err
 	}
-	n, err := s.update(ctx, "INSERT INTO users (name, role, user_groups, password_hash, created_at) VALUES (?, ?, ?, ?, {now}) ON CONFLICT (name) DO NOTHING",
-		u.Name, string(u.Role), groups, u.PasswordHash)
+	n, err := s.act(ctx, "INSERT INTO users (name, role, user_groups, password_hash, created_at) VALUES (?, ?, ?, ?, {now}) ON CONFLICT (name) DO NOTHING RETURNING "+personColumns,
+		[]any{u.Name, string(u.Role), groups, u.PasswordHash}, personEntry(audit.UserAdded, "user"))
 	if err != nil {
 		return fmt.Errorf("add user %s: %w", u.Name, err)
 	}
@@ -75,16 +91,16 @@ func (s *Store) users(ctx context.Context, where string, args ...any) ([]call.Us
 
 // SetPassword gives a user a new password, as its hash.
 func (s *Store) SetPassword(ctx context.Context, name, hash string) error {
-	return s.changeNamed(ctx, "user", name, "UPDATE users SET password_hash = ? WHERE name = ?", hash, name)
+	return s.changeNamed(ctx, audit.UserPasswordChanged, "user", name, "UPDATE users SET password_hash = ? WHERE name = ?", hash, name)
 }
 
 // DisableUser shuts a user out; the row stays, for what it stands in.
 func (s *Store) DisableUser(ctx context.Context, name string) error {
-	return s.changeNamed(ctx, "user", name, "UPDATE users SET disabled = 1 WHERE name = ?", name)
+	return s.changeNamed(ctx, audit.UserDisabled, "user", name, "UPDATE users SET disabled = 1 WHERE name = ?", name)
 }
 
-func (s *Store) changeNamed(ctx context.Context, what, name, query string, args ...any) error {
-	n, err := s.update(ctx, query, args...)
+func (s *Store) changeNamed(ctx context.Context, action audit.Action, what, name, query string, args ...any) error {
+	n, err := s.act(ctx, query+" RETURNING "+personColumns, args, personEntry(action, what))
 	if err != nil {
 		return fmt.Errorf("change %s %s: %w", what, name, err)
 	}
@@ -112,8 +128,8 @@ func (s *Store) AddToken(ctx context.Context, t call.Token) error {
 	if err != nil {
 		return err
 	}
-	n, err := s.update(ctx, "INSERT INTO tokens (name, role, user_groups, hash, created_at) VALUES (?, ?, ?, ?, {now}) ON CONFLICT (name) DO NOTHING",
-		t.Name, string(t.Role), groups, t.Hash[:])
+	n, err := s.act(ctx, "INSERT INTO tokens (name, role, user_groups, hash, created_at) VALUES (?, ?, ?, ?, {now}) ON CONFLICT (name) DO NOTHING RETURNING "+personColumns,
+		[]any{t.Name, string(t.Role), groups, t.Hash[:]}, personEntry(audit.TokenAdded, "token"))
 	if err != nil {
 		return fmt.Errorf("add token %s: %w", t.Name, err)
 	}
@@ -154,7 +170,7 @@ func (s *Store) TokenByHash(ctx context.Context, hash [32]byte) (call.Token, err
 
 // DisableToken shuts a token out.
 func (s *Store) DisableToken(ctx context.Context, name string) error {
-	return s.changeNamed(ctx, "token", name, "UPDATE tokens SET disabled = 1 WHERE name = ?", name)
+	return s.changeNamed(ctx, audit.TokenDisabled, "token", name, "UPDATE tokens SET disabled = 1 WHERE name = ?", name)
 }
 
 func (s *Store) tokens(ctx context.Context, where string, args ...any) ([]call.Token, error) {

@@ -1,0 +1,92 @@
+package audit
+
+import "time"
+
+// What entries tell. Each is the row as it was after the act; secrets and what
+// follows from them are left out.
+
+// RecordingFacts is a recording's row.
+type RecordingFacts struct {
+	ID           string    `json:"id"`
+	CallID       string    `json:"call_id"`
+	Account      string    `json:"account"`
+	Provider     string    `json:"provider"`
+	Kind         string    `json:"kind"`
+	Source       string    `json:"source"`
+	State        string    `json:"state"`
+	Reason       string    `json:"reason,omitempty"`
+	ObjectKey    string    `json:"object_key,omitempty"`
+	Size         int64     `json:"size,omitempty"` // bytes
+	SHA256       string    `json:"sha256,omitempty"`
+	MediaType    string    `json:"media_type,omitempty"`
+	AudioSeconds *int      `json:"audio_seconds,omitempty"`
+	CreatedAt    time.Time `json:"created_at,omitzero"`
+	WantedAt     time.Time `json:"wanted_at,omitzero"`
+	ArchivedAt   time.Time `json:"archived_at,omitzero"`
+	RetainUntil  time.Time `json:"retain_until,omitzero"`
+	Attempts     int       `json:"attempts"`
+	LastError    string    `json:"last_error,omitempty"`
+}
+
+// AccountFacts is an account whose recordings wait, or wait no more.
+type AccountFacts struct {
+	Account  string    `json:"account"`
+	Reason   string    `json:"reason,omitempty"`
+	PausedAt time.Time `json:"paused_at,omitzero"`
+}
+
+// ScheduleFacts is a report that was seen in the configuration for the first
+// time.
+type ScheduleFacts struct {
+	Report    string    `json:"report"`
+	FirstSeen time.Time `json:"first_seen"`
+}
+
+// RunFacts is a run's row.
+type RunFacts struct {
+	ID         string    `json:"id"`
+	Report     string    `json:"report"`
+	PeriodFrom time.Time `json:"period_from"`
+	PeriodTo   time.Time `json:"period_to"`
+	Zone       string    `json:"zone"`
+	State      string    `json:"state"`
+	Revision   int       `json:"revision"`
+	AsOf       time.Time `json:"as_of,omitzero"`
+	InputHash  string    `json:"input_hash,omitempty"`
+	Files      []RunFile `json:"files,omitempty"`
+	Error      string    `json:"error,omitempty"`
+	CreatedAt  time.Time `json:"created_at"`
+	BuiltAt    time.Time `json:"built_at,omitzero"`
+}
+
+// RunFile is one file of a run.
+type RunFile struct {
+	Name      string `json:"name"`
+	ObjectKey string `json:"object_key"`
+	Size      int64  `json:"size"` // bytes
+	SHA256    string `json:"sha256"`
+	MediaType string `json:"media_type"`
+}
+
+// MailFacts is a mail's row.
+type MailFacts struct {
+	ID        string    `json:"id"`
+	RunID     string    `json:"run_id"`
+	Recipient string    `json:"recipient"`
+	MessageID string    `json:"message_id"`
+	State     string    `json:"state"`
+	Detail    string    `json:"detail,omitempty"`
+	Attempts  int       `json:"attempts"`
+	CreatedAt time.Time `json:"created_at"`
+	NextTryAt time.Time `json:"next_try_at,omitzero"`
+	SentAt    time.Time `json:"sent_at,omitzero"`
+}
+
+// PersonFacts is the row of a user or token, without password and hash.
+type PersonFacts struct {
+	Name      string    `json:"name"`
+	Role      string    `json:"role"`
+	Groups    []string  `json:"groups"`
+	CreatedAt time.Time `json:"created_at"`
+	Disabled  bool      `json:"disabled"`
+}
