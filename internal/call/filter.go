@@ -29,7 +29,9 @@ type Filter struct {
 	Outcome     Outcome
 	Campaign    string
 	// Recording is a RecordingState, or RecordingNone for calls without one.
-	Recording        RecordingState
+	Recording RecordingState
+	// Audio selects calls by what is wrong with their audio.
+	Audio            AudioFault
 	MinTalk, MaxTalk *int
 	Sort             Sort
 	// Limit is the page size, 1 to MaxLimit; 0 means DefaultLimit.
