@@ -135,7 +135,7 @@ func (a *Archiver) try(ctx context.Context, c call.Claim) (call.Archiving, error
 	}
 	return call.Archiving{
 		ObjectKey: key, Size: put.Size, SHA256: hex.EncodeToString(sum[:]), MediaType: content.MediaType,
-		Media: spool.probe.Media(),
+		AudioSeconds: audioSeconds(content.MediaType, spool, put.Size),
 	}, nil
 }
 

@@ -29,9 +29,7 @@ type Filter struct {
 	Outcome     Outcome
 	Campaign    string
 	// Recording is a RecordingState, or RecordingNone for calls without one.
-	Recording RecordingState
-	// Audio selects calls by what is wrong with their audio.
-	Audio            AudioFault
+	Recording        RecordingState
 	MinTalk, MaxTalk *int
 	Sort             Sort
 	// Limit is the page size, 1 to MaxLimit; 0 means DefaultLimit.

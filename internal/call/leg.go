@@ -397,3 +397,54 @@ func richerValue(v, old json.RawMessage) bool {
 	}
 	return richer(string(v), string(old)) == string(v)
 }
+
+// Earliest is the earliest moment that the leg names; zero if it names none.
+func (l *Leg) Earliest() time.Time { return earliest(l.first(), l.EndedAt) }
+
+// DiffersFrom names, as they stand in its JSON, the facts in which a leg is not
+// what all of its reports give; attributes as "attributes.<name>". What no
+// report tells is left out: the true start, which is of a live event, and the
+// leg that a row of a call list was found to be about.
+func (l *Leg) DiffersFrom(reports []Leg) ([]string, error) {
+	var again Leg
+	for i, r := range reports {
+		if i == 0 {
+			again = r
+			continue
+		}
+		again.Fill(r)
+	}
+	again.LiveFrom, again.Joined = l.LiveFrom, l.Joined
+	var was, is map[string]json.RawMessage
+	for _, side := range []struct {
+		leg  *Leg
+		into *map[string]json.RawMessage
+	}{{l, &was}, {&again, &is}} {
+		copied := *side.leg
+		attributes := copied.Attributes
+		copied.Attributes = nil
+		text, err := copied.JSON()
+		if err == nil {
+			err = json.Unmarshal([]byte(text), side.into)
+		}
+		if err != nil {
+			return nil, err
+		}
+		for name, value := range attributes {
+			(*side.into)["attributes."+name] = value
+		}
+	}
+	var differ []string
+	for name, value := range is {
+		if !bytes.Equal(was[name], value) {
+			differ = append(differ, name)
+		}
+	}
+	for name := range was {
+		if _, ok := is[name]; !ok {
+			differ = append(differ, name)
+		}
+	}
+	slices.Sort(differ)
+	return differ, nil
+}

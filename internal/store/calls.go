@@ -42,25 +42,28 @@ var callUpsert = func() string {
 }()
 
 func (t *tx) upsertCalls(ctx context.Context, calls []call.Call) error {
-	return insertMany(ctx, t, "write calls", "INSERT INTO calls ("+callColumns+", customer_rev)", "tttttttttttttttt"+"iiiiii"+"ttti"+"t", callUpsert, calls,
-		func(c call.Call, args []any) []any {
-			var offers string
-			if len(c.Offers) > 0 {
-				text, err := json.Marshal(c.Offers)
-				if err == nil { // plain strings always marshal
-					offers = string(text)
-				}
-			}
-			var started int64
-			if !c.StartedAt.IsZero() {
-				started = c.StartedAt.UnixMilli()
-			}
-			return append(args, c.ID, c.Account, string(c.Provider), c.Key, string(c.KeyKind), string(c.Direction), string(c.Outcome), c.Status,
-				c.CustomerNumber, c.BusinessNumber, c.Agent.ID, c.Agent.Name, c.Agent.Number, offers,
-				c.Group, c.Campaign, started, millis(c.AnsweredAt), millis(c.EndedAt),
-				number(c.WaitSeconds), number(c.TalkSeconds), number(c.TotalSeconds), c.HangupCause, c.HangupBy, c.Cost, c.LegsCount,
-				reverseDigits(c.CustomerNumber))
-		})
+	return insertMany(ctx, t, "write calls", "INSERT INTO calls ("+callColumns+", customer_rev)", "tttttttttttttttt"+"iiiiii"+"ttti"+"t", callUpsert, calls, callValues)
+}
+
+// callValues adds a call's values to args, in the order of callColumns and
+// customer_rev.
+func callValues(c call.Call, args []any) []any {
+	var offers string
+	if len(c.Offers) > 0 {
+		text, err := json.Marshal(c.Offers)
+		if err == nil { // plain strings always marshal
+			offers = string(text)
+		}
+	}
+	var started int64
+	if !c.StartedAt.IsZero() {
+		started = c.StartedAt.UnixMilli()
+	}
+	return append(args, c.ID, c.Account, string(c.Provider), c.Key, string(c.KeyKind), string(c.Direction), string(c.Outcome), c.Status,
+		c.CustomerNumber, c.BusinessNumber, c.Agent.ID, c.Agent.Name, c.Agent.Number, offers,
+		c.Group, c.Campaign, started, millis(c.AnsweredAt), millis(c.EndedAt),
+		number(c.WaitSeconds), number(c.TalkSeconds), number(c.TotalSeconds), c.HangupCause, c.HangupBy, c.Cost, c.LegsCount,
+		reverseDigits(c.CustomerNumber))
 }
 
 // number passes an optional number to the database without reflection.
@@ -174,9 +177,6 @@ func (s *Store) matching(ctx context.Context, f call.Filter) (conditions, error)
 	default:
 		c.add("EXISTS (SELECT 1 FROM recordings r WHERE r.call_id = calls.id AND r.state = ?)", string(f.Recording))
 	}
-	if err := c.audioFault(f.Audio); err != nil {
-		return c, err
-	}
 	if f.MinTalk != nil {
 		c.add("talk_seconds >= ?", *f.MinTalk)
 	}
@@ -258,7 +258,7 @@ func (s *Store) addRecordings(ctx context.Context, calls []call.CallWithRecordin
 		for i := range chunk {
 			ids[i] = chunk[i].ID
 		}
-		return s.each(ctx, recordingRow+" WHERE call_id IN (VALUES "+tuples(len(ids), 1)+") ORDER BY call_id, id",
+		return s.each(ctx, "SELECT "+recordingColumns+" FROM recordings WHERE call_id IN (VALUES "+tuples(len(ids), 1)+") ORDER BY call_id, id",
 			ids, func(rows *sql.Rows) error {
 				var r call.Recording
 				if err := scanRecording(rows, &r); err != nil {

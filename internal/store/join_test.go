@@ -62,6 +62,10 @@ func checkCalls(t rapid.TB, s *store.Store, account string, legs map[string]call
 			}
 		}
 	}
+	checked, err := s.CheckCalls(context.Background(), call.CheckOptions{}, "", 10_000)
+	if err != nil || len(checked.Faults) > 0 {
+		t.Fatalf("checked: %+v, %v", checked.Faults, err)
+	}
 }
 
 // TestCallsAreWhatTheirLegsAre: reports of a few legs, some poor, some with

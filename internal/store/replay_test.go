@@ -267,5 +267,8 @@ func TestReplayMakesCallsWhatTheirLegsAre(t *testing.T) {
 		if diff := cmp.Diff(before, dump(t, o)); diff != "" {
 			t.Errorf("a second replay changes:\n%s", diff)
 		}
+		if all := checkRows(t, s, checkToday()); len(all.Faults) > 0 {
+			t.Errorf("checked: %+v", all.Faults)
+		}
 	})
 }

@@ -1,0 +1,385 @@
+package archive_test
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	gocmp "github.com/google/go-cmp/cmp"
+	"github.com/minio/minio-go/v7"
+
+	"callvault/archive"
+	"callvault/internal/call"
+	"callvault/internal/testenv"
+)
+
+// ledger is what must lie in a vault, as a store tells it.
+type ledger struct {
+	rows     []call.Recording
+	others   []call.KeptObject
+	verified []string
+}
+
+func (l *ledger) RecordingsByKey(_ context.Context, afterKey, afterID string, limit int) (page []call.Recording, _ error) {
+	slices.SortFunc(l.rows, func(a, b call.Recording) int {
+		return cmp.Or(strings.Compare(a.ObjectKey, b.ObjectKey), strings.Compare(a.ID, b.ID))
+	})
+	for _, r := range l.rows {
+		after := cmp.Or(strings.Compare(r.ObjectKey, afterKey), strings.Compare(r.ID, afterID)) > 0
+		if r.ObjectKey != "" && after && len(page) < limit {
+			page = append(page, r)
+		}
+	}
+	return page, nil
+}
+
+func (l *ledger) Recording(_ context.Context, id string) (call.Recording, error) {
+	for _, r := range l.rows {
+		if r.ID == id {
+			return r, nil
+		}
+	}
+	return call.Recording{}, call.Errorf(call.NotFound, "no such recording")
+}
+
+func (l *ledger) MarkVerified(_ context.Context, ids []string) error {
+	l.verified = append(l.verified, ids...)
+	return nil
+}
+
+func (l *ledger) EachKept(_ context.Context, f func(call.KeptObject) error) error {
+	for _, k := range l.others {
+		if err := f(k); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// fill puts n recordings and one report file into a vault.
+func (l *ledger) fill(t *testing.T, v archive.Vault, n int, until time.Time) {
+	t.Helper()
+	for i := range n {
+		key := fmt.Sprintf("calls/2026/11/%02d/sales/r%d.wav", 20+i/2, i)
+		opts := describe([]byte(key))
+		opts.Protection.Until = until
+		if err := v.Put(t.Context(), key, strings.NewReader(key), opts); err != nil {
+			t.Fatal(err)
+		}
+		l.rows = append(l.rows, call.Recording{
+			ID: fmt.Sprintf("r%d", i), State: call.Archived, ObjectKey: key, Size: int64(len(key)), SHA256: hex.EncodeToString(opts.SHA256[:]), RetainUntil: until,
+		})
+	}
+	put(t, v, "reports/daily/2026-11-20/r1-0/daily.xlsx", "report")
+	sum := describe([]byte("report")).SHA256
+	l.others = []call.KeptObject{{Key: "reports/daily/2026-11-20/r1-0/daily.xlsx", Size: 6, SHA256: hex.EncodeToString(sum[:])}}
+}
+
+// verify verifies, two hours later unless days are given.
+func (l *ledger) verify(t *testing.T, v archive.Vault, days ...time.Time) (found []string, looked int) {
+	t.Helper()
+	l.verified = nil
+	verifier := archive.NewVerifier(archive.VerifyOptions{
+		Store: l, Vault: v, Now: func() time.Time { return time.Now().Add(2 * time.Hour) },
+		Found: func(c call.Checked) error {
+			looked += len(c.Where)
+			for _, f := range c.Faults {
+				found = append(found, string(f.Kind)+" "+f.Where)
+			}
+			return nil
+		},
+	})
+	var err error
+	if len(days) == 2 {
+		err = verifier.Days(t.Context(), days[0], days[1])
+	} else {
+		err = verifier.All(t.Context())
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	slices.Sort(found)
+	return found, looked
+}
+
+func (l *ledger) expect(t *testing.T, v archive.Vault, want ...string) {
+	t.Helper()
+	found, _ := l.verify(t, v)
+	slices.Sort(want)
+	if diff := gocmp.Diff(want, found); diff != "" {
+		t.Errorf("faults (-want +got):\n%s", diff)
+	}
+}
+
+// TestVerifyDirectory changes one thing after the other in a folder, as its
+// administrator could, and expects it to be named, and nothing else.
+func TestVerifyDirectory(t *testing.T) {
+	t.Parallel()
+	folder := t.TempDir()
+	v := openDirectory(t, folder)
+	var l ledger
+	l.fill(t, v, 6, time.Now().Add(24*time.Hour))
+	l.expect(t, v)
+	if len(l.verified) != 6 {
+		t.Errorf("verified: %v", l.verified)
+	}
+	key := l.rows[2].ObjectKey
+	path := filepath.Join(folder, filepath.FromSlash(key))
+	write := func(path, text string) {
+		t.Helper()
+		if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, []byte(text), 0o400); err != nil {
+			t.Fatal(err)
+		}
+	}
+	flipped := []byte(key)
+	flipped[5] ^= 1
+	write(path, string(flipped))
+	l.expect(t, v, "mismatch "+key)
+	if slices.Contains(l.verified, "r2") || len(l.verified) != 5 {
+		t.Errorf("verified: %v", l.verified)
+	}
+	write(path, key[:10])
+	l.expect(t, v, "mismatch "+key)
+	if err := os.Remove(path); err != nil {
+		t.Fatal(err)
+	}
+	l.expect(t, v, "missing "+key)
+	if err := os.Mkdir(path, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	l.expect(t, v, "missing "+key)
+	if err := os.Remove(path); err != nil {
+		t.Fatal(err)
+	}
+	write(path, key)
+	l.expect(t, v)
+
+	stranger := filepath.Join(folder, "calls/2026/11/21/sales/stranger.wav")
+	write(stranger, "x")
+	l.expect(t, v, "unknown calls/2026/11/21/sales/stranger.wav")
+	early, late := time.Date(2026, 11, 20, 0, 0, 0, 0, time.UTC), time.Date(2026, 11, 21, 23, 0, 0, 0, time.UTC)
+	if found, looked := l.verify(t, v, early, early); len(found) != 0 || looked != 2 {
+		t.Errorf("the first day: %v of %d", found, looked)
+	}
+	if found, looked := l.verify(t, v, time.Time{}, late); len(found) != 1 || looked != 5 {
+		t.Errorf("the first two days: %v of %d", found, looked)
+	}
+	if err := os.Remove(stranger); err != nil {
+		t.Fatal(err)
+	}
+	write(filepath.Join(folder, "elsewhere.txt"), "x")
+	l.expect(t, v, "unknown elsewhere.txt")
+	if err := os.Remove(filepath.Join(folder, "elsewhere.txt")); err != nil {
+		t.Fatal(err)
+	}
+
+	// The row is what was changed.
+	right := slices.Clone(l.rows)
+	l.rows[1].SHA256 = strings.Repeat("0", 64)
+	l.expect(t, v, "mismatch "+right[1].ObjectKey)
+	copy(l.rows, right)
+	l.rows[1].ObjectKey = "calls/2026/11/20/sales/zzz.wav"
+	l.expect(t, v, "missing calls/2026/11/20/sales/zzz.wav", "unknown "+right[1].ObjectKey)
+	l.rows = slices.Clone(right)
+	for _, state := range []call.RecordingState{call.Expired, call.Erased, call.Absent} {
+		l.rows[1].State = state
+		l.expect(t, v, "unknown "+right[1].ObjectKey)
+	}
+	l.rows[1].State = call.Pending // it is on its way
+	l.expect(t, v)
+	l.rows = slices.Delete(l.rows, 1, 2)
+	l.expect(t, v, "unknown "+right[1].ObjectKey)
+	l.rows = right
+	write(filepath.Join(folder, filepath.FromSlash(l.others[0].Key)), "others")
+	l.expect(t, v, "mismatch "+l.others[0].Key)
+	if err := os.Remove(filepath.Join(folder, filepath.FromSlash(l.others[0].Key))); err != nil {
+		t.Fatal(err)
+	}
+	l.expect(t, v, "missing "+l.others[0].Key)
+}
+
+// TestVerifyYoungObjects: what has just been put may be on its way into the
+// database.
+func TestVerifyYoungObjects(t *testing.T) {
+	t.Parallel()
+	v := openDirectory(t, t.TempDir())
+	put(t, v, "calls/2026/11/20/sales/young.wav", "x")
+	verifier := archive.NewVerifier(archive.VerifyOptions{Store: &ledger{}, Vault: v, Found: func(c call.Checked) error {
+		t.Errorf("found %+v", c)
+		return nil
+	}})
+	if err := verifier.All(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestVerifyBucket does what the owner of a store can do with root's
+// credentials.
+func TestVerifyBucket(t *testing.T) {
+	t.Parallel()
+	until := time.Now().Add(24 * time.Hour).UTC().Truncate(time.Second)
+	for name, tt := range map[string]struct {
+		bucket testenv.BucketOptions
+		lock   archive.LockMode
+	}{
+		"plain":      {},
+		"governance": {testenv.BucketOptions{ObjectLock: true}, archive.Governance},
+		"compliance": {testenv.BucketOptions{ObjectLock: true}, archive.Compliance},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			opts := s3Options(testenv.MinIO(t, tt.bucket))
+			opts.Lock = tt.lock
+			v := openS3(t, opts)
+			if err := v.Check(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			root := plainClient(t, opts)
+			var l ledger
+			l.fill(t, v, 6, until)
+			l.expect(t, v)
+			key := func(i int) string { return l.rows[i].ObjectKey }
+			overwrite := func(key string) {
+				t.Helper()
+				if _, err := root.PutObject(t.Context(), opts.Bucket, key, strings.NewReader("other"), 5, minio.PutObjectOptions{}); err != nil {
+					t.Fatal(err)
+				}
+			}
+			remove := func(key string, o minio.RemoveObjectOptions) {
+				t.Helper()
+				if err := root.RemoveObject(t.Context(), opts.Bucket, key, o); err != nil {
+					t.Fatal(err)
+				}
+			}
+			var want []string
+			expect := func(more ...string) {
+				t.Helper()
+				want = append(want, more...)
+				l.expect(t, v, want...)
+			}
+			overwrite(key(0))
+			if tt.lock == archive.Unlocked {
+				expect("mismatch " + key(0))
+				remove(key(1), minio.RemoveObjectOptions{})
+				expect("missing " + key(1))
+			} else {
+				// Over a locked version only another can be put, which is not
+				// locked itself.
+				expect("mismatch "+key(0), "versions "+key(0), "weaker "+key(0))
+				remove(key(1), minio.RemoveObjectOptions{})
+				expect("missing " + key(1))
+				// The same bytes over the object.
+				if _, err := root.PutObject(t.Context(), opts.Bucket, key(2), strings.NewReader(key(2)), int64(len(key(2))), minio.PutObjectOptions{
+					Mode: minio.RetentionMode(strings.ToUpper(string(tt.lock))), RetainUntilDate: until,
+				}); err != nil {
+					t.Fatal(err)
+				}
+				expect("versions " + key(2))
+				// More is promised than was locked.
+				l.rows[3].RetainUntil = until.Add(time.Hour)
+				expect("weaker " + key(3))
+			}
+			if tt.lock == archive.Governance {
+				mode, sooner := minio.Governance, until.Add(-time.Hour)
+				if err := root.PutObjectRetention(t.Context(), opts.Bucket, key(4), minio.PutObjectRetentionOptions{GovernanceBypass: true, Mode: &mode, RetainUntilDate: &sooner}); err != nil {
+					t.Fatal(err)
+				}
+				expect("weaker " + key(4))
+				info, err := root.StatObject(t.Context(), opts.Bucket, key(5), minio.StatObjectOptions{})
+				if err != nil {
+					t.Fatal(err)
+				}
+				remove(key(5), minio.RemoveObjectOptions{VersionID: info.VersionID, GovernanceBypass: true})
+				expect("missing " + key(5))
+			}
+			put(t, v, "calls/2026/11/20/sales/stranger.wav", "x")
+			expect("unknown calls/2026/11/20/sales/stranger.wav")
+		})
+	}
+}
+
+// failingVault gives some objects out only in part.
+type failingVault struct {
+	archive.Vault
+	key   string
+	tries atomic.Int32
+	down  bool
+}
+
+func (f *failingVault) Open(ctx context.Context, key string, offset, length int64) (io.ReadCloser, archive.ObjectInfo, error) {
+	if key == f.key || f.down {
+		f.tries.Add(1)
+		return nil, archive.ObjectInfo{}, errors.New("input/output error")
+	}
+	return f.Vault.Open(ctx, key, offset, length)
+}
+
+func (f *failingVault) Stat(ctx context.Context, key string) (archive.ObjectInfo, error) {
+	if f.down {
+		return archive.ObjectInfo{}, errors.New("connection refused")
+	}
+	return f.Vault.Stat(ctx, key)
+}
+
+// TestVerifyBadDisk: an object that cannot be read is a fault; a vault that
+// does not answer at all is none of its objects'.
+func TestVerifyBadDisk(t *testing.T) {
+	t.Parallel()
+	v := openDirectory(t, t.TempDir())
+	var l ledger
+	l.fill(t, v, 3, time.Time{})
+	failing := &failingVault{Vault: v, key: l.rows[1].ObjectKey}
+	l.expect(t, failing, "unreadable "+l.rows[1].ObjectKey)
+	if failing.tries.Load() < 2 {
+		t.Error("it was not tried again")
+	}
+	failing.down = true
+	verifier := archive.NewVerifier(archive.VerifyOptions{Store: &l, Vault: failing, Found: func(c call.Checked) error {
+		if len(c.Faults) > 0 {
+			t.Errorf("found %+v", c)
+		}
+		return nil
+	}})
+	if err := verifier.All(t.Context()); err == nil || !strings.Contains(err.Error(), "input/output") {
+		t.Errorf("a vault that does not answer gives %v", err)
+	}
+}
+
+// TestVerifyRate: reading is as slow as asked for.
+func TestVerifyRate(t *testing.T) {
+	t.Parallel()
+	v := openDirectory(t, t.TempDir())
+	var l ledger
+	body := bytes.Repeat([]byte("x"), 600<<10)
+	opts := describe(body)
+	for i := range 2 {
+		key := fmt.Sprintf("calls/2026/11/20/sales/r%d.wav", i)
+		if err := v.Put(t.Context(), key, bytes.NewReader(body), opts); err != nil {
+			t.Fatal(err)
+		}
+		l.rows = append(l.rows, call.Recording{ID: key, State: call.Archived, ObjectKey: key, Size: int64(len(body)), SHA256: hex.EncodeToString(opts.SHA256[:])})
+	}
+	verifier := archive.NewVerifier(archive.VerifyOptions{Store: &l, Vault: v, Rate: 1 << 20, Found: func(call.Checked) error { return nil }})
+	began := time.Now()
+	if err := verifier.All(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	// The first buffer is free, what follows of 1.2 MB takes its time.
+	if took := time.Since(began); took < 700*time.Millisecond {
+		t.Errorf("1.2 MB at 1 MiB/s took %s", took)
+	}
+}

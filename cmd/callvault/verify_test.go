@@ -1,0 +1,188 @@
+package main
+
+import (
+	"database/sql"
+	"encoding/json"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"callvault/internal/call"
+	"callvault/internal/simulator"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// verifyResult is what `verify --json` gives.
+type verifyResult struct {
+	Checked, OK int64
+	Bytes       int64
+	Faults      []call.Fault
+	Notices     []call.Fault
+	Parts       map[string]int64
+}
+
+// verify verifies, and says with which status.
+func (in installation) verify(t *testing.T, args ...string) (verifyResult, int) {
+	t.Helper()
+	got := command(t, "", append([]string{"verify", "--json", "--data", in.data}, args...)...)
+	var v verifyResult
+	if err := json.Unmarshal([]byte(got.stdout), &v); err != nil {
+		t.Fatalf("status %d, %v: %s%s", got.status, err, got.stdout, got.stderr)
+	}
+	return v, got.status
+}
+
+// tamper changes the database past the program.
+func (in installation) tamper(t *testing.T, s storage, statement string) {
+	t.Helper()
+	driver, dsn := "pgx", s.dsn
+	if dsn == "" {
+		driver, dsn = "sqlite", "file:"+filepath.Join(in.data, databaseFile)+"?_pragma=busy_timeout(10000)"
+	}
+	db, err := sql.Open(driver, dsn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	result, err := db.ExecContext(t.Context(), statement)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n, err := result.RowsAffected(); err != nil || n == 0 {
+		t.Fatalf("%s touches %d rows, %v", statement, n, err)
+	}
+	if err := db.Close(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestVerify verifies what a day of both providers left behind, while the server
+// runs and after; and then what somebody changed in it.
+func TestVerify(t *testing.T) {
+	t.Parallel()
+	forEachStorage(t, func(t *testing.T, s storage) {
+		var server http.Handler
+		in := install(t, s, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { server.ServeHTTP(w, r) }), "reports: [{name: daily, schedule: \"0 0 * * *\"}]\n")
+		day, err := simulator.NewDay(simulator.Options{Seed: 9, Calls: 40, Date: time.Now().AddDate(0, 0, -2), RecordingURL: in.provider.URL})
+		if err != nil {
+			t.Fatal(err)
+		}
+		server = simulator.NewServer(simulator.ServerOptions{AppID: demoAppID, Secret: teleSecret, Recordings: day.Recordings})
+		p := in.start(t)
+		player := simulator.Player{Concurrency: 4, URL: func(account string) string {
+			return p.url + "/webhook/" + account + "/" + map[string]string{"sales": salesToken, "support": supportToken}[account]
+		}}
+		if _, err := player.Play(t.Context(), day.Events); err != nil {
+			t.Fatal(err)
+		}
+		stored, _ := in.openStored(t)
+		eventually(t, "all is archived", func() bool {
+			stats, err := stored.QueueStats(t.Context())
+			return err == nil && stats.Archived >= int64(day.Expected.Archived)
+		})
+		commandJSON[map[string]any](t, "report", "daily", "--date", time.Now().AddDate(0, 0, -2).Format(time.DateOnly), "--data", in.data, "--out", t.TempDir())
+		if got, status := in.verify(t); status != exitDone || len(got.Faults) > 0 || got.OK != got.Checked {
+			t.Errorf("beside a running server: status %d, %+v", status, got)
+		}
+		p.stop(syscall.SIGTERM)
+		got, status := in.verify(t)
+		if status != exitDone || len(got.Faults)+len(got.Notices) > 0 || got.OK != got.Checked || got.Bytes == 0 ||
+			got.Parts["calls"] != int64(day.Expected.Calls) || got.Parts["deliveries"] != int64(day.Expected.Deliveries) ||
+			got.Parts["objects"] < int64(day.Expected.Archived)+4 {
+			t.Fatalf("status %d, %+v, expected %+v", status, got, day.Expected)
+		}
+		var victim call.CallWithRecordings
+		err = stored.EachCall(t.Context(), call.Filter{}, func(c call.CallWithRecordings) error {
+			if len(c.Recordings) == 1 && c.Recordings[0].State == call.Archived && c.CustomerNumber != "" {
+				victim = c
+			}
+			return nil
+		})
+		if err != nil || victim.ID == "" {
+			t.Fatal(err)
+		}
+		for _, tt := range []struct {
+			name, change, undo string
+			kind               call.FaultKind
+			where              string
+		}{
+			{
+				"a call", "UPDATE calls SET customer_number = customer_number || '0' WHERE id = '" + victim.ID + "'",
+				"UPDATE calls SET customer_number = substr(customer_number, 1, length(customer_number) - 1) WHERE id = '" + victim.ID + "'",
+				call.FaultCall, "call/" + victim.ID,
+			},
+			{
+				"a recording's hash", "UPDATE recordings SET sha256 = 'x' || sha256 WHERE call_id = '" + victim.ID + "'",
+				"UPDATE recordings SET sha256 = substr(sha256, 2) WHERE call_id = '" + victim.ID + "'",
+				call.FaultMismatch, victim.Recordings[0].ObjectKey,
+			},
+		} {
+			in.tamper(t, s, tt.change)
+			got, status := in.verify(t)
+			if status != exitWrong || len(got.Faults) != 1 || got.Faults[0].Kind != tt.kind || got.Faults[0].Where != tt.where {
+				t.Errorf("%s: status %d, %+v", tt.name, status, got.Faults)
+			}
+			in.tamper(t, s, tt.undo)
+		}
+		if s.bucket == nil {
+			in.damage(t, victim.Recordings[0].ObjectKey)
+		}
+		if got, status := in.verify(t, "--from", time.Now().AddDate(0, 0, -30).Format(time.DateOnly), "--to", time.Now().AddDate(0, 0, -20).Format(time.DateOnly)); status != exitDone || got.Parts["objects"]+got.Parts["calls"]+got.Parts["deliveries"] > 0 {
+			t.Errorf("days without calls: status %d, %+v", status, got)
+		}
+	})
+}
+
+// damage changes one bit of an object, and expects it to be named, also to
+// people.
+func (in installation) damage(t *testing.T, key string) {
+	t.Helper()
+	path := filepath.Join(in.data, "recordings", filepath.FromSlash(key))
+	body, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chmod(path, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	body[len(body)/2] ^= 1
+	if err := os.WriteFile(path, body, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	got, status := in.verify(t)
+	if status != exitWrong || len(got.Faults) != 1 || got.Faults[0].Kind != call.FaultMismatch || got.Faults[0].Where != key {
+		t.Errorf("a bit: status %d, %+v", status, got.Faults)
+	}
+	told := command(t, "", "verify", "--data", in.data, "--rate", "1GiB/s")
+	if told.status != exitWrong || !strings.Contains(told.stdout, "mismatch  "+key) || !strings.Contains(told.stderr, "1 faults were found") ||
+		!strings.Contains(told.stderr, "objects read: ") {
+		t.Errorf("for people: %+v", told)
+	}
+	body[len(body)/2] ^= 1
+	if err := os.WriteFile(path, body, 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestVerifyUsage(t *testing.T) {
+	t.Parallel()
+	in := install(t, storage{}, anySize(), "")
+	if got := command(t, "", "verify", "--data", in.data); got.status != exitWrong || !strings.Contains(got.stderr, "no database") {
+		t.Errorf("nothing there: %+v", got)
+	}
+	commandJSON[map[string]int](t, "migrate", "--data", in.data)
+	for _, args := range [][]string{{"--rate", "fast"}, {"--rate", "0"}, {"--from", "yesterday"}, {"--from", "2026-11-20", "--to", "2026-11-19"}} {
+		if got := command(t, "", append([]string{"verify", "--data", in.data}, args...)...); got.status != exitUsage {
+			t.Errorf("%v: %+v", args, got)
+		}
+	}
+	got, status := in.verify(t)
+	want := verifyResult{Faults: []call.Fault{}, Notices: []call.Fault{}, Parts: map[string]int64{"calls": 0, "legs": 0, "deliveries": 0}}
+	if diff := cmp.Diff(want, got); diff != "" || status != exitDone {
+		t.Errorf("an empty vault: status %d\n%s", status, diff)
+	}
+}

@@ -1,0 +1,96 @@
+package call
+
+import "time"
+
+// FaultKind is what is wrong with something that is kept.
+type FaultKind string
+
+// The kinds of faults in the vault. Where names an object key.
+const (
+	// FaultMismatch: an object has other bytes than those that were kept.
+	FaultMismatch FaultKind = "mismatch"
+	// FaultMissing: an object that must be there is not.
+	FaultMissing FaultKind = "missing"
+	// FaultUnreadable: an object is there, and the vault does not give its
+	// bytes.
+	FaultUnreadable FaultKind = "unreadable"
+	// FaultUnknown: nothing says why an object is there.
+	FaultUnknown FaultKind = "unknown"
+	// FaultWeaker: an object is locked for less long than was promised, or not
+	// held.
+	FaultWeaker FaultKind = "weaker"
+	// FaultVersions: somebody has put something over an object, or hidden it.
+	FaultVersions FaultKind = "versions"
+)
+
+// The kinds of faults in the database.
+const (
+	// FaultCall: a call is not what its legs give. Where is "call/<id>".
+	FaultCall FaultKind = "call"
+	// FaultLeg: a leg is not what its deliveries give. Where is
+	// "leg/<account>/<leg key>".
+	FaultLeg FaultKind = "leg"
+	// FaultDelivery: a delivery's body is not the one that came, or what became
+	// of it is not what it gives. Where is "delivery/<id>".
+	FaultDelivery FaultKind = "delivery"
+)
+
+// FaultKinds lists every kind.
+func FaultKinds() []FaultKind {
+	return []FaultKind{
+		FaultMismatch, FaultMissing, FaultUnreadable, FaultUnknown, FaultWeaker, FaultVersions,
+		FaultCall, FaultLeg, FaultDelivery,
+	}
+}
+
+// Fault is one thing that is not as it was kept. At most one of each kind and
+// place is open.
+type Fault struct {
+	Kind FaultKind `json:"kind"`
+	// Where names the thing: an object key, or a row.
+	Where string `json:"where"`
+	// What says for people what is wrong with it. It holds no numbers or names
+	// of people.
+	What string `json:"what"`
+}
+
+// Checked is what came of looking at some of what is kept.
+type Checked struct {
+	// Where are the things that were looked at, as Fault.Where names them.
+	Where []string
+	// Faults are what is wrong with them; of one thing there may be several.
+	Faults []Fault
+	// Notices are what only looks wrong, for a reason that What gives.
+	Notices []Fault
+	// Next is where to go on, empty after the last.
+	Next string
+}
+
+// CheckOptions say what of the database is checked, and how.
+type CheckOptions struct {
+	// From and To bound the calls' starts and the deliveries' receipt: From <=
+	// t < To. Zero: no bound.
+	From, To time.Time
+	// Decode reads a delivery by today's decoder, and reports false for one
+	// whose account it does not know.
+	Decode func(*Delivery) bool
+	// KeptSince is since when all deliveries are kept; zero: all that ever came.
+	KeptSince time.Time
+	// ReadSince is since when this version of the program has been reading what
+	// comes. What was read before may have been read otherwise, by right.
+	ReadSince time.Time
+}
+
+// KeptObject is what must lie in the vault under a key.
+type KeptObject struct {
+	Key string
+	// Size is in bytes.
+	Size int64
+	// SHA256 is in lower-case hex.
+	SHA256 string
+	// RecordingID is empty for what is no recording.
+	RecordingID string
+	// RetainUntil and Hold are what was promised of its protection.
+	RetainUntil time.Time
+	Hold        bool
+}

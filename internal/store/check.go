@@ -1,0 +1,203 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"database/sql/driver"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"callvault/internal/call"
+)
+
+// This file and its neighbours compute again what follows from what came in,
+// and compare it with the rows: calls with their legs, legs with their
+// deliveries, deliveries with their bodies. Pages are read by key, so no
+// transaction lasts longer than one. Nothing is mended.
+
+// checker is one page of a check.
+type checker struct {
+	*Store
+	o       call.CheckOptions
+	checked call.Checked
+}
+
+func (c *checker) fault(kind call.FaultKind, where, format string, args ...any) {
+	c.checked.Faults = append(c.checked.Faults, call.Fault{Kind: kind, Where: where, What: fmt.Sprintf(format, args...)})
+}
+
+// differs notes what is not what this program makes of it. What was last read
+// before this version began to read may only have been read otherwise.
+func (c *checker) differs(kind call.FaultKind, where, what string, readAt time.Time) {
+	if c.o.ReadSince.IsZero() || !readAt.Before(c.o.ReadSince) {
+		c.fault(kind, where, "%s", what)
+		return
+	}
+	c.checked.Notices = append(c.checked.Notices, call.Fault{Kind: kind, Where: where, What: fmt.Sprintf(
+		"%s; it was read by an earlier version of Callvault, before %s: replay reads it again, and what differs then is a fault",
+		what, c.o.ReadSince.UTC().Format(time.DateOnly))})
+}
+
+// sameValues names the columns in which a row as it was read is not the one
+// that would be written.
+func sameValues(columns []string, row, want []any) ([]string, error) {
+	var differ []string
+	for i := range want {
+		w := want[i]
+		if v, ok := w.(driver.Valuer); ok {
+			var err error
+			if w, err = v.Value(); err != nil {
+				return nil, err
+			}
+		}
+		switch v := w.(type) {
+		case int:
+			w = int64(v)
+		case string:
+			w = cleanText(v)
+		}
+		if got := row[i]; got != w {
+			differ = append(differ, columns[i])
+		}
+	}
+	return differ, nil
+}
+
+// anyRow reads a row's columns as the database has them.
+func anyRow(n int) (row, into []any) {
+	row, into = make([]any, n), make([]any, n)
+	for i := range row {
+		into[i] = &row[i]
+	}
+	return row, into
+}
+
+func columnNames(columns string) []string {
+	names := strings.Split(columns, ",")
+	for i := range names {
+		names[i] = strings.TrimSpace(names[i])
+	}
+	return names
+}
+
+// CheckCalls compares a page of calls, beginning after the place that a page
+// before ended with, with what their legs give.
+func (s *Store) CheckCalls(ctx context.Context, o call.CheckOptions, after string, limit int) (call.Checked, error) {
+	c := checker{Store: s, o: o}
+	if err := c.calls(ctx, after, limit); err != nil {
+		return call.Checked{}, fmt.Errorf("check calls: %w", err)
+	}
+	return c.checked, nil
+}
+
+// keptCall is a call's row, and its legs.
+type keptCall struct {
+	id   string
+	row  []any
+	legs []call.Leg
+	// broken: a leg cannot be read.
+	broken bool
+}
+
+func (c *checker) calls(ctx context.Context, after string, limit int) error {
+	at, id := int64(-1), ""
+	var where conditions
+	if after != "" {
+		var err error
+		if at, id, err = readCursor(after); err != nil {
+			return err
+		}
+	} else if !c.o.From.IsZero() {
+		at = c.o.From.UnixMilli() - 1
+		id = "\U0010FFFF"
+	}
+	where.add("started_at >= ? AND (started_at, id) > (?, ?)", at, at, id)
+	if !c.o.To.IsZero() {
+		where.add("started_at < ?", c.o.To.UnixMilli())
+	}
+	names := columnNames(callColumns + ", customer_rev")
+	// Call and legs are of one moment only if one statement reads both.
+	query := "SELECT c." + strings.Join(names, ", c.") + ", l.facts FROM (SELECT " + callColumns + ", customer_rev FROM calls" + where.where() +
+		" ORDER BY started_at, id LIMIT ?) c LEFT JOIN legs l ON l.call_id = c.id ORDER BY c.started_at, c.id, l.id"
+	var page []keptCall
+	err := c.each(ctx, query, append(where.args, limit), func(rows *sql.Rows) error {
+		row, into := anyRow(len(names))
+		var facts sql.NullString
+		if err := rows.Scan(append(into, &facts)...); err != nil {
+			return err
+		}
+		id, _ := row[0].(string)
+		if len(page) == 0 || page[len(page)-1].id != id {
+			page = append(page, keptCall{id: id, row: row})
+		}
+		kept := &page[len(page)-1]
+		if !facts.Valid {
+			return nil
+		}
+		var l call.Leg
+		if err := (jsonInto{&l}).Scan(facts.String); err != nil {
+			kept.broken = true
+		}
+		kept.legs = append(kept.legs, l)
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	for i := range page {
+		if err := c.call(ctx, &page[i], names); err != nil {
+			return err
+		}
+	}
+	if len(page) == limit {
+		last := page[len(page)-1]
+		started, _ := last.row[slices.Index(names, "started_at")].(int64)
+		c.checked.Next = makeCursor(started, last.id)
+	}
+	return nil
+}
+
+func (c *checker) call(ctx context.Context, kept *keptCall, names []string) error {
+	where := "call/" + kept.id
+	c.checked.Where = append(c.checked.Where, where)
+	switch {
+	case kept.broken:
+		c.fault(call.FaultCall, where, "one of its legs cannot be read any more: it was altered")
+		return nil
+	case len(kept.legs) == 0:
+		c.fault(call.FaultCall, where, "it has no leg any more")
+		return nil
+	}
+	for _, l := range kept.legs[1:] {
+		if l.Account != kept.legs[0].Account {
+			c.fault(call.FaultCall, where, "its legs are of different accounts")
+			return nil
+		}
+	}
+	want := call.Merge(kept.legs)
+	want.ID = kept.id
+	differ, err := sameValues(names, kept.row, callValues(want, nil))
+	if err != nil || len(differ) == 0 {
+		return err
+	}
+	readAt, err := c.lastReport(ctx, "l.call_id = ?", kept.id)
+	if err != nil {
+		return err
+	}
+	c.differs(call.FaultCall, where, "its row is not what its legs give, in "+strings.Join(differ, ", "), readAt)
+	return nil
+}
+
+// lastReport is when the last delivery came that told of certain legs; now, if
+// none is kept.
+func (c *checker) lastReport(ctx context.Context, legs string, args ...any) (time.Time, error) {
+	var at time.Time
+	err := c.each(ctx, "SELECT max(d.received_at) FROM legs l JOIN delivery_items i ON i.leg_id = l.id JOIN deliveries d ON d.id = i.delivery_id WHERE "+legs, args,
+		func(rows *sql.Rows) error { return rows.Scan(timeInto{&at}) })
+	if at.IsZero() {
+		at = time.Now()
+	}
+	return at, err
+}

@@ -1,0 +1,268 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"callvault/internal/call"
+)
+
+// CheckLegs compares a page of legs, beginning after the place that a page
+// before ended with, with what today's decoder makes of their deliveries. From
+// and To of the options are not used.
+func (s *Store) CheckLegs(ctx context.Context, o call.CheckOptions, after string, limit int) (call.Checked, error) {
+	last := int64(0)
+	if after != "" {
+		var err error
+		if last, err = strconv.ParseInt(after, 10, 64); err != nil {
+			return call.Checked{}, call.Errorf(call.Invalid, "not a place that a page ended with")
+		}
+	}
+	c := checker{Store: s, o: o}
+	page, err := c.legPage(ctx, "id > ? ORDER BY id LIMIT ?", last, limit)
+	if err == nil {
+		err = c.legs(ctx, page)
+	}
+	if err != nil {
+		return call.Checked{}, fmt.Errorf("check legs: %w", err)
+	}
+	if len(page) == limit {
+		c.checked.Next = strconv.FormatInt(page[len(page)-1].id, 10)
+	}
+	return c.checked, nil
+}
+
+// keptLeg is a leg's row, and what its deliveries say today.
+type keptLeg struct {
+	leg
+	where string
+	// broken says what is wrong with the row itself.
+	broken string
+	// deliveries is how many of its deliveries are kept, unknown how many of
+	// them are of an account that is not configured.
+	deliveries, unknown int
+	// reports are what they say of it, moved what those items of them say that
+	// once spoke of it, and now do of another.
+	reports, moved []call.Leg
+	readAt         time.Time
+}
+
+func (c *checker) legPage(ctx context.Context, where string, args ...any) ([]*keptLeg, error) {
+	var page []*keptLeg
+	err := c.each(ctx, "SELECT id, account, leg_key, call_id, facts, EXISTS (SELECT 1 FROM calls WHERE calls.id = legs.call_id) FROM legs WHERE "+where, args,
+		func(rows *sql.Rows) error {
+			k := &keptLeg{}
+			var account, key, facts string
+			var hasCall bool
+			if err := rows.Scan(&k.id, &account, &key, &k.callID, &facts, &hasCall); err != nil {
+				return err
+			}
+			k.where = "leg/" + account + "/" + key
+			switch err := (jsonInto{&k.Leg}).Scan(facts); {
+			case err != nil:
+				k.broken = "its row cannot be read any more"
+			case k.Account != account || cleanText(k.Key) != key:
+				k.broken = "its row speaks of another leg than its facts"
+			case !hasCall:
+				k.broken = "the call that it belongs to is gone"
+			}
+			page = append(page, k)
+			return nil
+		})
+	return page, err
+}
+
+// legs checks legs. What looks wrong is looked at once more: a report may have
+// come between the leg and its deliveries being read.
+func (c *checker) legs(ctx context.Context, page []*keptLeg) error {
+	if len(page) == 0 {
+		return nil
+	}
+	if err := c.readReports(ctx, page); err != nil {
+		return err
+	}
+	for _, k := range page {
+		c.checked.Where = append(c.checked.Where, k.where)
+		what, err := c.leg(ctx, k)
+		if err != nil {
+			return err
+		}
+		if what == "" {
+			continue
+		}
+		again, err := c.legPage(ctx, "id = ?", k.id)
+		if err != nil {
+			return err
+		}
+		if len(again) == 0 {
+			continue // it has become one with another
+		}
+		k = again[0]
+		if err := c.readReports(ctx, again); err != nil {
+			return err
+		}
+		if what, err = c.leg(ctx, k); err != nil {
+			return err
+		}
+		switch {
+		case what == "":
+		case k.broken != "":
+			c.fault(call.FaultLeg, k.where, "%s", what)
+		default:
+			c.differs(call.FaultLeg, k.where, what, k.readAt)
+		}
+	}
+	return nil
+}
+
+// readReports reads what the legs' deliveries say today.
+func (c *checker) readReports(ctx context.Context, page []*keptLeg) error {
+	byID := map[int64]*keptLeg{}
+	for _, k := range page {
+		k.readAt = time.Now()
+		byID[k.id] = k
+	}
+	type link struct{ item, leg int64 }
+	links := map[int64][]link{}
+	var ids []int64
+	err := c.each(ctx, "SELECT delivery_id, item, leg_id FROM delivery_items WHERE leg_id >= ? AND leg_id <= ? ORDER BY delivery_id, item",
+		[]any{page[0].id, page[len(page)-1].id}, func(rows *sql.Rows) error {
+			var delivery int64
+			var l link
+			if err := rows.Scan(&delivery, &l.item, &l.leg); err != nil {
+				return err
+			}
+			if links[delivery] == nil {
+				ids = append(ids, delivery)
+			}
+			links[delivery] = append(links[delivery], l)
+			return nil
+		})
+	if err != nil {
+		return err
+	}
+	return c.eachWhole(ctx, ids, func(d *call.Delivery) {
+		known := c.o.Decode(d)
+		seen := map[int64]bool{}
+		for _, l := range links[d.ID] {
+			k := byID[l.leg]
+			if k == nil {
+				continue
+			}
+			if !seen[k.id] {
+				seen[k.id] = true
+				if k.deliveries++; k.deliveries == 1 || d.ReceivedAt.After(k.readAt) {
+					k.readAt = d.ReceivedAt
+				}
+				if !known {
+					k.unknown++
+				}
+			}
+			if l.item >= int64(len(d.Items)) || d.Items[l.item].Leg == nil {
+				continue
+			}
+			if told := d.Items[l.item].Leg; told.Account == k.Account && cleanText(told.Key) == cleanText(k.Key) {
+				k.reports = append(k.reports, *told)
+			} else {
+				k.moved = append(k.moved, *told)
+			}
+		}
+	})
+}
+
+// eachWhole reads deliveries with their bodies, one after the other.
+func (c *checker) eachWhole(ctx context.Context, ids []int64, f func(*call.Delivery)) error {
+	for chunk := range slices.Chunk(ids, chunkSizes[0]) {
+		args := make([]any, len(chunk))
+		for i, id := range chunk {
+			args[i] = id
+		}
+		err := c.each(ctx, "SELECT "+deliveryColumns+", (SELECT body FROM bodies WHERE sha256 = body_sha256) FROM deliveries WHERE id IN "+tuples(1, len(args)), args,
+			func(rows *sql.Rows) error {
+				d, err := scanWhole(rows)
+				if err == nil {
+					f(d)
+				}
+				return err
+			})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// scanWhole scans deliveryColumns and the body, and what else is selected.
+func scanWhole(rows *sql.Rows, more ...any) (*call.Delivery, error) {
+	d := &call.Delivery{}
+	var query []byte
+	err := rows.Scan(append([]any{&d.ID, &d.UID, &d.Account, timeInto{&d.ReceivedAt}, &d.Method, &d.ContentType, &query, &d.RemoteAddress,
+		&d.Source, &d.Outcome, &d.Error, &d.Body}, more...)...)
+	d.Query = string(query)
+	return d, err
+}
+
+// leg says what is wrong with a leg, if anything is.
+func (c *checker) leg(ctx context.Context, k *keptLeg) (what string, err error) {
+	if k.broken != "" {
+		return k.broken, nil
+	}
+	if what, err = c.keyOf(ctx, k); what != "" || err != nil {
+		return what, err
+	}
+	if k.unknown > 0 {
+		return "", nil // nobody can read those any more, and they prove nothing
+	}
+	if len(k.reports) == 0 {
+		if k.deliveries == 0 && !c.o.KeptSince.IsZero() {
+			return "", nil // they were deleted when their time was over
+		}
+		return "none of its deliveries tells of it", nil
+	}
+	differ, err := k.DiffersFrom(k.reports)
+	if err != nil {
+		return "its row cannot be written as it was read", nil //nolint:nilerr // that is the fault
+	}
+	if len(differ) == 0 {
+		return "", nil
+	}
+	first := k.reports[0].Earliest()
+	for _, r := range k.reports[1:] {
+		if at := r.Earliest(); at.Before(first) {
+			first = at
+		}
+	}
+	if !c.o.KeptSince.IsZero() && first.Before(c.o.KeptSince) {
+		// Earlier deliveries may have told more. What the kept ones say must be
+		// in it all the same.
+		again := k.Reread(k.reports, k.moved)
+		if sameLeg(&k.Leg, &again) {
+			return "", nil
+		}
+	}
+	return "it is not what its deliveries tell, in " + strings.Join(differ, ", "), nil
+}
+
+// keyOf compares a leg with what finds it.
+func (c *checker) keyOf(ctx context.Context, k *keptLeg) (what string, err error) {
+	key := k.callKey()
+	found := ""
+	err = c.each(ctx, "SELECT call_id FROM call_keys WHERE value = ? AND kind = ? AND account = ?", []any{key.value, string(key.kind), key.account},
+		func(rows *sql.Rows) error { return rows.Scan(&found) })
+	if err != nil || found != k.callID {
+		return "the identifier by which it is found does not lead to its call", err
+	}
+	if k.Joined == (call.Key{}) {
+		return "", nil
+	}
+	members, err := c.legsOf(ctx, k.callID)
+	if err != nil || slices.ContainsFunc(members, func(m call.Leg) bool { return !m.Listed && m.CallKey() == k.Joined }) {
+		return "", err
+	}
+	return "the leg that it was found to be about is not of its call", nil
+}

@@ -1,0 +1,12 @@
+-- +goose Up
+-- When its object was last read whole and found to be as it was archived.
+ALTER TABLE recordings ADD COLUMN verified_at INTEGER;
+CREATE INDEX recordings_object ON recordings (object_key, id) WHERE object_key <> '';
+
+-- Which versions of the program have read what comes, and since when.
+CREATE TABLE program_versions (
+    version  TEXT PRIMARY KEY,
+    since_at INTEGER NOT NULL
+);
+-- What came before this table was read by nobody knows which.
+INSERT INTO program_versions SELECT '', max(received_at) FROM deliveries HAVING count(*) > 0;

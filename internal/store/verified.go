@@ -1,0 +1,114 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"time"
+
+	"callvault/internal/call"
+)
+
+// RecordingsByKey returns at most limit recordings that have an object key, in
+// the order of keys and ids, beginning after the one given.
+func (s *Store) RecordingsByKey(ctx context.Context, afterKey, afterID string, limit int) ([]call.Recording, error) {
+	var found []call.Recording
+	err := s.each(ctx, "SELECT "+recordingColumns+" FROM recordings WHERE object_key <> '' AND object_key >= ? AND (object_key, id) > (?, ?) ORDER BY object_key, id LIMIT ?",
+		[]any{afterKey, afterKey, afterID, limit}, func(rows *sql.Rows) error {
+			found = append(found, call.Recording{})
+			return scanRecording(rows, &found[len(found)-1])
+		})
+	if err != nil {
+		return nil, fmt.Errorf("read recordings by their keys: %w", err)
+	}
+	return found, nil
+}
+
+// EachKept calls f for every object that must be in the vault and is no
+// recording: the files of report runs.
+func (s *Store) EachKept(ctx context.Context, f func(call.KeptObject) error) error {
+	for cursor := ""; ; {
+		runs, next, err := s.FindRuns(ctx, call.RunFilter{State: call.RunBuilt, Limit: call.MaxLimit, Cursor: cursor})
+		if err != nil {
+			return err
+		}
+		for _, run := range runs {
+			for _, file := range run.Files {
+				if err := f(call.KeptObject{Key: file.ObjectKey, Size: file.Size, SHA256: file.SHA256}); err != nil {
+					return err
+				}
+			}
+		}
+		if next == "" {
+			return nil
+		}
+		cursor = next
+	}
+}
+
+// MarkVerified notes that the objects of these recordings were just read, and
+// found to be as they were archived.
+func (s *Store) MarkVerified(ctx context.Context, ids []string) error {
+	for len(ids) > 0 {
+		some := ids[:min(len(ids), backgroundRows)]
+		ids = ids[len(some):]
+		err := s.change(ctx, func(ctx context.Context, t *tx) error {
+			return selectMany(ctx, t, "mark recordings verified", "UPDATE recordings SET verified_at = {now} WHERE id IN ({rows})", "t", some,
+				func(id string, args []any) []any { return append(args, id) }, nil)
+		})
+		if err != nil {
+			return fmt.Errorf("mark recordings verified: %w", err)
+		}
+	}
+	return nil
+}
+
+// BeginVersion notes that this version of the program reads what comes from now
+// on, if another did last, and returns since when it has.
+func (s *Store) BeginVersion(ctx context.Context, version string) (since time.Time, err error) {
+	err = s.change(ctx, func(ctx context.Context, t *tx) error {
+		var last string
+		found, err := t.one(ctx, "SELECT version, since_at FROM program_versions ORDER BY since_at DESC LIMIT 1", nil, &last, timeInto{&since})
+		if err != nil || found && last == version {
+			return err
+		}
+		_, err = t.one(ctx, "INSERT INTO program_versions (version, since_at) VALUES (?, {now}) ON CONFLICT (version) DO UPDATE SET since_at = excluded.since_at RETURNING since_at",
+			[]any{version}, timeInto{&since})
+		return err
+	})
+	if err != nil {
+		return since, fmt.Errorf("note the program's version: %w", err)
+	}
+	return since, nil
+}
+
+// VersionSince is since when this version of the program has been reading what
+// comes: zero if no other ever did, now if another did last.
+func (s *Store) VersionSince(ctx context.Context, version string) (since time.Time, err error) {
+	n := 0
+	err = s.each(ctx, "SELECT version, since_at FROM program_versions ORDER BY since_at", nil, func(rows *sql.Rows) error {
+		var v string
+		var at time.Time
+		n++
+		err := rows.Scan(&v, timeInto{&at})
+		if since = at; v != version {
+			since = time.Now()
+		} else if n == 1 {
+			since = time.Time{}
+		}
+		return err
+	})
+	if err != nil {
+		return since, fmt.Errorf("read the program's versions: %w", err)
+	}
+	return since, nil
+}
+
+// OldestDelivery is when the oldest delivery that is kept came; zero if none is.
+func (s *Store) OldestDelivery(ctx context.Context) (at time.Time, err error) {
+	err = s.each(ctx, "SELECT min(received_at) FROM deliveries", nil, func(rows *sql.Rows) error { return rows.Scan(timeInto{&at}) })
+	if err != nil {
+		return at, fmt.Errorf("look for the oldest delivery: %w", err)
+	}
+	return at, nil
+}
