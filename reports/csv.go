@@ -8,22 +8,13 @@ import (
 	"math"
 	"os"
 	"strconv"
-	"strings"
 	"time"
+
+	"callvault/internal/call"
 )
 
-// guard keeps a text in CSV from being read as a formula by a spreadsheet: if
-// it begins with = + - @, tab or CR it gets an apostrophe, but for a phone
-// number (+ and digits), which must keep its +.
-func guard(s string) string {
-	if s == "" || !strings.ContainsRune("=+-@\t\r", rune(s[0])) {
-		return s
-	}
-	if s[0] == '+' && len(s) > 1 && strings.Trim(s[1:], "0123456789") == "" {
-		return s
-	}
-	return "'" + s
-}
+// guard keeps a text from being read as a formula by a spreadsheet.
+func guard(s string) string { return call.CSVText(s) }
 
 // guardNumber guards a text that may be a number; numbers stay as they are.
 func guardNumber(s string) string {

@@ -73,3 +73,13 @@ const (
 	// known. Facts: {"from", "to", "counts": {kind: n}}.
 	StrangersRefused Action = "strangers.refused"
 )
+
+// What becomes of exports. Subject: "export/<id>"; of one that a command made
+// the id is the bundle's. ExportMade is logged before the bundle is handed out.
+const (
+	ExportRequested  Action = "export.requested"
+	ExportMade       Action = "export.made"
+	ExportFailed     Action = "export.failed"
+	ExportRemoved    Action = "export.removed"
+	ExportDownloaded Action = "export.downloaded"
+)

@@ -1,6 +1,9 @@
 package audit
 
-import "time"
+import (
+	"encoding/json"
+	"time"
+)
 
 // What entries tell. Each is the row as it was after the act; secrets and what
 // follows from them are left out.
@@ -89,4 +92,20 @@ type PersonFacts struct {
 	Groups    []string  `json:"groups"`
 	CreatedAt time.Time `json:"created_at"`
 	Disabled  bool      `json:"disabled"`
+}
+
+// ExportFacts is an export: what was asked for, and what came of it.
+type ExportFacts struct {
+	ID string `json:"id"`
+	// Request has filter or calls, groups, reason and who asked.
+	Request    json.RawMessage `json:"request,omitempty"`
+	State      string          `json:"state"`
+	Calls      int             `json:"calls"`
+	Recordings int             `json:"recordings"`
+	Missing    int             `json:"missing"`
+	Altered    int             `json:"altered"`
+	Size       int64           `json:"size,omitempty"` // bytes
+	// ManifestSHA256 is what the bundle's signature is over.
+	ManifestSHA256 string `json:"manifest_sha256,omitempty"`
+	Error          string `json:"error,omitempty"`
 }
