@@ -24,6 +24,7 @@ type Store interface {
 	RenewLease(ctx context.Context, leaseToken string, lease time.Duration) error
 	ChooseObjectKey(ctx context.Context, leaseToken, key string) (string, error)
 	MarkArchived(ctx context.Context, leaseToken string, a call.Archiving) error
+	HoldRecording(ctx context.Context, recordingID, callID string) (bool, error)
 	MarkPending(ctx context.Context, leaseToken string, delay time.Duration, lastError string) error
 	MarkAbsent(ctx context.Context, leaseToken, reason string) error
 	MarkRefused(ctx context.Context, leaseToken, reason string) error

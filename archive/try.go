@@ -130,6 +130,9 @@ func (a *Archiver) try(ctx context.Context, c call.Claim) (call.Archiving, error
 	if err != nil {
 		return call.Archiving{}, err
 	}
+	if put.Protection.Hold, err = a.held(ctx, c); err != nil {
+		return call.Archiving{}, err
+	}
 	if key, err = a.put(ctx, key, spool, put); err != nil {
 		return call.Archiving{}, err
 	}
@@ -176,6 +179,21 @@ func (a *Archiver) chooseKey(ctx context.Context, c call.Claim, extension string
 		err = &storageError{"write the database", err}
 	}
 	return chosen, err
+}
+
+// held asks whether the object is to be put under a legal hold, which only a
+// vault that locks can keep.
+func (a *Archiver) held(ctx context.Context, c call.Claim) (bool, error) {
+	if a.opts.Vault.Locks() == Unlocked {
+		return false, nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
+	defer cancel()
+	held, err := a.opts.Store.HoldRecording(ctx, c.ID, c.CallID)
+	if err != nil {
+		return false, &storageError{"ask for the holds", err}
+	}
+	return held, nil
 }
 
 // put puts the recording under key, or, when other bytes lie there, beside

@@ -49,6 +49,7 @@ type app struct {
 	// Set once the database is open.
 	store    *store.Store
 	archiver *archive.Archiver
+	holds    *archive.HoldKeeper
 	reporter *reports.Reporter
 	console  *console.Console
 	watcher  *watch.Watcher
@@ -169,6 +170,7 @@ func (a *app) run(ctx context.Context) (err error) {
 		group.Go(func() error { return ended(a.reporter.Run(ctx)) })
 		group.Go(func() error { a.forgetLiveCalls(ctx); return nil })
 		group.Go(func() error { a.vaultEye.run(ctx); return nil })
+		group.Go(func() error { a.holds.Run(ctx); return nil })
 		group.Go(func() error { a.watcher.Run(ctx); return nil })
 		group.Go(func() error { a.people.run(ctx, a.members, a.logger); return nil })
 		group.Go(func() error {
@@ -279,6 +281,7 @@ func (a *app) build(ctx context.Context, s *store.Store) error {
 	if err != nil {
 		return fmt.Errorf("set up the archive: %w", err)
 	}
+	a.holds = archive.NewHoldKeeper(archive.HoldKeeperOptions{Store: s, Vault: a.vault, Expand: a.people.expand, Logger: a.logger})
 	a.reporter, err = newReporter(a.config, a.people, a.vault, serveWithMemory(), a.logger)
 	if err != nil {
 		return fmt.Errorf("set up the reports: %w", err)
@@ -302,6 +305,9 @@ func (a *app) build(ctx context.Context, s *store.Store) error {
 		Now:      time.Now,
 		Version:  programVersion(),
 		Accounts: consoleAccounts(a.config),
+
+		TwoPerson: a.config.Holds.TwoPerson,
+		Locks:     a.vault.Locks() != archive.Unlocked,
 	})
 	rest := a.console.Handler()
 	a.store = s

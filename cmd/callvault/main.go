@@ -39,6 +39,7 @@ type commands struct {
 	Replay      replayCommand      `cmd:"" help:"Read kept deliveries again, as if they came today."`
 	Backfill    backfillCommand    `cmd:"" help:"Ask the providers for their call lists and take in what is missing."`
 	Verify      verifyCommand      `cmd:"" help:"Hash and compare everything that is kept."`
+	Hold        holdCommand        `cmd:"" help:"Keep calls from being deleted for a legal case."`
 	Drill       drillCommand       `cmd:"" help:"Play a provider's faults against the running installation, on accounts of its own, and say what held."`
 	Config      configCommand      `cmd:"" help:"Check, print or show an example of the configuration."`
 	User        userCommand        `cmd:"" help:"Manage the people who may log in."`

@@ -191,3 +191,15 @@ func (p *people) read(ctx context.Context, account string, list *webhook.MemberL
 	}
 	return len(members), p.SetMembers(ctx, account, members)
 }
+
+// PlaceHold is store.Store.PlaceHold, for filters that ask for people.
+func (p *people) PlaceHold(ctx context.Context, h call.Hold) (call.Hold, error) {
+	if h.Filter != nil {
+		expanded := p.expand(*h.Filter)
+		h.Expanded = &expanded
+	}
+	return p.Store.PlaceHold(ctx, h)
+}
+
+// expand says whom a filter means by now.
+func (p *people) expand(f call.Filter) call.Filter { return p.roster.Load().Expand(f) }

@@ -83,3 +83,25 @@ const (
 	ExportRemoved    Action = "export.removed"
 	ExportDownloaded Action = "export.downloaded"
 )
+
+// What becomes of legal holds and of the calls under them. Subject:
+// "hold/<id>". Facts of HoldPlaced and those of its release: the hold as it
+// then is; of HoldJoined: {"calls": [ids]}.
+const (
+	HoldPlaced Action = "hold.placed"
+	// HoldJoined: calls came under the hold.
+	HoldJoined Action = "hold.joined"
+	// HoldReleaseAsked: the first of two people wants it released.
+	HoldReleaseAsked Action = "hold.release_asked"
+	HoldReleased     Action = "hold.released"
+)
+
+// Erasures of a person's number. Subject: "erasure/<id>". No entry holds the
+// number.
+const (
+	ErasureBegun Action = "erasure.begun"
+	// ErasureDone: Facts hold the items that were erased, by their kinds.
+	ErasureDone Action = "erasure.done"
+	// ErasureCertified: Facts hold the certificate's key and SHA-256.
+	ErasureCertified Action = "erasure.certified"
+)

@@ -5,37 +5,42 @@ import "time"
 // Filter selects calls. Empty fields select everything.
 type Filter struct {
 	// From and To bound StartedAt: From <= StartedAt < To.
-	From, To time.Time
+	From time.Time `json:"from,omitzero"`
+	To   time.Time `json:"to,omitzero"`
 	// NoStart selects only calls whose start is unknown.
-	NoStart bool
+	NoStart bool `json:"no_start,omitempty"`
 	// Text matches the beginnings of names, of groups and of all identifiers.
-	Text string
+	Text string `json:"q,omitempty"`
 	// Number matches the customer's, the agent's or the business number by
 	// its last digits; what is no digit is ignored.
-	Number string
+	Number string `json:"number,omitempty"`
 	// Agent matches id, name or number exactly, ignoring case.
-	Agent   string
-	Group   string
-	Groups  []string // any of them; used to limit what a user may see
-	Account string
+	Agent   string   `json:"agent,omitempty"`
+	Group   string   `json:"group,omitempty"`
+	Groups  []string `json:"groups,omitempty"` // any of them; used to limit what a user may see
+	Account string   `json:"account,omitempty"`
 	// Agents are found beside Agent, TextAgents beside Text, and GroupAgents and
 	// GroupsAgents, on calls of no group, beside Group and Groups. Roster.Expand
 	// sets them.
-	Agents, TextAgents        *AgentSet
-	GroupAgents, GroupsAgents *AgentSet
+	Agents       *AgentSet `json:"agents,omitempty"`
+	TextAgents   *AgentSet `json:"text_agents,omitempty"`
+	GroupAgents  *AgentSet `json:"group_agents,omitempty"`
+	GroupsAgents *AgentSet `json:"groups_agents,omitempty"`
 	// NotAccounts are accounts whose calls are left out.
-	NotAccounts []string
-	Direction   Direction
-	Outcome     Outcome
-	Campaign    string
+	NotAccounts []string  `json:"not_accounts,omitempty"`
+	Direction   Direction `json:"direction,omitempty"`
+	Outcome     Outcome   `json:"outcome,omitempty"`
+	Campaign    string    `json:"campaign,omitempty"`
 	// Recording is a RecordingState, or RecordingNone for calls without one.
-	Recording        RecordingState
-	MinTalk, MaxTalk *int
-	Sort             Sort
+	Recording RecordingState `json:"recording,omitempty"`
+	// MinTalk and MaxTalk bound the talk time, in seconds.
+	MinTalk *int `json:"min_talk,omitempty"`
+	MaxTalk *int `json:"max_talk,omitempty"`
+	Sort    Sort `json:"sort,omitempty"`
 	// Limit is the page size, 1 to MaxLimit; 0 means DefaultLimit.
-	Limit int
+	Limit int `json:"limit,omitempty"`
 	// Cursor continues where a page ended, as returned with it.
-	Cursor string
+	Cursor string `json:"cursor,omitempty"`
 }
 
 // RecordingNone selects, as Filter.Recording, calls that have no recording.

@@ -23,10 +23,10 @@ type Person struct {
 // Member is an entry of a provider's own list of people: who is reached at a
 // number.
 type Member struct {
-	Account string
+	Account string `json:"account"`
 	// Number is in E.164 if it is a valid number, as an Agent's is.
-	Number string
-	Name   string
+	Number string `json:"number"`
+	Name   string `json:"name"`
 }
 
 // Roster knows the people behind the ids, numbers and names by which reports
@@ -156,12 +156,15 @@ func (r *Roster) NameLive(c *LiveCall, provider Provider) {
 // those whom Resolve takes for one of them, for it has the same order.
 type AgentSet struct {
 	// IDs are extensions at TeleCMI, Numbers phone numbers, Names folded names.
-	IDs, Numbers, Names []string
+	IDs     []string `json:"ids,omitempty"`
+	Numbers []string `json:"numbers,omitempty"`
+	Names   []string `json:"names,omitempty"`
 	// OtherIDs and OtherNumbers are those of other people. Who has such an id
 	// is not selected by number or name, who has such a number not by name.
-	OtherIDs, OtherNumbers []string
+	OtherIDs     []string `json:"other_ids,omitempty"`
+	OtherNumbers []string `json:"other_numbers,omitempty"`
 	// Members select agents without a name by the number on an account.
-	Members []Member
+	Members []Member `json:"members,omitempty"`
 }
 
 // selected selects people, and the agents without a name whose number a list of

@@ -54,6 +54,9 @@ type Config struct {
 	// Retention says how long things are kept. Default: for ever.
 	Retention Retention `yaml:"retention"`
 
+	// Holds is how legal holds are handled.
+	Holds Holds `yaml:"holds"`
+
 	// Agents names the people behind the providers' ids and numbers. Default
 	// none: agents are made up from what the call reports say.
 	Agents []Agent `yaml:"agents"`

@@ -84,7 +84,7 @@ func TestCallDetail(t *testing.T) {
 		"call_ids": ["call-1", "call-2"]}]`), got["deliveries"]); diff != "" {
 		t.Error(diff)
 	}
-	if diff := cmp.Diff([]any{}, got["holds"]); diff != "" {
+	if diff := cmp.Diff(decode(t, `[{"name": "Case 7", "reason": "court order", "placed_at": "2023-01-02T10:00:00Z"}]`), got["holds"]); diff != "" {
 		t.Error(diff)
 	}
 }

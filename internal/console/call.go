@@ -78,9 +78,9 @@ type callDetailJSON struct {
 	callJSON
 	Legs       []legJSON      `json:"legs"`
 	Deliveries []deliveryJSON `json:"deliveries"`
-	// Holds are the legal cases that keep the call from being deleted. No
-	// command places any yet, so there are none.
-	Holds []struct{} `json:"holds"`
+	// Holds are the legal cases that keep the call from being deleted; null for
+	// those who may not listen to it.
+	Holds []callHoldJSON `json:"holds"`
 }
 
 func (c *Console) findCalls(w http.ResponseWriter, r *http.Request, who call.Token) error {
@@ -141,7 +141,9 @@ func (c *Console) call(w http.ResponseWriter, r *http.Request, who call.Token) e
 		callJSON:   callOf(detail.CallWithRecordings, who),
 		Legs:       legsOf(detail, who),
 		Deliveries: make([]deliveryJSON, len(detail.Deliveries)),
-		Holds:      []struct{}{},
+	}
+	if answer.Holds, err = c.holdsOf(r.Context(), detail.ID, who); err != nil {
+		return err
 	}
 	for i, d := range detail.Deliveries {
 		answer.Deliveries[i] = deliveryOf(d)

@@ -33,6 +33,7 @@ type Store interface {
 	TokenByHash(ctx context.Context, hash [32]byte) (call.Token, error)
 	Backfills(ctx context.Context) (map[string]call.BackfillState, error)
 	Reconcile(ctx context.Context, f call.ReconciliationFilter) (call.Reconciliation, error)
+	HoldStore
 }
 
 // Vault gives what lies in the vault.
@@ -43,7 +44,7 @@ type Vault interface {
 	Open(ctx context.Context, key string, offset, length int64) (io.ReadCloser, error)
 }
 
-// Options are what a Console is made of. All but Zone and Version are required.
+// Options are what a Console is made of. Store to Now are required.
 type Options struct {
 	Store    Store
 	Vault    Vault
@@ -59,6 +60,10 @@ type Options struct {
 	Version string
 	// Accounts are those of the configuration.
 	Accounts []Account
+	// TwoPerson: releasing a hold needs two people.
+	TwoPerson bool
+	// Locks: the vault keeps legal holds itself.
+	Locks bool
 }
 
 // Console answers the JSON API and the operators' questions.
@@ -72,9 +77,12 @@ type Console struct {
 	zone     *time.Location
 	version  string
 	accounts []Account
-	strikes  *strikes
-	feed     *feed
-	pace     pace
+	// twoPerson and locks are those of Options.
+	twoPerson, locks bool
+
+	strikes *strikes
+	feed    *feed
+	pace    pace
 }
 
 // New makes a Console.
@@ -89,8 +97,12 @@ func New(o Options) *Console {
 		zone:     cmp.Or(o.Zone, time.UTC),
 		version:  o.Version,
 		accounts: o.Accounts,
-		strikes:  newStrikes(),
-		pace:     pace{beatEvery, takeWithin},
+
+		twoPerson: o.TwoPerson,
+		locks:     o.Locks,
+
+		strikes: newStrikes(),
+		pace:    pace{beatEvery, takeWithin},
 	}
 	c.feed = newFeed(c.liveCalls, o.Logger)
 	return c
@@ -116,8 +128,13 @@ func (c *Console) Handler() http.Handler {
 func (c *Console) Routes(r *mux.Router) {
 	api := r.PathPrefix(apiRoot).Subrouter()
 	api.Handle("/openapi.json", c.open(serveOpenAPI))
+	posts := c.posts()
 	for path, h := range c.endpoints() {
-		api.Handle(path, c.withToken(h))
+		api.Handle(path, c.withToken(h, posts[path]))
+		delete(posts, path)
+	}
+	for path, h := range posts {
+		api.Handle(path, c.withToken(nil, h))
 	}
 	r.PathPrefix("/api/").Handler(c.open(notFound))
 
@@ -145,31 +162,63 @@ func (c *Console) endpoints() map[string]endpoint {
 		"/reconciliation":             c.reconciliation,
 		"/reports":                    c.findRuns,
 		"/reports/{run}/files/{name}": c.runFile,
+		"/holds":                      c.findHolds,
+		"/holds/{name}":               c.hold,
 	}
 }
 
-// open wraps what everybody may ask. As all of the Console, it only reads.
+// posts are what changes something.
+func (c *Console) posts() map[string]endpoint {
+	return map[string]endpoint{
+		"/holds":                c.placeHold,
+		"/holds/{name}/release": c.releaseHold,
+	}
+}
+
+// open wraps what everybody may ask, and nobody change.
 func (c *Console) open(h func(http.ResponseWriter, *http.Request) error) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if err := readOnly(w, r); err != nil {
-			c.fail(w, r, err)
-			return
+		err := readOnly(w, r)
+		if err == nil {
+			err = h(w, r)
 		}
-		if err := h(w, r); err != nil {
+		if err != nil {
 			c.fail(w, r, err)
 		}
 	})
 }
 
-// withToken wraps what only the owner of a token may ask.
-func (c *Console) withToken(h endpoint) http.Handler {
-	return c.open(func(w http.ResponseWriter, r *http.Request) error {
-		who, err := c.authenticate(w, r)
-		if err != nil {
+// withToken wraps what only the owner of a token may ask (get) or do (post);
+// either may be nil.
+func (c *Console) withToken(get, post endpoint) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if err := c.answer(w, r, get, post); err != nil {
+			c.fail(w, r, err)
+		}
+	})
+}
+
+func (c *Console) answer(w http.ResponseWriter, r *http.Request, get, post endpoint) error {
+	h := get
+	switch {
+	case post != nil && r.Method == http.MethodPost:
+		h = post
+	case get == nil:
+		w.Header().Set("Allow", http.MethodPost)
+		return errMethod
+	default:
+		if err := readOnly(w, r); err != nil {
+			if post != nil {
+				w.Header().Set("Allow", "GET, HEAD, POST")
+			}
 			return err
 		}
-		return h(w, r, who)
-	})
+	}
+	who, err := c.authenticate(w, r)
+	if err != nil {
+		return err
+	}
+	return h(w, r, who)
 }
 
 func notFound(http.ResponseWriter, *http.Request) error {

@@ -36,6 +36,7 @@ type fakeStore struct {
 	runs       []call.Run
 	drifts     []call.Drift
 	alerts     []call.Alert
+	holds      []call.Hold
 	backfills  map[string]call.BackfillState
 	reconciled map[string]call.Reconciliation // by day
 	tokens     map[[32]byte]call.Token
@@ -335,8 +336,8 @@ func newHouseIn(t *testing.T, zone *time.Location) *house {
 	for text, token := range map[string]call.Token{
 		viewer:       {Role: call.Viewer},
 		manager:      {Role: call.Manager},
-		compliance:   {Role: call.Compliance},
-		admin:        {Role: call.Admin},
+		compliance:   {Name: "counsel", Role: call.Compliance},
+		admin:        {Name: "root", Role: call.Admin},
 		salesManager: {Role: call.Manager, Groups: []string{"Sales"}},
 		salesAdmin:   {Role: call.Admin, Groups: []string{"Sales"}},
 		disabled:     {Role: call.Admin, Disabled: true},
@@ -361,6 +362,7 @@ func newHouseIn(t *testing.T, zone *time.Location) *house {
 		Now:      func() time.Time { return h.clock },
 		Zone:     zone,
 		Version:  "1.2.3",
+		Locks:    true,
 		Accounts: []console.Account{
 			{Name: "sales", Zone: accountZone, CanBackfill: true, BackfillEvery: time.Hour, BackfillWindow: 48 * time.Hour},
 			{Name: "support", Zone: accountZone, CanBackfill: true, BackfillWindow: 48 * time.Hour},
@@ -422,6 +424,11 @@ func (h *house) furnish(audioHash string) {
 	binary := call.Delivery{
 		ID: 8, Account: "sales", ReceivedAt: at("09:03:41"), Method: "POST", Body: []byte{0xff, 0x00, 'x'},
 		RemoteAddress: "192.0.2.7", Outcome: call.Unreadable, Error: "the body is neither JSON nor a form",
+	}
+	h.store.holds = []call.Hold{
+		{ID: "hold-1", Name: "Case 7", Reason: "court order", CallIDs: []string{"call-1"}, PlacedAt: at("10:00:00"), PlacedBy: "root", TwoPerson: true},
+		{ID: "hold-2", Name: "Over", Reason: "audit", Filter: &call.Filter{Number: "12"}, Until: at("10:00:00"), PlacedAt: at("10:00:00"), PlacedBy: "root",
+			Released: &call.HoldRelease{At: at("11:00:00"), By: "counsel", Reason: "done"}},
 	}
 	told := delivery
 	told.Body = nil

@@ -84,6 +84,7 @@ func (r *recorder) join(l *leg) {
 		target = newID()
 		r.keys[key] = target
 		r.state(target).isNew, r.state(target).loaded = true, true
+		r.parted = append(r.parted, mergedCalls{from.id, target})
 	case len(from.legs) == 0:
 		r.drop(l.was, from.id)
 		survivor := min(from.id, target) // ids are ordered by time
@@ -91,6 +92,7 @@ func (r *recorder) join(l *leg) {
 		target = survivor
 	default:
 		from.hasLost = true
+		r.parted = append(r.parted, mergedCalls{from.id, target})
 	}
 	l.callID, l.moved = target, true
 	r.state(target).legs[l.id] = l
@@ -234,6 +236,9 @@ func (r *recorder) writeMerged(ctx context.Context) error {
 			if err := r.tx.exec(ctx, statement, m.survivor, m.loser); err != nil {
 				return fmt.Errorf("make two calls one: %w", err)
 			}
+		}
+		if err := r.tx.passHolds(ctx, m.loser, m.survivor, true); err != nil {
+			return err
 		}
 		for _, statement := range []string{
 			"DELETE FROM call_links WHERE call_id = ?",

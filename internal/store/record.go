@@ -113,6 +113,9 @@ type recorder struct {
 	keys     map[callKey]string
 	calls    map[string]*callState
 	merged   []mergedCalls
+	// parted are calls of which a leg went to another: what holds kept of it is
+	// kept there, too.
+	parted []mergedCalls
 	// live are the live calls that were read. keysRead and liveRead are the
 	// keys that were looked for, found or not.
 	live     map[callKey]liveState
@@ -393,6 +396,9 @@ func (r *recorder) writeCalls(ctx context.Context) error {
 		return err
 	}
 	if err := r.wantRecordings(ctx, changed); err != nil {
+		return err
+	}
+	if err := r.passHolds(ctx); err != nil {
 		return err
 	}
 	return r.wakeRecordings(ctx)

@@ -436,6 +436,7 @@ func (r *recorder) writeSuperseded(ctx context.Context) error {
 		if err := r.tx.exec(ctx, "DELETE FROM legs WHERE id = ?", s.leg.id); err != nil {
 			return fmt.Errorf("remove legs: %w", err)
 		}
+		r.parted = append(r.parted, mergedCalls{s.callWas, s.by.callID})
 	}
 	return nil
 }
