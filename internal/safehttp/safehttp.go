@@ -14,6 +14,7 @@ import (
 	"net/http"
 	"net/netip"
 	"net/url"
+	"slices"
 	"syscall"
 	"time"
 
@@ -30,7 +31,7 @@ type Options struct {
 	Hosts []string
 	// AllowPrivate lets connections go to loopback and private networks
 	// (RFC 1918, RFC 6598, RFC 4193): for a PBX on the inside. Link-local
-	// addresses, where clouds keep their metadata, stay forbidden.
+	// addresses and all others where clouds keep their metadata stay forbidden.
 	AllowPrivate bool
 	// AllowHTTP permits http beside https.
 	AllowHTTP bool
@@ -111,7 +112,7 @@ type Client struct {
 // New returns a client. Its error names the pattern of Options.Hosts that
 // cannot be understood.
 func New(opts Options) (*Client, error) {
-	return newClient(opts, guard(opts.AllowPrivate).Safe)
+	return newClient(opts, outside(guard(opts.AllowPrivate).Safe))
 }
 
 // control looks at an address before it is connected to; see
@@ -190,6 +191,28 @@ func guard(allowPrivate bool) *ssrf.Guardian {
 				netip.MustParsePrefix("fc00::/7")))
 	}
 	return ssrf.New(opts...)
+}
+
+// metadata are addresses at which clouds tell their machines what is secret,
+// and which are not on link-local networks. They stay forbidden where private
+// networks are allowed.
+var metadata = [...]netip.Addr{
+	netip.MustParseAddr("168.63.129.16"),   // Azure: a public address, but on the inside
+	netip.MustParseAddr("100.100.100.200"), // Alibaba Cloud
+	netip.MustParseAddr("fd00:ec2::254"),   // Amazon
+	netip.MustParseAddr("fd20:ce::254"),    // Google
+}
+
+var errMetadata = errors.New("a cloud's metadata")
+
+// outside is safe without metadata.
+func outside(safe control) control {
+	return func(network, address string, c syscall.RawConn) error {
+		if at, err := netip.ParseAddrPort(address); err == nil && slices.Contains(metadata[:], at.Addr().Unmap().WithZone("")) {
+			return errMetadata
+		}
+		return safe(network, address, c)
+	}
 }
 
 // Get asks for rawURL. See Do.

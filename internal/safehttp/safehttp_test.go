@@ -121,9 +121,56 @@ func TestAddressIsLookedAtWhenDialled(t *testing.T) {
 
 func TestAllowPrivateKeepsLinkLocalForbidden(t *testing.T) {
 	t.Parallel()
-	for _, host := range []string{"169.254.169.254", "[fe80::1]", "0.0.0.0", "224.0.0.1"} {
+	for _, host := range []string{"169.254.169.254", "[fe80::1]", "0.0.0.0", "224.0.0.1", "[fd00:ec2::254]", "100.100.100.200"} {
 		client := inside(t, Options{}, host)
 		wantRefusal(t, get(t, client, "http://"+host+"/latest/meta-data"), ReasonAddress)
+	}
+}
+
+// TestAddresses judges addresses as they are dialled, whatever spelling led to
+// them.
+func TestAddresses(t *testing.T) {
+	t.Parallel()
+	const (
+		never   = iota
+		private // only with AllowPrivate
+		always
+	)
+	for address, want := range map[string]int{
+		"8.8.8.8": always, "1.1.1.1": always, "2606:4700:4700::1111": always, "2a00:1450:4001:80b::200e": always,
+
+		// Loopback and private networks.
+		"127.0.0.1": private, "127.255.255.254": private, "::1": private, "10.255.255.255": private, "172.31.0.1": private,
+		"192.168.255.1": private, "100.127.255.254": private, "fd00::1": private, "fc00::1": private, "fdff:ffff::1": private,
+		"172.32.0.1": always, "100.128.0.1": always, "11.0.0.1": always,
+
+		// This host, link-local, metadata, multicast, broadcast, reserved.
+		"0.0.0.0": never, "0.1.2.3": never, "::": never, "169.254.0.1": never, "169.254.169.254": never, "169.254.170.2": never,
+		"fe80::1": never, "fe80::a9fe:a9fe": never, "febf::1": never, "fec0::1": never,
+		"fd00:ec2::254": never, "fd20:ce::254": never, "100.100.100.200": never, "168.63.129.16": never, "192.0.0.192": never,
+		"224.0.0.1": never, "239.255.255.250": never, "ff02::1": never, "ff0e::1": never, "255.255.255.255": never, "240.0.0.1": never,
+		"192.0.0.1": never, "192.0.2.1": never, "198.51.100.1": never, "203.0.113.1": never, "198.18.0.1": never, "192.88.99.1": never,
+		"2001:db8::1": never, "3fff::1": never, "100::1": never, "5f00::1": never, "4000::1": never,
+
+		// IPv4 inside IPv6: mapped, compatible, translated (SIIT), NAT64, NAT64 for
+		// local use, 6to4, Teredo.
+		"::ffff:127.0.0.1": never, "::ffff:169.254.169.254": never, "::ffff:8.8.8.8": never, "::ffff:100.100.100.200": never,
+		"::127.0.0.1": never, "::8.8.8.8": never, "::ffff:0:127.0.0.1": never,
+		"64:ff9b::7f00:1": never, "64:ff9b::a9fe:a9fe": never, "64:ff9b::808:808": never, "64:ff9b:1::7f00:1": never,
+		"2002:7f00:1::1": never, "2002:a9fe:a9fe::1": never, "2002:808:808::1": never,
+		"2001:0:4136:e378:8000:63bf:3fff:fdd2": never, "2001::1": never,
+	} {
+		for allowed := range map[bool]bool{false: true, true: true} {
+			ip := netip.AddrPortFrom(netip.MustParseAddr(address), 443)
+			network := "tcp4"
+			if ip.Addr().Is6() {
+				network = "tcp6"
+			}
+			err := outside(guard(allowed).Safe)(network, ip.String(), nil)
+			if ok := want == always || want == private && allowed; ok != (err == nil) {
+				t.Errorf("%s, private networks allowed %t: got %v", address, allowed, err)
+			}
+		}
 	}
 }
 
@@ -182,6 +229,14 @@ func TestRedirectToTheInside(t *testing.T) {
 		"ftp://rec.example.org/":                         ReasonScheme,
 		"http://2130706433:" + port + "/":                ReasonURL,
 		"//" + secret + "/":                              ReasonAddress,
+		`http://rec.example.org\@` + secret + "/":        ReasonURL,
+		`\\` + secret + `\`:                              ReasonURL,
+		"http://0x7f000001:" + port + "/":                ReasonURL,
+		"http://0177.0.0.1:" + port + "/":                ReasonURL,
+		"http://127.1:" + port + "/":                     ReasonURL,
+		"http://[64:ff9b::7f00:1]:" + port + "/":         ReasonHost,
+		"http://169.254.169.254/latest/meta-data/":       ReasonHost,
+		"http://rec.example.org@" + secret + "/":         ReasonUser,
 		"http://rec.example.org:99999999999999999999/?s": ReasonURL,
 	}
 	for to, reason := range tests {
