@@ -49,11 +49,11 @@ func (b *bench) archive(ctx context.Context) (_ []table, err error) {
 	var runs [3][]archiveRun
 	turns := [3]func() (archiveRun, error){
 		func() (archiveRun, error) {
-			return b.archiveOnce(ctx, vault, all.count, "http://"+recordings.address)
+			return b.archiveOnce(ctx, vault, all.count, "http://"+recordings.address, "")
 		},
 		func() (archiveRun, error) { return b.rclone(ctx, vault, all.count, recordings) },
 		func() (archiveRun, error) {
-			return b.archiveOnce(ctx, vault, all.count, "http://"+recordings.address+chunkedPath)
+			return b.archiveOnce(ctx, vault, all.count, "http://"+recordings.address+chunkedPath, "")
 		},
 	}
 	names := [3]string{"callvault", "rclone", "callvault, length unknown"}
@@ -104,13 +104,14 @@ func (a *archiveRuns) tables() []table {
 }
 
 // archiveOnce fills the queue with `callvault import`, and then lets
-// `callvault serve` archive what is in it.
-func (b *bench) archiveOnce(ctx context.Context, vault *testenv.MinIOServer, count int, recordings string) (r archiveRun, err error) {
-	var s settings
+// `callvault serve` archive what is in it, with the mode of Object Lock if
+// there is one.
+func (b *bench) archiveOnce(ctx context.Context, vault *testenv.MinIOServer, count int, recordings, lock string) (r archiveRun, err error) {
+	s := settings{lock: lock}
 	if s.data, err = b.folder(); err != nil {
 		return r, err
 	}
-	if s.bucket, err = vault.NewBucket(ctx, testenv.BucketOptions{}); err != nil {
+	if s.bucket, err = vault.NewBucket(ctx, testenv.BucketOptions{ObjectLock: lock != ""}); err != nil {
 		return r, err
 	}
 	if err := s.write(); err != nil {
@@ -134,6 +135,11 @@ func (b *bench) archiveOnce(ctx context.Context, vault *testenv.MinIOServer, cou
 		return r, errors.Join(err, endErr, errors.New(lastLines(callvault.output)))
 	}
 	r.Wall = last.Sub(callvault.started)
+	if lock != "" {
+		if err := allLocked(ctx, s.bucket); err != nil {
+			return r, err
+		}
+	}
 	return r, errors.Join(allThere(ctx, s.bucket, count), b.remove(s))
 }
 
@@ -226,11 +232,15 @@ func (b *bench) rclone(ctx context.Context, vault *testenv.MinIOServer, count in
 	return r, allThere(ctx, bucket, count)
 }
 
-// allThere makes sure that the bucket holds all recordings, whole.
-func allThere(ctx context.Context, b testenv.Bucket, count int) error {
-	client, err := minio.New(b.Endpoint[len("http://"):], &minio.Options{
+func bucketClient(b testenv.Bucket) (*minio.Client, error) {
+	return minio.New(b.Endpoint[len("http://"):], &minio.Options{
 		Creds: credentials.NewStaticV4(b.AccessKey, b.SecretKey, ""), Region: testenv.MinIORegion,
 	})
+}
+
+// allThere makes sure that the bucket holds all recordings, whole.
+func allThere(ctx context.Context, b testenv.Bucket, count int) error {
+	client, err := bucketClient(b)
 	if err != nil {
 		return err
 	}

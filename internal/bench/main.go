@@ -2,7 +2,7 @@
 // from outside, on this machine, and writes what it finds into
 // docs/performance.md, which also says what each figure means.
 //
-//	go run ./internal/bench [-runs N] [-quick] [ingest|archive|report|all]
+//	go run ./internal/bench [-runs N] [-quick] [ingest|archive|lock|report|all]
 //
 // `make bench` installs what it needs first. Nothing is asserted: a figure is
 // for people to judge, and a busy machine is no fault of the program.
@@ -40,6 +40,7 @@ func benchmarks() []benchmark {
 	return []benchmark{
 		{"ingest", (*bench).ingest},
 		{"archive", (*bench).archive},
+		{"lock", (*bench).lock},
 		{"report", (*bench).report},
 	}
 }
@@ -139,7 +140,7 @@ func choose(names []string) ([]benchmark, error) {
 			}
 		}
 		if !found {
-			return nil, fmt.Errorf("there is no benchmark %q: say ingest, archive, report or all", name)
+			return nil, fmt.Errorf("there is no benchmark %q: say ingest, archive, lock, report or all", name)
 		}
 	}
 	return chosen, nil

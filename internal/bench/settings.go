@@ -26,6 +26,8 @@ type settings struct {
 	dsn string
 	// bucket is the vault, if it has a name.
 	bucket testenv.Bucket
+	// lock is the bucket's mode of Object Lock; empty is off.
+	lock string
 	// folder is the vault where there is no bucket; empty is one in data.
 	folder string
 	// report is the name of the one report; empty is daily.
@@ -45,8 +47,8 @@ func (c settings) write() error {
 		fmt.Fprintf(&y, "database: %q\n", c.dsn)
 	}
 	if v := c.bucket; v.Name != "" {
-		fmt.Fprintf(&y, "vault:\n  s3: {endpoint: %q, bucket: %q, region: %q, access_key: %q, secret_key: %q}\n",
-			v.Endpoint, v.Name, testenv.MinIORegion, v.AccessKey, v.SecretKey)
+		fmt.Fprintf(&y, "vault:\n  s3: {endpoint: %q, bucket: %q, region: %q, access_key: %q, secret_key: %q, object_lock: %q}\n",
+			v.Endpoint, v.Name, testenv.MinIORegion, v.AccessKey, v.SecretKey, cmp.Or(c.lock, "off"))
 	}
 	if c.folder != "" {
 		fmt.Fprintf(&y, "vault: {directory: %q}\n", c.folder)
