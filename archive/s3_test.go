@@ -310,6 +310,29 @@ func TestS3TrustsItsCAFile(t *testing.T) {
 	}
 }
 
+// TestS3OverTLS puts and reads locked objects at a MinIO that is reached
+// through TLS with a certificate of a CA of its own.
+func TestS3OverTLS(t *testing.T) {
+	t.Parallel()
+	opts := s3Options(testenv.MinIO(t, testenv.BucketOptions{ObjectLock: true}))
+	endpoint, err := url.Parse(opts.Endpoint)
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := httptest.NewTLSServer(&httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) {
+		r.SetURL(endpoint)
+		r.Out.Host = r.In.Host // it is signed
+	}})
+	t.Cleanup(server.Close)
+	opts.CAFile = filepath.Join(t.TempDir(), "ca.pem")
+	text := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw})
+	if err := os.WriteFile(opts.CAFile, text, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	opts.Endpoint, opts.Lock = server.URL, archive.Compliance
+	testVault(t, func(t *testing.T) archive.Vault { return openS3(t, opts) }, true)
+}
+
 func TestS3OptionsThatCannotWork(t *testing.T) {
 	t.Parallel()
 	notPEM := filepath.Join(t.TempDir(), "ca.pem")

@@ -162,7 +162,7 @@ func TestS3NeverBypassesGovernance(t *testing.T) {
 	}
 	// Only so is it known that there was something to bypass.
 	err := plainClient(t, direct).RemoveObject(t.Context(), opts.Bucket, "a",
-		minio.RemoveObjectOptions{VersionID: versions(t, v, "a")[0].ID, GovernanceBypass: true})
+		bypass(versions(t, v, "a")[0].ID))
 	if err != nil {
 		t.Error(err)
 	}
@@ -387,4 +387,9 @@ func TestS3ClockAhead(t *testing.T) {
 			t.Errorf("ahead by %v, want about %v", got, want)
 		}
 	}
+}
+
+// bypass deletes one version in spite of governance, if the right is there.
+func bypass(version string) minio.RemoveObjectOptions {
+	return minio.RemoveObjectOptions{VersionID: version, GovernanceBypass: true}
 }
