@@ -103,13 +103,14 @@ func (a *Archiver) take(src *source, resp *http.Response, spool *Spool, last boo
 	if content.Verdict == Refused {
 		return content, &refusal{reason: "the host sent " + content.MediaType + " instead of audio"}
 	}
+	spool.probeFrom(head, content.MediaType)
 	if err := a.spoolFrom(spool, resp.Body); err != nil {
 		return content, err
 	}
 	// Without a length nothing else would tell that the end is missing. A few
 	// bytes are a writer who counted wrongly.
 	const countedWrongly = 64
-	if missing := missingOfWAV(head, spool.Size()); resp.ContentLength < 0 && missing > countedWrongly && !last {
+	if missing := spool.probe.Missing(); resp.ContentLength < 0 && missing > countedWrongly && !last {
 		return content, &notThere{seen: fmt.Sprintf("the host sent %d bytes too few", missing)}
 	}
 	return content, nil

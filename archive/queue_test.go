@@ -275,6 +275,9 @@ func testDay(t *testing.T, s *store.Store, v archive.Vault, nodes int) {
 		got := call.Recording{
 			State: r.State, Size: r.Size, SHA256: r.SHA256, MediaType: r.MediaType, ObjectKey: r.ObjectKey, AudioSeconds: r.AudioSeconds,
 		}
+		if m := r.Media; m.Codec == "" || m.Channels != 1 || m.Truncated || m.Corrupt != 0 {
+			t.Errorf("%s: media is %+v", r.Source, m)
+		}
 		if diff := cmp.Diff(want, got); diff != "" {
 			t.Errorf("%s (-want +got):\n%s", r.Source, diff)
 		}

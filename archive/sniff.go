@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 
+	"callvault/internal/media"
+
 	"github.com/gabriel-vasile/mimetype"
 )
 
@@ -116,7 +118,12 @@ func Sniff(head []byte, declaredType string) Content {
 	if content.MediaType != "application/octet-stream" {
 		return content
 	}
-	if isGSM(head) {
+	switch {
+	case media.IsMP3(head):
+		return audioTypes["audio/mpeg"]
+	case isRF64(head):
+		return longEnough(audioTypes["audio/wav"], head)
+	case isGSM(head):
 		return gsm
 	}
 	// A file made at its full length and not yet written is all zero.
@@ -159,6 +166,12 @@ func isRefused(m *mimetype.MIME, name string) bool {
 		}
 	}
 	return slices.ContainsFunc(refusedTypes, m.Is)
+}
+
+// isRF64 knows the WAV for more than 4 GiB (EBU Tech 3306), as some recorders
+// write it however short.
+func isRF64(head []byte) bool {
+	return len(head) >= 12 && (string(head[:4]) == "RF64" || string(head[:4]) == "BW64") && string(head[8:12]) == "WAVE"
 }
 
 // isGSM looks for the mark in the first four bits of each frame of 33 bytes

@@ -11,6 +11,8 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+
+	"callvault/internal/media"
 )
 
 // ErrTooLarge says that a recording has more bytes than are allowed.
@@ -58,6 +60,7 @@ type Spool struct {
 	limit   int64
 	size    int64
 	hash    hash.Hash
+	probe   *media.Probe        // sees all of it, once there is one
 	pieces  []*[pieceBytes]byte // all of it; with a file one, to read into
 	file    *os.File            // all of it, once there is more than memory holds
 	named   bool                // the file still has its name
@@ -85,6 +88,9 @@ func (s *Spool) ReadFrom(r io.Reader) (int64, error) {
 			return s.size - begin, ErrTooLarge
 		}
 		s.hash.Write(free[:n]) // never fails
+		if s.probe != nil {
+			_, _ = s.probe.Write(free[:n]) // never fails
+		}
 		if s.file != nil {
 			if _, err := s.file.Write(free[:n]); err != nil {
 				return s.size - begin, fmt.Errorf("spool: %w", err)
@@ -97,6 +103,12 @@ func (s *Spool) ReadFrom(r io.Reader) (int64, error) {
 			return s.size - begin, readErr
 		}
 	}
+}
+
+// probeFrom lets a probe see what is there, which is head, and all that comes.
+func (s *Spool) probeFrom(head []byte, mediaType string) {
+	s.probe = media.NewProbe(mediaType)
+	_, _ = s.probe.Write(head) // never fails
 }
 
 // space returns memory to read into: the free part of the last piece, or,

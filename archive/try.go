@@ -138,7 +138,7 @@ func (a *Archiver) try(ctx context.Context, c call.Claim) (call.Archiving, error
 	}
 	return call.Archiving{
 		ObjectKey: key, Size: put.Size, SHA256: hex.EncodeToString(sum[:]), MediaType: content.MediaType,
-		AudioSeconds: audioSeconds(content.MediaType, spool, put.Size),
+		Media: spool.probe.Media(),
 	}, nil
 }
 

@@ -2,6 +2,8 @@ package reports
 
 import (
 	"cmp"
+	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -68,7 +70,7 @@ func callColumns(st *styles, zone *time.Location, publicURL string) []column[*ro
 		text("Offered to", "offered_to", 24, (*row).offeredTo),
 		number("Legs", "legs", 7, func(r *row) int64 { return int64(r.LegsCount) }),
 		text("Recording", "recording", 13, (*row).recordingState),
-		duration("Audio", "audio_seconds", (*row).audioSeconds),
+		duration("Audio", "audio_seconds", func(r *row) *int { return r.audioSeconds(call.Conversation, call.VoicemailMessage) }),
 		number("Audio bytes", "audio_bytes", 13, (*row).audioBytes),
 		text("Recording note", "recording_note", 24, (*row).recordingNote),
 		text("Call key", "call_key", 22, func(r *row) string { return r.Key }),
@@ -152,10 +154,11 @@ func (r *recording) note() string {
 	return cmp.Or(r.Reason, r.LastError)
 }
 
-func (r *row) audioSeconds() *int {
+// audioSeconds is the audio of all recordings of the kinds.
+func (r *row) audioSeconds(kinds ...call.RecordingKind) *int {
 	var sum *int
 	for _, o := range r.Recordings {
-		if o.AudioSeconds == nil {
+		if o.AudioSeconds == nil || !slices.Contains(kinds, o.Kind) {
 			continue
 		}
 		if sum == nil {
@@ -211,13 +214,51 @@ func missingColumns(st *styles) []column[*missing] {
 	}
 }
 
-// problem is a recording that is not in the vault, and its call.
+// audioMatch is how the call's audio compares with its talk time.
+func (r *row) audioMatch() call.AudioMatch {
+	var sum call.AudioSum
+	for i := range r.Recordings {
+		o := &r.Recordings[i]
+		sum.Add(o.Kind, o.State, o.AudioSeconds)
+	}
+	return sum.Against(r.TalkSeconds)
+}
+
+// problem is a recording that needs attention, and its call.
 type problem struct {
 	call      *row
 	recording *recording
 }
 
-// problemColumns are the columns of the recordings that are not in the vault.
+// needsAttention holds for what is not in the vault, and for audio that is cut
+// or, in a call whose audio compares so, shorter or longer than the talk.
+func (p problem) needsAttention(match call.AudioMatch) bool {
+	r := p.recording
+	differs := r.Kind == call.Conversation && (match == call.AudioShorter || match == call.AudioLonger)
+	return attention(r.State) > 0 || r.State == call.Archived && (r.Truncated || differs)
+}
+
+// why says what is the matter.
+func (p problem) why() string {
+	r := p.recording
+	if r.State != call.Archived {
+		return r.note()
+	}
+	var why []string
+	if r.Truncated {
+		why = append(why, "the end of the audio is missing")
+	}
+	if r.Kind == call.Conversation {
+		differs := map[call.AudioMatch]string{call.AudioShorter: "shorter", call.AudioLonger: "longer"}[p.call.audioMatch()]
+		if differs != "" { // then both are known
+			audio, talk := p.call.audioSeconds(call.Conversation), p.call.TalkSeconds
+			why = append(why, fmt.Sprintf("the audio is %s than the talk: %s against %s", differs, clock(float64(*audio)), clock(float64(*talk))))
+		}
+	}
+	return strings.Join(why, "; ")
+}
+
+// problemColumns are the columns of the recordings that need attention.
 func problemColumns(st *styles, publicURL string) []column[problem] {
 	text := func(title string, width float64, of func(problem) string) column[problem] {
 		return column[problem]{title: title, width: width,
@@ -225,7 +266,7 @@ func problemColumns(st *styles, publicURL string) []column[problem] {
 	}
 	return []column[problem]{
 		text("State", 11, func(p problem) string { return string(p.recording.State) }),
-		text("Why", 60, func(p problem) string { return p.recording.note() }),
+		text("Why", 60, problem.why),
 		{title: "Tries", width: 8, cell: func(c *cells, p problem) { c.integer(int64(p.recording.Attempts), st.integer) }},
 		text("Kind", 14, func(p problem) string { return string(p.recording.Kind) }),
 		{title: "Call started", width: 19, cell: func(c *cells, p problem) { c.time(p.call.StartedAt, st.moment) }},

@@ -145,6 +145,8 @@ func (d *rowDecoder) recording(r *recording) {
 			r.Size = d.integer()
 		case "audio_seconds":
 			r.AudioSeconds = d.seconds()
+		case "truncated": // never written where it is not
+			r.Truncated = d.yes()
 		default:
 			d.strange = true
 		}

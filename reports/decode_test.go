@@ -36,7 +36,7 @@ func TestRowDecoder(t *testing.T) {
 			Recordings: rapid.SliceOfN(rapid.Custom(func(t *rapid.T) recording {
 				return recording{ID: text.Draw(t, "id"), Kind: call.Conversation, State: call.Absent,
 					Reason: text.Draw(t, "reason"), LastError: text.Draw(t, "error"), Attempts: 2, Size: 7,
-					AudioSeconds: optional.Draw(t, "audio")}
+					AudioSeconds: optional.Draw(t, "audio"), Truncated: rapid.Bool().Draw(t, "truncated")}
 			}), 0, 3).Draw(t, "recordings"),
 		}
 		raw, err := json.Marshal(line{Call: &want})

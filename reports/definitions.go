@@ -54,6 +54,7 @@ func (f *Figures) definitions() []definition {
 		{"Recordings expected", "Recordings that the provider named, and answered calls for which it named none"},
 		{"Archived and verified", "In the vault, with the SHA-256 checked on the way in. Pending: still being fetched. Absent: not offered within the waiting time. Refused: needs a person."},
 		{"Audio shorter, longer", "Calls whose audio, of all recordings of the conversation together, differs from the talk time by more than 5 s, and more than 10 % of it. Compared are calls of which all of these are archived and their length is known."},
+		{"Audio without its end", "Archived recordings whose header promises more audio than came, or whose last frame is cut"},
 		{"Cost", "Sum of what the providers report, each in its own units"},
 		{"Agent: offered", "Inbound calls answered + unanswered offers. A transferred call counts for the last who talked."},
 		{"Agent: unanswered", "How often the agent's phone rang and the agent did not answer, whoever else answered later"},

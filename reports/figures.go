@@ -43,7 +43,8 @@ type Figures struct {
 	Missing, Returned int64
 	FirstMissing      []missing
 	ReturnMinutes     Durations
-	// Problems counts recordings that are not archived and not deleted.
+	// Problems counts recordings that need attention: neither archived nor
+	// deleted, or archived with audio that is not as it should be.
 	Problems int64
 }
 
@@ -58,8 +59,10 @@ type RecordingFigures struct {
 	NotNamed int64
 	// Compared are calls whose talk time is known and whose conversation is
 	// archived with a known length, all of it; Shorter and Longer those of them
-	// whose audio differs from the talk time by more than tolerance.
+	// whose audio differs from the talk time by more than call.AudioTolerance.
 	Shorter, Longer, Compared int64
+	// Truncated are archived recordings whose end is missing.
+	Truncated int64
 }
 
 // Expected is how many recordings there should be.
@@ -70,10 +73,6 @@ func (r *RecordingFigures) Expected() int64 {
 	}
 	return n
 }
-
-// tolerance is how far audio and talk time may differ: 5 s, or 10 % of the talk
-// time if that is more. Both are whole seconds by different clocks.
-func tolerance(talk int) int { return max(5, talk/10) }
 
 // firstMissing is how many customers to call back a mail lists.
 const firstMissing = 20
@@ -154,49 +153,36 @@ func (f *Figures) add(c *row, zone *time.Location, agents map[string]*AgentFigur
 }
 
 func (f *Figures) addRecordings(c *row) {
-	named := false
+	named, match := false, c.audioMatch()
 	for i := range c.Recordings {
 		r := &c.Recordings[i]
 		named = named || r.Kind == call.Conversation
 		f.Recordings.States[r.State]++
-		if attention(r.State) > 0 {
+		if r.State == call.Archived && r.Truncated {
+			f.Recordings.Truncated++
+		}
+		if (problem{c, r}).needsAttention(match) {
 			f.Problems++
 		}
 	}
-	f.Recordings.compare(c)
+	f.Recordings.compare(match)
 	if c.Outcome == call.Answered && !named {
 		f.Recordings.NotNamed++
 	}
 }
 
-// compare sets the talk time of a call against all its conversation recordings
-// together: a provider may cut a conversation into several.
-func (r *RecordingFigures) compare(c *row) {
-	if c.TalkSeconds == nil {
-		return
-	}
-	audio, parts := 0, 0
-	for i := range c.Recordings {
-		o := &c.Recordings[i]
-		if o.Kind != call.Conversation {
-			continue
-		}
-		if o.State != call.Archived || o.AudioSeconds == nil {
-			return
-		}
-		audio += *o.AudioSeconds
-		parts++
-	}
-	if parts == 0 {
+// compare counts how the audio of a call compares with its talk time.
+func (r *RecordingFigures) compare(match call.AudioMatch) {
+	switch match {
+	case call.AudioShorter:
+		r.Shorter++
+	case call.AudioLonger:
+		r.Longer++
+	case call.AudioAgrees:
+	default:
 		return
 	}
 	r.Compared++
-	switch differ := audio - *c.TalkSeconds; {
-	case differ < -tolerance(*c.TalkSeconds):
-		r.Shorter++
-	case differ > tolerance(*c.TalkSeconds):
-		r.Longer++
-	}
 }
 
 // percent makes a rate one for people, "n/a" if there is none.

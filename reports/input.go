@@ -102,6 +102,7 @@ type recording struct {
 	Attempts     int                 `json:"attempts,omitempty"`
 	Size         int64               `json:"size,omitempty"`
 	AudioSeconds *int                `json:"audio_seconds,omitempty"`
+	Truncated    bool                `json:"truncated,omitempty"`
 }
 
 // missing is a customer whom nobody answered, as a frozen input has it.
@@ -124,7 +125,7 @@ func (r *row) set(c *call.CallWithRecordings) {
 		recordings = append(recordings, recording{
 			ID: o.ID, Kind: o.Kind, State: o.State, Reason: o.Reason,
 			LastError: o.LastError, Attempts: o.Attempts, Size: o.Size,
-			AudioSeconds: o.AudioSeconds,
+			AudioSeconds: o.AudioSeconds, Truncated: o.Media.Truncated,
 		})
 	}
 	*r = row{

@@ -131,6 +131,7 @@ func (f *Figures) measures() []measureLine {
 	total("Audio shorter than the talk time", "audio_shorter", r.Shorter)
 	total("Audio longer than the talk time", "audio_longer", r.Longer)
 	total("calls compared", "audio_compared", r.Compared).detail = true
+	total("Audio without its end", "audio_truncated", r.Truncated)
 
 	section = "Cost"
 	all("Cost, in the provider's units", "cost", costs, (*Tally).Cost)

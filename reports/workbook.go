@@ -311,14 +311,16 @@ func (b *book) missed(ctx context.Context) {
 func (b *book) recordings(ctx context.Context) {
 	addList(ctx, b, list[problem]{
 		sheet: "Recordings", columns: problemColumns(b.styles, b.in.Settings.PublicURL),
-		rows: b.figures.Problems, none: "Nothing is absent, refused or pending.", frozen: 1,
+		rows: b.figures.Problems, none: "Nothing is absent, refused or pending, and no audio is cut, too short or too long.", frozen: 1,
 		each: func(ctx context.Context, fn func(problem) error) error {
 			_, err := b.in.each(ctx, func(r *row) error {
+				match := r.audioMatch()
 				for i := range r.Recordings {
-					if attention(r.Recordings[i].State) == 0 {
+					p := problem{r, &r.Recordings[i]}
+					if !p.needsAttention(match) {
 						continue
 					}
-					if err := fn(problem{r, &r.Recordings[i]}); err != nil {
+					if err := fn(p); err != nil {
 						return err
 					}
 				}

@@ -299,7 +299,7 @@ func TestNoCalls(t *testing.T) {
 	f := openBook(t, filepath.Join(buildBusy(t, in), "daily-2026-11-21.xlsx"))
 	for sheet, want := range map[string]string{
 		"Calls": "No calls in this period.", "Missed": "Nobody was missed.",
-		"Recordings": "Nothing is absent, refused or pending.",
+		"Recordings": "Nothing is absent, refused or pending, and no audio is cut, too short or too long.",
 	} {
 		if got := cellsOf(t, f, sheet, "A2"); got[0] != want {
 			t.Errorf("%s says %q", sheet, got[0])

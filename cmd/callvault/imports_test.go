@@ -36,6 +36,7 @@ func closed() map[string][]string {
 	return map[string][]string{
 		"callvault/internal/call":  {},
 		"callvault/internal/audit": {},
+		"callvault/internal/media": {"callvault/internal/call"},
 		"callvault/internal/store": {"callvault/internal/call", "callvault/internal/audit"},
 	}
 }

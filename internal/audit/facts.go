@@ -29,6 +29,21 @@ type RecordingFacts struct {
 	RetainUntil  time.Time `json:"retain_until,omitzero"`
 	Attempts     int       `json:"attempts"`
 	LastError    string    `json:"last_error,omitempty"`
+	// Media is given with recording.archived.
+	Media *MediaFacts `json:"media,omitempty"`
+}
+
+// MediaFacts is what the bytes of a recording say of it.
+type MediaFacts struct {
+	Format     string `json:"format,omitempty"`
+	Codec      string `json:"codec,omitempty"`
+	Channels   int    `json:"channels,omitempty"`
+	SampleRate int    `json:"sample_rate,omitempty"` // Hz
+	BitRate    int    `json:"bit_rate,omitempty"`    // bit/s
+	DurationMS int64  `json:"duration_ms,omitempty"`
+	Truncated  bool   `json:"truncated,omitempty"`
+	CorruptPPM int64  `json:"corrupt_ppm,omitempty"` // share of the bytes, per million
+	Flags      string `json:"flags,omitempty"`       // separated by blanks
 }
 
 // AccountFacts is an account whose recordings wait, or wait no more.

@@ -133,10 +133,10 @@ func archiveDay(ctx context.Context, s *store.Store) error {
 		group.SetLimit(64) // as many as share a transaction
 		for _, c := range claims {
 			group.Go(func() error {
-				seconds := recordingSize / 2000
 				return s.MarkArchived(groupCtx, c.LeaseToken, call.Archiving{
 					ObjectKey: "calls/2026/03/10/" + account + "/" + c.ID + ".mp3", Size: recordingSize,
-					SHA256: sum, MediaType: "audio/mpeg", AudioSeconds: &seconds,
+					SHA256: sum, MediaType: "audio/mpeg",
+					Media: call.Media{Format: call.MP3, Codec: "mp3", Channels: 1, SampleRate: 8000, BitRate: 16000, Duration: recordingSize / 2000 * time.Second},
 				})
 			})
 		}

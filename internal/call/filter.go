@@ -33,6 +33,8 @@ type Filter struct {
 	Campaign    string    `json:"campaign,omitempty"`
 	// Recording is a RecordingState, or RecordingNone for calls without one.
 	Recording RecordingState `json:"recording,omitempty"`
+	// Audio selects calls by what is wrong with their audio.
+	Audio AudioFault `json:"audio,omitempty"`
 	// MinTalk and MaxTalk bound the talk time, in seconds.
 	MinTalk *int `json:"min_talk,omitempty"`
 	MaxTalk *int `json:"max_talk,omitempty"`

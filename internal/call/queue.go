@@ -20,8 +20,8 @@ type Archiving struct {
 	// SHA256 is of the audio, in lower-case hex.
 	SHA256    string
 	MediaType string
-	// AudioSeconds is the playing time, nil when it is not known.
-	AudioSeconds *int
+	// Media is what the audio says of itself, its playing time included.
+	Media Media
 }
 
 // QueueStats counts the recordings by what they wait for.

@@ -61,9 +61,11 @@ type Recording struct {
 	MediaType string
 	// AudioSeconds is the playing time, nil when it is not known.
 	AudioSeconds *int
-	CreatedAt    time.Time
-	ArchivedAt   time.Time
-	RetainUntil  time.Time
+	// Media is what else the audio says of itself. It is not set in a Claim.
+	Media       Media
+	CreatedAt   time.Time
+	ArchivedAt  time.Time
+	RetainUntil time.Time
 	// Attempts counts the tries to fetch since the recording was wanted.
 	Attempts  int
 	NextTryAt time.Time

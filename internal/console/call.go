@@ -70,7 +70,7 @@ func callOf(c call.CallWithRecordings, who call.Token) callJSON {
 		HangupBy:       optional(c.HangupBy),
 		Cost:           optional(c.Cost),
 		LegsCount:      c.LegsCount,
-		Recordings:     recordingsOf(c.Recordings, who),
+		Recordings:     recordingsOf(c, who),
 	}
 }
 
@@ -119,6 +119,7 @@ func (c *Console) callFilter(r *http.Request) (call.Filter, error) {
 	f.Outcome = oneOf(q, "outcome", call.Outcomes()...)
 	f.Campaign = q.text("campaign")
 	f.Recording = oneOf(q, "recording", append(call.RecordingStates(), call.RecordingNone)...)
+	f.Audio = oneOf(q, "audio", call.AudioFaults()...)
 	f.MinTalk = q.number("min_talk", 0, math.MaxInt32)
 	f.MaxTalk = q.number("max_talk", 0, math.MaxInt32)
 	f.Sort = oneOf(q, "sort", call.NewestFirst, call.OldestFirst)

@@ -402,6 +402,7 @@ func (h *house) furnish(audioHash string) {
 		ID: "rec-1", CallID: "call-1", Account: "sales", Provider: call.CallerDesk, Kind: call.Conversation,
 		Source: source, State: call.Archived, ObjectKey: "calls/2023/01/02/sales/rec-1.wav", Size: audioBytes,
 		SHA256: audioHash, MediaType: "audio/wav", AudioSeconds: new(40),
+		Media:      call.Media{Format: call.WAV, Codec: "pcm_mulaw", Channels: 1, SampleRate: 8000, BitRate: 64000, Truncated: true, Flags: []call.MediaFlag{call.NoLength}},
 		ArchivedAt: at("09:04:00"), RetainUntil: at("09:02:30").AddDate(3, 0, 0), Attempts: 1,
 	}
 	refused := archived

@@ -24,21 +24,52 @@ type recordingJSON struct {
 	SHA256       *string             `json:"sha256"`
 	MediaType    *string             `json:"media_type"`
 	AudioSeconds *int                `json:"audio_seconds"`
+	Media        *mediaJSON          `json:"media"`
 	ArchivedAt   *string             `json:"archived_at"`
 	RetainUntil  *string             `json:"retain_until"`
 	Attempts     int                 `json:"attempts"`
 	LastError    *string             `json:"last_error"`
 }
 
-func recordingsOf(recordings []call.Recording, who call.Token) []recordingJSON {
-	answer := make([]recordingJSON, len(recordings))
-	for i, rec := range recordings {
-		answer[i] = recordingOf(rec, who)
+// mediaJSON is what the bytes of a recording say of it.
+type mediaJSON struct {
+	Format     *call.MediaFormat `json:"format"`
+	Codec      *string           `json:"codec"`
+	Channels   *int              `json:"channels"`
+	SampleRate *int              `json:"sample_rate"`
+	BitRate    *int              `json:"bit_rate"`
+	Truncated  bool              `json:"truncated"`
+	Corrupt    float64           `json:"corrupt"`
+	Flags      []call.MediaFlag  `json:"flags"`
+}
+
+// mediaOf is null for what is not in the vault.
+func mediaOf(rec *call.Recording, match call.AudioMatch) *mediaJSON {
+	if rec.State != call.Archived {
+		return nil
+	}
+	m := rec.Media
+	flags := rec.MediaFlags(match)
+	if flags == nil {
+		flags = []call.MediaFlag{}
+	}
+	return &mediaJSON{
+		Format: optional(m.Format), Codec: optional(m.Codec), Channels: optional(m.Channels),
+		SampleRate: optional(m.SampleRate), BitRate: optional(m.BitRate),
+		Truncated: m.Truncated, Corrupt: m.Corrupt, Flags: flags,
+	}
+}
+
+func recordingsOf(c call.CallWithRecordings, who call.Token) []recordingJSON {
+	answer := make([]recordingJSON, len(c.Recordings))
+	match := call.CompareAudio(c.TalkSeconds, c.Recordings)
+	for i, rec := range c.Recordings {
+		answer[i] = recordingOf(rec, match, who)
 	}
 	return answer
 }
 
-func recordingOf(rec call.Recording, who call.Token) recordingJSON {
+func recordingOf(rec call.Recording, match call.AudioMatch, who call.Token) recordingJSON {
 	answer := recordingJSON{
 		ID:           rec.ID,
 		Kind:         rec.Kind,
@@ -49,6 +80,7 @@ func recordingOf(rec call.Recording, who call.Token) recordingJSON {
 		SHA256:       optional(rec.SHA256),
 		MediaType:    optional(rec.MediaType),
 		AudioSeconds: rec.AudioSeconds,
+		Media:        mediaOf(&rec, match),
 		ArchivedAt:   moment(rec.ArchivedAt),
 		RetainUntil:  moment(rec.RetainUntil),
 		Attempts:     rec.Attempts,

@@ -125,18 +125,23 @@ func (s *Store) Audit(ctx context.Context, entries ...audit.Entry) error {
 func (s *Store) act(ctx context.Context, query string, args []any, entry func(row) (audit.Entry, error)) (n int64, err error) {
 	actor := audit.ActorOf(ctx)
 	err = s.change(ctx, func(ctx context.Context, t *tx) error {
-		n = 0
-		return t.later(ctx, statement{query: query, args: slices.Clone(args), audits: true, scan: func(r row) error {
-			n++
-			e, err := entry(r)
-			if err != nil {
-				return err
-			}
-			e.Actor = actor
-			return t.audit(ctx, e)
-		}})
+		return t.act(ctx, actor, query, args, entry, &n)
 	})
 	return n, err
+}
+
+// act is Store.act within a transaction; n counts after the next flush.
+func (t *tx) act(ctx context.Context, actor audit.Actor, query string, args []any, entry func(row) (audit.Entry, error), n *int64) error {
+	*n = 0
+	return t.later(ctx, statement{query: query, args: slices.Clone(args), audits: true, scan: func(r row) error {
+		*n++
+		e, err := entry(r)
+		if err != nil {
+			return err
+		}
+		e.Actor = actor
+		return t.audit(ctx, e)
+	}})
 }
 
 const auditColumns = "seq, at, action, actor_kind, actor_name, actor_address, subject, reason, facts"

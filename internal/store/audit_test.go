@@ -203,7 +203,7 @@ func TestActsAreInTheLog(t *testing.T) {
 		claims := claim(t, s, call.ClaimOptions{})
 		archived, absent, refused := claims[0], claims[1], claims[2]
 		for _, err := range []error{
-			s.MarkArchived(t.Context(), archived.LeaseToken, call.Archiving{ObjectKey: "calls/a.wav", Size: 12, SHA256: "ab", MediaType: "audio/wav", AudioSeconds: new(40)}),
+			s.MarkArchived(t.Context(), archived.LeaseToken, call.Archiving{ObjectKey: "calls/a.wav", Size: 12, SHA256: "ab", MediaType: "audio/wav", Media: phoneAudio(40)}),
 			s.MarkAbsent(t.Context(), absent.LeaseToken, "not offered"),
 			s.PauseAccount(t.Context(), "sales", "rejected"),
 			s.PauseAccount(t.Context(), "sales", "rejected"),
@@ -236,6 +236,7 @@ func TestActsAreInTheLog(t *testing.T) {
 			ID: row.ID, CallID: row.CallID, Account: "sales", Provider: "callerdesk", Kind: "conversation", Source: row.Source, State: "archived",
 			ObjectKey: "calls/a.wav", Size: 12, SHA256: "ab", MediaType: "audio/wav", AudioSeconds: new(40),
 			CreatedAt: row.CreatedAt, WantedAt: archived.WantedAt, ArchivedAt: row.ArchivedAt, Attempts: 1,
+			Media: &audit.MediaFacts{Format: "wav", Codec: "pcm_mulaw", Channels: 1, SampleRate: 8000, BitRate: 64000, DurationMS: 40_000, CorruptPPM: 250_000, Flags: "no_length damaged"},
 		}, got); diff != "" {
 			t.Error(diff)
 		}

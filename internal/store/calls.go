@@ -177,6 +177,9 @@ func (s *Store) matching(ctx context.Context, f call.Filter) (conditions, error)
 	default:
 		c.add("EXISTS (SELECT 1 FROM recordings r WHERE r.call_id = calls.id AND r.state = ?)", string(f.Recording))
 	}
+	if err := c.audioFault(f.Audio); err != nil {
+		return c, err
+	}
 	if f.MinTalk != nil {
 		c.add("talk_seconds >= ?", *f.MinTalk)
 	}
@@ -258,7 +261,7 @@ func (s *Store) addRecordings(ctx context.Context, calls []call.CallWithRecordin
 		for i := range chunk {
 			ids[i] = chunk[i].ID
 		}
-		return s.each(ctx, "SELECT "+recordingColumns+" FROM recordings WHERE call_id IN (VALUES "+tuples(len(ids), 1)+") ORDER BY call_id, id",
+		return s.each(ctx, recordingRow+" WHERE call_id IN (VALUES "+tuples(len(ids), 1)+") ORDER BY call_id, id",
 			ids, func(rows *sql.Rows) error {
 				var r call.Recording
 				if err := scanRecording(rows, &r); err != nil {

@@ -27,7 +27,9 @@ func recordingFields(r *call.Recording) []any {
 // auditedRecording are the columns that recordingEntry makes an entry of.
 const auditedRecording = "wanted_at, " + recordingColumns
 
-func recordingEntry(action audit.Action) func(row) (audit.Entry, error) {
+// recordingEntry makes entries of rows; media is what is known of what was
+// archived just now.
+func recordingEntry(action audit.Action, media *audit.MediaFacts) func(row) (audit.Entry, error) {
 	return func(rows row) (audit.Entry, error) {
 		var r call.Recording
 		var wantedAt time.Time
@@ -38,13 +40,19 @@ func recordingEntry(action audit.Action) func(row) (audit.Entry, error) {
 			ID: r.ID, CallID: r.CallID, Account: r.Account, Provider: string(r.Provider), Kind: string(r.Kind), Source: r.Source,
 			State: string(r.State), Reason: r.Reason, ObjectKey: r.ObjectKey, Size: r.Size, SHA256: r.SHA256, MediaType: r.MediaType,
 			AudioSeconds: r.AudioSeconds, CreatedAt: r.CreatedAt, WantedAt: wantedAt, ArchivedAt: r.ArchivedAt, RetainUntil: r.RetainUntil,
-			Attempts: r.Attempts, LastError: r.LastError,
+			Attempts: r.Attempts, LastError: r.LastError, Media: media,
 		})
 	}
 }
 
+// recordingRow is how recordings are read, with what their bytes say of them.
+const recordingRow = "SELECT " + recordingColumns + mediaColumns + " FROM recordings" + mediaJoin
+
 func scanRecording(rows *sql.Rows, r *call.Recording) error {
-	return rows.Scan(recordingFields(r)...)
+	var media mediaRow
+	err := rows.Scan(append(recordingFields(r), media.fields()...)...)
+	r.Media = media.media()
+	return err
 }
 
 // wantRecordings queues the recordings that changed legs name. One that was
@@ -215,7 +223,7 @@ func (s *Store) mark(ctx context.Context, what string, action audit.Action, set,
 	if action == "" {
 		n, err = s.update(ctx, "UPDATE recordings SET "+set+whereLeased, args...)
 	} else {
-		n, err = s.act(ctx, "UPDATE recordings SET "+set+whereLeased+" RETURNING "+auditedRecording, args, recordingEntry(action))
+		n, err = s.act(ctx, "UPDATE recordings SET "+set+whereLeased+" RETURNING "+auditedRecording, args, recordingEntry(action, nil))
 	}
 	if err != nil {
 		return fmt.Errorf("%s: %w", what, err)
@@ -257,14 +265,6 @@ func (s *Store) ChooseObjectKey(ctx context.Context, leaseToken, key string) (st
 	return chosen, nil
 }
 
-// MarkArchived says that the recording lies in the vault.
-func (s *Store) MarkArchived(ctx context.Context, leaseToken string, a call.Archiving) error {
-	return s.mark(ctx, "mark a recording archived", audit.RecordingArchived,
-		`state = 'archived', lease_token = NULL, next_try_at = NULL, reason = '', last_error = '', archived_at = {now},
-		object_key = ?, size = ?, sha256 = ?, media_type = ?, audio_seconds = ?`, leaseToken,
-		a.ObjectKey, a.Size, a.SHA256, a.MediaType, number(a.AudioSeconds))
-}
-
 // MarkPending lets the recording be tried again after delay.
 func (s *Store) MarkPending(ctx context.Context, leaseToken string, delay time.Duration, lastError string) error {
 	return s.mark(ctx, "mark a recording pending", "",
@@ -304,7 +304,7 @@ func (s *Store) changeInSteps(ctx context.Context, action audit.Action, update s
 		if action == "" {
 			n, err = s.update(ctx, update, args...)
 		} else {
-			n, err = s.act(ctx, update+" RETURNING "+auditedRecording, args, recordingEntry(action))
+			n, err = s.act(ctx, update+" RETURNING "+auditedRecording, args, recordingEntry(action, nil))
 		}
 		if err != nil || n == 0 {
 			return err
@@ -439,7 +439,7 @@ func (s *Store) QueueStats(ctx context.Context) (call.QueueStats, error) {
 func (s *Store) Recording(ctx context.Context, id string) (call.Recording, error) {
 	var r call.Recording
 	found := false
-	err := s.each(ctx, "SELECT "+recordingColumns+" FROM recordings WHERE id = ?", []any{id}, func(rows *sql.Rows) error {
+	err := s.each(ctx, recordingRow+" WHERE id = ?", []any{id}, func(rows *sql.Rows) error {
 		found = true
 		return scanRecording(rows, &r)
 	})

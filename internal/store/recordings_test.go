@@ -9,6 +9,8 @@ import (
 
 	"callvault/internal/call"
 	"callvault/internal/store"
+
+	"github.com/google/go-cmp/cmp"
 )
 
 func claim(t *testing.T, s *store.Store, o call.ClaimOptions) []call.Claim {
@@ -53,7 +55,7 @@ func TestQueue(t *testing.T) {
 		if again := must(s.ChooseObjectKey(t.Context(), c.LeaseToken, "calls/b.wav"))(t); key != "calls/a.wav" || again != key {
 			t.Errorf("keys are %s and %s", key, again)
 		}
-		done := call.Archiving{ObjectKey: key, Size: 12, SHA256: "ab", MediaType: "audio/wav", AudioSeconds: new(40)}
+		done := call.Archiving{ObjectKey: key, Size: 12, SHA256: "ab", MediaType: "audio/wav", Media: phoneAudio(40)}
 		if err := s.MarkArchived(t.Context(), c.LeaseToken, done); err != nil {
 			t.Fatal(err)
 		}
@@ -61,7 +63,7 @@ func TestQueue(t *testing.T) {
 			t.Errorf("a mark after the lease gives %v", err)
 		}
 		r := must(s.Recording(t.Context(), c.ID))(t)
-		if r.State != call.Archived || r.Size != 12 || *r.AudioSeconds != 40 || r.ArchivedAt.IsZero() {
+		if r.State != call.Archived || r.Size != 12 || *r.AudioSeconds != 40 || r.ArchivedAt.IsZero() || !cmp.Equal(r.Media, phoneAudio(40)) {
 			t.Errorf("recording is %+v", r)
 		}
 
