@@ -81,7 +81,7 @@ func (in installation) checkKept(t *testing.T, l *load) {
 		t.Errorf("%d calls of %d acknowledged and %d sent", len(calls), len(l.acked), l.sent)
 	}
 	objects := 0
-	for o, err := range v.List(t.Context(), "calls/") {
+	for o, err := range v.Versions(t.Context(), "calls/") { // of each there is one
 		if err != nil {
 			t.Fatal(err)
 		}
