@@ -21,6 +21,8 @@ type (
 	notThere struct {
 		seen       string
 		retryAfter time.Duration // as the host asked, or 0
+		// unsure: the host has other troubles, so it may be ready all the same.
+		unsure bool
 	}
 	// refusal says that trying again is of no use.
 	refusal struct {
@@ -98,7 +100,8 @@ func (a *Archiver) take(src *source, resp *http.Response, spool *Spool, last boo
 				return content, err
 			}
 		}
-		return content, &notThere{seen: describeAnswer(resp, content, len(head))}
+		unsure := resp.StatusCode >= http.StatusInternalServerError || resp.StatusCode == http.StatusTooManyRequests
+		return content, &notThere{seen: describeAnswer(resp, content, len(head)), unsure: unsure}
 	}
 	if content.Verdict == Refused {
 		return content, &refusal{reason: "the host sent " + content.MediaType + " instead of audio"}

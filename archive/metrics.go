@@ -4,6 +4,8 @@ import (
 	"errors"
 	"time"
 
+	"callvault/internal/call"
+
 	"github.com/prometheus/client_golang/prometheus"
 )
 
@@ -26,6 +28,7 @@ type metrics struct {
 	bytes   *prometheus.CounterVec
 	seconds prometheus.Histogram
 	delay   prometheus.Histogram
+	ready   *prometheus.HistogramVec
 }
 
 func newMetrics(registry prometheus.Registerer) (*metrics, error) {
@@ -48,12 +51,25 @@ func newMetrics(registry prometheus.Registerer) (*metrics, error) {
 			Help:    "How long after it was wanted a recording was archived.",
 			Buckets: prometheus.ExponentialBuckets(1, 4, 10), // to 3 days
 		}),
+		ready: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name:    "callvault_recording_ready_seconds",
+			Help:    "How long after the end of its call a recording was found ready.",
+			Buckets: readyBuckets(),
+		}, []string{"account"}),
 	}
 	if registry == nil {
 		return m, nil
 	}
 	return m, errors.Join(registry.Register(m.tries), registry.Register(m.bytes),
-		registry.Register(m.seconds), registry.Register(m.delay))
+		registry.Register(m.seconds), registry.Register(m.delay), registry.Register(m.ready))
+}
+
+func readyBuckets() []float64 {
+	var seconds []float64
+	for _, bound := range call.ReadyBounds() {
+		seconds = append(seconds, bound.Seconds())
+	}
+	return seconds
 }
 
 func (m *metrics) tried(account string, r result, took time.Duration) {

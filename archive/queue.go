@@ -26,12 +26,14 @@ type Store interface {
 	MarkArchived(ctx context.Context, leaseToken string, a call.Archiving) error
 	HoldRecording(ctx context.Context, recordingID, callID string) (bool, error)
 	MarkPending(ctx context.Context, leaseToken string, delay time.Duration, lastError string) error
+	MarkMissed(ctx context.Context, leaseToken string, delay time.Duration, lastError string) error
 	MarkAbsent(ctx context.Context, leaseToken, reason string) error
 	MarkRefused(ctx context.Context, leaseToken, reason string) error
 	ReleaseClaim(ctx context.Context, leaseToken string) error
 	PauseAccount(ctx context.Context, account, reason string) error
 	WakeAccount(ctx context.Context, account string) error
 	PausedAccounts(context.Context) (map[string]string, error)
+	LearnReadiness(ctx context.Context, seen map[string][]call.ReadyInterval) (map[string]call.Readiness, error)
 }
 
 // Options say what an Archiver works on, and within which limits.
@@ -97,6 +99,8 @@ type Archiver struct {
 	spooler  *Spooler
 	metrics  *metrics
 	schedule schedule
+
+	readiness readiness
 	// freed says that a worker or a host is free, woken that something may be
 	// due.
 	freed, woken chan struct{}
@@ -200,6 +204,9 @@ func (a *Archiver) Run(ctx context.Context) {
 	if !a.insist(ctx, "the database", a.wakeAccounts) {
 		return
 	}
+	var learner sync.WaitGroup
+	learner.Go(func() { a.learn(ctx) })
+	defer learner.Wait()
 	// The first look tells an operator at once that the vault is wrong.
 	a.vaultFailed.Store(true)
 	var ahead []waiting

@@ -27,6 +27,9 @@ const (
 	// spread is by how much a step is made longer or shorter, so that what
 	// failed together is not tried together for ever.
 	spread = 0.2
+	// learnedFactor is by how much a step is made longer or shorter at most by
+	// what was learned: what is learned may be wrong.
+	learnedFactor = 4
 	// longestRetryAfter bounds what a host may ask for.
 	longestRetryAfter = time.Hour
 )
@@ -39,14 +42,19 @@ func (s schedule) step(tries int, random float64) time.Duration {
 }
 
 // next says how long to wait after a try that found nothing, or that it was
-// the last. waited is since when the recording is wanted. The last try is
+// the last. waited is since when the recording is wanted, learned how long it
+// will take by what is known of the account, 0 if nothing is. The last try is
 // made when giveUpAfter is over, neither earlier nor later.
-func (s schedule) next(tries int, waited, retryAfter time.Duration, random float64) (delay time.Duration, giveUp bool) {
+func (s schedule) next(tries int, waited, retryAfter, learned time.Duration, random float64) (delay time.Duration, giveUp bool) {
 	left := s.giveUpAfter - waited
 	if left <= 0 && tries >= leastTries {
 		return 0, true
 	}
-	delay = max(s.step(tries, random), min(retryAfter, longestRetryAfter))
+	delay = s.step(tries, random)
+	if learned > 0 {
+		delay = min(max(learned, delay/learnedFactor), delay*learnedFactor)
+	}
+	delay = max(delay, min(retryAfter, longestRetryAfter))
 	if left > 0 {
 		delay = min(delay, left)
 	}

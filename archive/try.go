@@ -92,19 +92,24 @@ func (a *Archiver) settle(ctx context.Context, log *slog.Logger, c call.Claim, e
 		return resultStorage, store.MarkPending(ctx, c.LeaseToken,
 			a.schedule.step(c.Attempts, rand.Float64()), "could not "+failed.what) //nolint:gosec // a spread, not a secret
 	}
-	var asked time.Duration
+	var asked, learned time.Duration
+	mark := store.MarkPending
 	if missing, ok := errors.AsType[*notThere](err); ok {
 		asked = missing.retryAfter
+		if !missing.unsure {
+			mark = store.MarkMissed
+			learned = a.readiness.wait(&c, a.opts.Now())
+		}
 	}
 	seen := clean(err.Error())
-	delay, giveUp := a.schedule.next(c.Attempts, a.opts.Now().Sub(c.WantedAt), asked, rand.Float64()) //nolint:gosec // a spread, not a secret
+	delay, giveUp := a.schedule.next(c.Attempts, a.opts.Now().Sub(c.WantedAt), asked, learned, rand.Float64()) //nolint:gosec // a spread, not a secret
 	if giveUp {
 		log.WarnContext(ctx, "recording given up", "tries", c.Attempts, "last_seen", seen)
 		return resultAbsent, store.MarkAbsent(ctx, c.LeaseToken,
 			fmt.Sprintf("not offered within %s; the last of %d tries: %s", short(a.opts.GiveUpAfter), c.Attempts, seen))
 	}
 	log.DebugContext(ctx, "recording not there yet", "tries", c.Attempts, "again_in", delay, "host", c.Host, "seen", seen)
-	return resultNotReady, store.MarkPending(ctx, c.LeaseToken, delay, seen)
+	return resultNotReady, mark(ctx, c.LeaseToken, delay, seen)
 }
 
 // try fetches a recording and puts it into the vault.
@@ -115,9 +120,13 @@ func (a *Archiver) try(ctx context.Context, c call.Claim) (call.Archiving, error
 			a.opts.Logger.WarnContext(ctx, "spool could not be closed", "error", err)
 		}
 	}()
+	at := a.opts.Now()
 	content, err := a.fetchFromHost(ctx, c, spool)
 	if err != nil {
 		return call.Archiving{}, err
+	}
+	if age, ok := a.readiness.found(&c, at); ok {
+		a.metrics.ready.WithLabelValues(c.Account).Observe(age.Seconds())
 	}
 	sum := spool.SHA256()
 	put := PutOptions{

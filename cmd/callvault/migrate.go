@@ -38,9 +38,10 @@ const databaseFile = "callvault.db"
 // storeOptions say which database the configuration means.
 func storeOptions(c *config.Config) store.Options {
 	return store.Options{
-		DSN:           c.Database.Reveal(),
-		Path:          filepath.Join(c.Data, databaseFile),
-		FirstTryAfter: c.Archive.FirstTryAfter,
+		DSN:             c.Database.Reveal(),
+		Path:            filepath.Join(c.Data, databaseFile),
+		FirstTryAfter:   c.Archive.FirstTryAfter,
+		FirstTryAtLeast: c.Archive.FirstTryAtLeast(),
 	}
 }
 

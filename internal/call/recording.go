@@ -86,6 +86,11 @@ type Claim struct {
 	// StartedAt is the start of the call, which dates the object key; zero if
 	// unknown.
 	StartedAt time.Time
+	// EndedAt is the end of the call; zero if unknown.
+	EndedAt time.Time
+	// MissedAt is when the recording was last asked for and was not ready; zero
+	// if never.
+	MissedAt time.Time
 	// CallKey is the call's key, kept with the object.
 	CallKey string
 }

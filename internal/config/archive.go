@@ -18,12 +18,24 @@ type Archive struct {
 
 	// FirstTryAfter is how long after the call report a recording is first asked
 	// for, 0 to 1h. Default 10s: providers publish it a little after the call.
+	// Once 50 recordings of an account have shown when its recordings are ready,
+	// the first try follows them instead, and is never earlier than a value here
+	// that is not the default.
 	FirstTryAfter time.Duration `yaml:"first_try_after"`
 
 	// GiveUpAfter is how long a recording is asked for before it counts as
 	// absent, 1s to 2160h (90 days), longer than FirstTryAfter. Default 72h.
 	// Danger: what a provider publishes later is not fetched.
 	GiveUpAfter time.Duration `yaml:"give_up_after"`
+}
+
+// FirstTryAtLeast is how early after the call report a first try may come that
+// follows what was learned: as early as one likes by default.
+func (a *Archive) FirstTryAtLeast() time.Duration {
+	if a.FirstTryAfter == Default().Archive.FirstTryAfter {
+		return 0
+	}
+	return a.FirstTryAfter
 }
 
 func (a *Archive) check(l *loader) {

@@ -31,6 +31,7 @@ type Store interface {
 	FindAlerts(ctx context.Context, f call.AlertFilter) ([]call.Alert, string, error)
 	FindDrift(ctx context.Context, f call.DriftFilter) ([]call.Drift, string, error)
 	TokenByHash(ctx context.Context, hash [32]byte) (call.Token, error)
+	Readiness(ctx context.Context) ([]call.Readiness, error)
 	Backfills(ctx context.Context) (map[string]call.BackfillState, error)
 	Reconcile(ctx context.Context, f call.ReconciliationFilter) (call.Reconciliation, error)
 	HoldStore
@@ -160,6 +161,7 @@ func (c *Console) endpoints() map[string]endpoint {
 		"/drift":                      c.drift,
 		"/backfill":                   c.backfills,
 		"/reconciliation":             c.reconciliation,
+		"/readiness":                  c.readiness,
 		"/reports":                    c.findRuns,
 		"/reports/{run}/files/{name}": c.runFile,
 		"/holds":                      c.findHolds,

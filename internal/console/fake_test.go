@@ -158,6 +158,14 @@ func (s *fakeStore) FindRuns(_ context.Context, f call.RunFilter) ([]call.Run, s
 	return page(s.runs, f.Limit, f.Cursor)
 }
 
+func (s *fakeStore) Readiness(context.Context) ([]call.Readiness, error) {
+	sales := call.Readiness{Account: "sales", UpdatedAt: time.Date(2023, 1, 2, 9, 0, 0, 0, time.UTC)}
+	for range 60 {
+		sales.Learn(call.ReadyInterval{After: 20 * time.Second, Until: 30 * time.Second})
+	}
+	return []call.Readiness{sales}, nil
+}
+
 func (s *fakeStore) Backfills(context.Context) (map[string]call.BackfillState, error) {
 	return s.backfills, s.err
 }

@@ -155,6 +155,7 @@ func TestDescriptionMatchesTheAnswers(t *testing.T) {
 		{"/holds/none", "/holds/{name}"},
 		{"/backfill", "/backfill"},
 		{"/reconciliation?from=2023-01-01&to=2023-01-02", "/reconciliation"},
+		{"/readiness", "/readiness"},
 		{"/reports", "/reports"},
 		{"/calls/none", "/calls/{id}"},
 		{"/calls?x=1", "/calls"},

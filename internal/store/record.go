@@ -43,7 +43,7 @@ func (s *Store) Record(ctx context.Context, deliveries []*call.Delivery) error {
 
 func (s *Store) newRecorder(t *tx) *recorder {
 	return &recorder{
-		tx: t, now: time.Now(), firstTryAfter: s.firstTryAfter, known: &s.ownNumbers,
+		tx: t, now: time.Now(), firstTries: &s.firstTries, known: &s.ownNumbers,
 		legs: map[legKey]*leg{}, keys: map[callKey]string{},
 		calls: map[string]*callState{}, held: map[callKey]bool{},
 		live: map[callKey]liveState{}, keysRead: map[callKey]bool{}, liveRead: map[callKey]bool{}, tracesRead: map[callKey]bool{},
@@ -103,9 +103,9 @@ type recorder struct {
 	now    time.Time
 	stored []*call.Delivery
 
-	firstTryAfter time.Duration
-	known         *ownNumbers
-	noted         []string
+	firstTries *firstTries
+	known      *ownNumbers
+	noted      []string
 
 	// itemLegs are the legs of the items, by delivery and item.
 	itemLegs [][]*leg

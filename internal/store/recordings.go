@@ -100,7 +100,7 @@ func (r *recorder) wantRecordings(ctx context.Context, changed []*leg) error {
 	now := r.now.UnixMilli()
 	for i := range rows {
 		if !r.paused[rows[i].leg.Account] {
-			rows[i].due = now + r.firstTryAfter.Milliseconds()
+			rows[i].due = r.firstTries.due(rows[i].leg.Account, rows[i].leg.EndedAt, r.now).UnixMilli()
 		}
 	}
 	return insertMany(ctx, r.tx, "queue recordings", `INSERT INTO recordings (id, account, provider, kind, source, location, leg_id, call_id, state,
@@ -130,7 +130,7 @@ type wantedAgain struct {
 func (r *recorder) wakeRecordings(ctx context.Context) error {
 	return selectMany(ctx, r.tx, "wake recordings", `UPDATE recordings SET state = 'pending', reason = '', attempts = 0, wanted_at = {now},
 			next_try_at = CASE WHEN account IN (SELECT account FROM account_pauses) THEN NULL
-				ELSE {now} + `+strconv.FormatInt(r.firstTryAfter.Milliseconds(), 10)+` END
+				ELSE {now} + `+strconv.FormatInt(r.firstTries.after.Milliseconds(), 10)+` END
 		WHERE state = 'absent' AND (source, kind, account) IN ({rows})`, "ttt", r.again,
 		func(w wantedAgain, args []any) []any { return append(args, w.Source, string(w.Kind), w.account) }, nil)
 }
@@ -182,10 +182,11 @@ func (s *Store) ClaimRecordings(ctx context.Context, o call.ClaimOptions) ([]cal
 				ORDER BY next_try_at LIMIT ` + strconv.Itoa(o.Limit) + ` {skip locked})
 			RETURNING lease_token, host, wanted_at,
 				(SELECT started_at FROM calls WHERE calls.id = recordings.call_id),
+				(SELECT ended_at FROM calls WHERE calls.id = recordings.call_id), missed_at,
 				coalesce((SELECT call_key FROM calls WHERE calls.id = recordings.call_id), ''), ` + recordingColumns,
 			args: slices.Clone(args), scan: func(r row) error {
 				var c call.Claim
-				err := r.Scan(append([]any{&c.LeaseToken, &c.Host, timeInto{&c.WantedAt}, timeInto{&c.StartedAt}, &c.CallKey}, recordingFields(&c.Recording)...)...)
+				err := r.Scan(append([]any{&c.LeaseToken, &c.Host, timeInto{&c.WantedAt}, timeInto{&c.StartedAt}, timeInto{&c.EndedAt}, timeInto{&c.MissedAt}, &c.CallKey}, recordingFields(&c.Recording)...)...)
 				c.LeaseUntil = c.NextTryAt
 				claims = append(claims, c)
 				return err
@@ -263,6 +264,12 @@ func (s *Store) ChooseObjectKey(ctx context.Context, leaseToken, key string) (st
 		return "", errLeaseLost()
 	}
 	return chosen, nil
+}
+
+// MarkMissed is MarkPending for what was asked for and was not ready.
+func (s *Store) MarkMissed(ctx context.Context, leaseToken string, delay time.Duration, lastError string) error {
+	return s.mark(ctx, "mark a recording as not ready", "",
+		"lease_token = NULL, missed_at = {now}, next_try_at = "+unlessPaused+", last_error = ?", leaseToken, delay.Milliseconds(), lastError)
 }
 
 // MarkPending lets the recording be tried again after delay.

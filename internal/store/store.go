@@ -39,6 +39,9 @@ type Options struct {
 	// FirstTryAfter is how long after its report a recording is first due:
 	// providers seldom have it at once. 0 or more.
 	FirstTryAfter time.Duration
+	// FirstTryAtLeast bounds what is learned of when an account's recordings are
+	// ready, as FirstTryAfter counted from the report. 0 or more.
+	FirstTryAtLeast time.Duration
 }
 
 // Store is what Callvault knows. Its methods are safe for concurrent use, and
@@ -51,15 +54,16 @@ type Store struct {
 	writer  *writer
 	logger  *slog.Logger
 
-	firstTryAfter time.Duration
-	ownNumbers    ownNumbers
+	firstTries firstTries
+	ownNumbers ownNumbers
 }
 
 // Open opens the database and brings its schema up to date; a schema newer
 // than this program is an error. A PostgreSQL that does not answer is a
 // call.Unavailable error. Close the store after use.
 func Open(ctx context.Context, o Options) (*Store, error) {
-	s := &Store{logger: o.Logger, firstTryAfter: o.FirstTryAfter}
+	s := &Store{logger: o.Logger}
+	s.firstTries.after, s.firstTries.atLeast = o.FirstTryAfter, o.FirstTryAtLeast
 	if s.logger == nil {
 		s.logger = slog.New(slog.DiscardHandler)
 	}
