@@ -290,6 +290,12 @@ func (d *Directory) Protect(ctx context.Context, key string, _ Protection) error
 	return err
 }
 
+// Lengthen implements Vault: it is forgotten at once.
+func (d *Directory) Lengthen(ctx context.Context, key string, _ time.Time) error {
+	_, err := d.Stat(ctx, key)
+	return err
+}
+
 // Protection implements Vault: there is none.
 func (d *Directory) Protection(ctx context.Context, key string) (Protection, error) {
 	_, err := d.Stat(ctx, key)

@@ -56,6 +56,8 @@ type Options struct {
 	Busy func() bool
 	// MaxSize is the largest recording taken, in bytes; default 512 MiB.
 	MaxSize int64
+	// Retention gives the rules by which recordings are kept; default none.
+	Retention func() call.Retention
 	// GiveUpAfter is how long after it was wanted a recording that is never
 	// there is absent; default 72 h. When it is short, so are the waits
 	// between tries.
@@ -131,6 +133,9 @@ func New(opts Options) (*Archiver, error) {
 	orElse(&opts.Fetch.IdlePerHost, opts.PerHost)
 	if opts.Busy == nil {
 		opts.Busy = func() bool { return false }
+	}
+	if opts.Retention == nil {
+		opts.Retention = func() call.Retention { return call.Retention{} }
 	}
 	if opts.Now == nil {
 		opts.Now = time.Now
@@ -413,7 +418,15 @@ func (a *Archiver) insist(ctx context.Context, what string, do func(context.Cont
 func (a *Archiver) claim(ctx context.Context, limit int, busy []string) ([]call.Claim, error) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), storeTimeout)
 	defer cancel()
-	return a.opts.Store.ClaimRecordings(ctx, call.ClaimOptions{Limit: limit, Lease: a.opts.Lease, SkipHosts: busy})
+	rules := a.opts.Retention()
+	claims, err := a.opts.Store.ClaimRecordings(ctx, call.ClaimOptions{
+		Limit: limit, Lease: a.opts.Lease, SkipHosts: busy, Rules: rules.Filters(), RulesID: rules.ID(a.opts.Now()),
+	})
+	for i := range claims {
+		c := &claims[i]
+		c.Judgement = rules.Judge(c.RuleIndex, c.Account, c.StartedAt, c.CreatedAt, c.RetainUntil, a.opts.Now())
+	}
+	return claims, err
 }
 
 func (a *Archiver) checkVault(ctx context.Context) error {

@@ -74,6 +74,16 @@ func (s *S3) Protection(ctx context.Context, key string) (Protection, error) {
 
 // Protect implements Vault.
 func (s *S3) Protect(ctx context.Context, key string, p Protection) error {
+	return s.protect(ctx, key, p.Until, &p.Hold)
+}
+
+// Lengthen implements Vault.
+func (s *S3) Lengthen(ctx context.Context, key string, until time.Time) error {
+	return s.protect(ctx, key, until, nil)
+}
+
+// protect leaves the hold as it is if it is nil.
+func (s *S3) protect(ctx context.Context, key string, until time.Time, hold *bool) error {
 	if err := checkKey(key); err != nil {
 		return err
 	}
@@ -85,7 +95,7 @@ func (s *S3) Protect(ctx context.Context, key string, p Protection) error {
 	for v, err := range s.versionsOf(ctx, key) {
 		if err == nil && !v.IsDeleteMarker {
 			found = true
-			err = s.protectVersion(ctx, key, v.VersionID, p)
+			err = s.protectVersion(ctx, key, v.VersionID, until, hold)
 		}
 		if err != nil {
 			return s.describe("protect", key, err)
@@ -97,14 +107,14 @@ func (s *S3) Protect(ctx context.Context, key string, p Protection) error {
 	return nil
 }
 
-func (s *S3) protectVersion(ctx context.Context, key, version string, p Protection) error {
+func (s *S3) protectVersion(ctx context.Context, key, version string, until time.Time, hold *bool) error {
 	ctx, cancel := context.WithTimeout(ctx, s3AnswerLimit)
 	defer cancel()
 	now, mode, err := s.versionProtection(ctx, key, version)
 	if err != nil {
 		return err
 	}
-	if until := lockSeconds(p.Until); until.After(now.Until) && until.After(time.Now()) {
+	if until := lockSeconds(until); until.After(now.Until) && until.After(time.Now()) {
 		retention := s.retention()
 		if now.Until.After(time.Now()) {
 			// While a lock lasts its mode cannot be changed without bypassing it.
@@ -121,11 +131,11 @@ func (s *S3) protectVersion(ctx context.Context, key, version string, p Protecti
 			}
 		}
 	}
-	if p.Hold == now.Hold {
+	if hold == nil || *hold == now.Hold {
 		return nil
 	}
 	status := minio.LegalHoldDisabled
-	if p.Hold {
+	if *hold {
 		status = minio.LegalHoldEnabled
 	}
 	return s.core.PutObjectLegalHold(ctx, s.bucket, key, minio.PutObjectLegalHoldOptions{

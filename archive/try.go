@@ -134,6 +134,7 @@ func (a *Archiver) try(ctx context.Context, c call.Claim) (call.Archiving, error
 		Metadata: map[string]string{
 			"call-key": c.CallKey, "account": c.Account, "kind": string(c.Kind), "recording-id": c.ID,
 		},
+		Protection: Protection{Until: c.Judgement.RetainUntil},
 	}
 	key, err := a.chooseKey(ctx, c, content.Extension)
 	if err != nil {
@@ -147,7 +148,7 @@ func (a *Archiver) try(ctx context.Context, c call.Claim) (call.Archiving, error
 	}
 	return call.Archiving{
 		ObjectKey: key, Size: put.Size, SHA256: hex.EncodeToString(sum[:]), MediaType: content.MediaType,
-		Media: spool.probe.Media(),
+		Media: spool.probe.Media(), Judgement: c.Judgement,
 	}, nil
 }
 

@@ -41,6 +41,9 @@ type Vault interface {
 	// Protect lengthens Until, never shortens it, and sets or lifts Hold, on
 	// all versions. ErrNotFound when nothing lies there.
 	Protect(ctx context.Context, key string, p Protection) error
+	// Lengthen is Protect for Until alone: it leaves Hold as it is, also when
+	// another sets or lifts it just now.
+	Lengthen(ctx context.Context, key string, until time.Time) error
 	// Protection says what the store enforces for what is read under key, or
 	// ErrNotFound. Open and Stat tell the same.
 	Protection(ctx context.Context, key string) (Protection, error)

@@ -50,6 +50,7 @@ type app struct {
 	store    *store.Store
 	archiver *archive.Archiver
 	holds    *archive.HoldKeeper
+	retainer *archive.Retainer
 	reporter *reports.Reporter
 	console  *console.Console
 	watcher  *watch.Watcher
@@ -167,6 +168,7 @@ func (a *app) run(ctx context.Context) (err error) {
 			return nil // ended before the database came
 		}
 		group.Go(func() error { a.archiver.Run(ctx); return nil })
+		group.Go(func() error { a.retainer.Run(ctx); return nil })
 		group.Go(func() error { return ended(a.reporter.Run(ctx)) })
 		group.Go(func() error { a.forgetLiveCalls(ctx); return nil })
 		group.Go(func() error { a.vaultEye.run(ctx); return nil })
@@ -277,7 +279,11 @@ func (a *app) build(ctx context.Context, s *store.Store) error {
 	if a.members, err = memberLists(a.config); err != nil {
 		return fmt.Errorf("set up the lists of members: %w", err)
 	}
-	a.archiver, err = newArchiver(a.config, s, a.vault, a.receiver.Busy, a.registry, a.logger)
+	rules := retentionRules(a.config, a.vault.Locks() != archive.Unlocked, a.people.roster.Load)
+	if a.retainer, err = newRetainer(a.config, s, a.vault, rules, a.registry, a.logger); err != nil {
+		return fmt.Errorf("set up retention: %w", err)
+	}
+	a.archiver, err = newArchiver(a.config, s, a.vault, rules, a.receiver.Busy, a.registry, a.logger)
 	if err != nil {
 		return fmt.Errorf("set up the archive: %w", err)
 	}

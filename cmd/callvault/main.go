@@ -40,6 +40,7 @@ type commands struct {
 	Backfill    backfillCommand    `cmd:"" help:"Ask the providers for their call lists and take in what is missing."`
 	Verify      verifyCommand      `cmd:"" help:"Hash and compare everything that is kept."`
 	Hold        holdCommand        `cmd:"" help:"Keep calls from being deleted for a legal case."`
+	Retention   retentionCommand   `cmd:"" help:"Say what is due to be deleted, and delete it."`
 	Drill       drillCommand       `cmd:"" help:"Play a provider's faults against the running installation, on accounts of its own, and say what held."`
 	Config      configCommand      `cmd:"" help:"Check, print or show an example of the configuration."`
 	User        userCommand        `cmd:"" help:"Manage the people who may log in."`

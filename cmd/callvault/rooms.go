@@ -101,7 +101,7 @@ func vaultKind(c *config.Config) string {
 // it: short, for a node that starts again is often that very node.
 const claimLease = 20 * time.Second
 
-func newArchiver(c *config.Config, s *store.Store, v archive.Vault, busy func() bool, registry prometheus.Registerer, logger *slog.Logger) (*archive.Archiver, error) {
+func newArchiver(c *config.Config, s *store.Store, v archive.Vault, rules func() call.Retention, busy func() bool, registry prometheus.Registerer, logger *slog.Logger) (*archive.Archiver, error) {
 	accounts := make([]archive.Account, len(c.Accounts))
 	for i, a := range c.Accounts {
 		accounts[i] = archive.Account{
@@ -123,6 +123,7 @@ func newArchiver(c *config.Config, s *store.Store, v archive.Vault, busy func() 
 		PerHost:     c.Archive.PerHost,
 		MaxSize:     int64(c.Archive.MaxSize),
 		GiveUpAfter: c.Archive.GiveUpAfter,
+		Retention:   rules,
 		Busy:        busy,
 		SpoolDir:    filepath.Join(c.Data, "spool", "recordings"),
 		Lease:       claimLease,
@@ -159,10 +160,7 @@ func newReporter(c *config.Config, s *people, v archive.Vault, frugal func() fun
 			Schedule: r.Schedule,
 			Zone:     r.TimeZone.Location,
 			Period:   reports.Kind(r.Period),
-			Match: call.Filter{
-				Account: r.Match.Account, Direction: call.Direction(r.Match.Direction), Group: r.Match.Group,
-				Agent: r.Match.Agent, Number: r.Match.Number, Campaign: r.Match.Campaign,
-			},
+			Match:    filterOf(r.Match),
 			ServiceLevel: reports.ServiceLevel{
 				Formula: reports.Formula(r.ServiceLevel.Formula), Within: r.ServiceLevel.Within, ShortAbandon: r.ServiceLevel.ShortAbandon,
 			},

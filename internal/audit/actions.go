@@ -10,6 +10,15 @@ const (
 	RecordingRefused  Action = "recording.refused"
 	// RecordingWoken: one that was absent or refused is wanted again.
 	RecordingWoken Action = "recording.woken"
+	// RecordingRetained: what retention says of it changed. Facts: what it says
+	// now, and what it said.
+	RecordingRetained Action = "recording.retained"
+	// RecordingExpiring: its retention is over and its object will be deleted
+	// now. RecordingExpired: the object is gone. RecordingKept: it is not, for
+	// the vault holds it; the recording stays archived.
+	RecordingExpiring Action = "recording.expiring"
+	RecordingExpired  Action = "recording.expired"
+	RecordingKept     Action = "recording.kept"
 )
 
 // What becomes of accounts. Subject: "account/<name>". Facts: AccountFacts.

@@ -10,25 +10,33 @@ import (
 
 // RecordingFacts is a recording's row.
 type RecordingFacts struct {
-	ID           string    `json:"id"`
-	CallID       string    `json:"call_id"`
-	Account      string    `json:"account"`
-	Provider     string    `json:"provider"`
-	Kind         string    `json:"kind"`
-	Source       string    `json:"source"`
-	State        string    `json:"state"`
-	Reason       string    `json:"reason,omitempty"`
-	ObjectKey    string    `json:"object_key,omitempty"`
-	Size         int64     `json:"size,omitempty"` // bytes
-	SHA256       string    `json:"sha256,omitempty"`
+	ID        string `json:"id"`
+	CallID    string `json:"call_id"`
+	Account   string `json:"account"`
+	Provider  string `json:"provider"`
+	Kind      string `json:"kind"`
+	Source    string `json:"source"`
+	State     string `json:"state"`
+	Reason    string `json:"reason,omitempty"`
+	ObjectKey string `json:"object_key,omitempty"`
+	Size      int64  `json:"size,omitempty"` // bytes
+	SHA256    string `json:"sha256,omitempty"`
+	// StoredSHA256 is of the object.
+	StoredSHA256 string    `json:"stored_sha256,omitempty"`
 	MediaType    string    `json:"media_type,omitempty"`
 	AudioSeconds *int      `json:"audio_seconds,omitempty"`
 	CreatedAt    time.Time `json:"created_at,omitzero"`
 	WantedAt     time.Time `json:"wanted_at,omitzero"`
 	ArchivedAt   time.Time `json:"archived_at,omitzero"`
-	RetainUntil  time.Time `json:"retain_until,omitzero"`
-	Attempts     int       `json:"attempts"`
-	LastError    string    `json:"last_error,omitempty"`
+	// RetainUntil is the date promised, Rule the retention rule that decides, and
+	// DueAt when it may be deleted.
+	RetainUntil time.Time `json:"retain_until,omitzero"`
+	Rule        string    `json:"rule,omitempty"`
+	DueAt       time.Time `json:"due_at,omitzero"`
+	// ExpiredAt is when the object of an expired one was gone.
+	ExpiredAt time.Time `json:"expired_at,omitzero"`
+	Attempts  int       `json:"attempts"`
+	LastError string    `json:"last_error,omitempty"`
 	// Media is given with recording.archived.
 	Media *MediaFacts `json:"media,omitempty"`
 }

@@ -10,6 +10,10 @@ type ClaimOptions struct {
 	Lease time.Duration
 	// SkipHosts are hosts that are busy enough.
 	SkipHosts []string
+	// Rules are the filters of the retention rules, in their order, and RulesID
+	// the Retention's ID: of each claim the first that matches its call is told.
+	Rules   []Filter
+	RulesID string
 }
 
 // Archiving is what is known of a recording once it lies in the vault.
@@ -17,11 +21,14 @@ type Archiving struct {
 	ObjectKey string
 	// Size is in bytes.
 	Size int64
-	// SHA256 is of the audio, in lower-case hex.
-	SHA256    string
-	MediaType string
+	// SHA256 is of the audio, in lower-case hex; StoredSHA256 of the object, if
+	// that is another.
+	SHA256       string
+	StoredSHA256 string
+	MediaType    string
 	// Media is what the audio says of itself, its playing time included.
 	Media Media
+	Judgement
 }
 
 // QueueStats counts the recordings by what they wait for.

@@ -26,7 +26,8 @@ const (
 	// Refused: not tried again without a person: forbidden host, certainly
 	// not audio, too large, credentials rejected.
 	Refused RecordingState = "refused"
-	// Expired: deleted, because its retention is over.
+	// Expired: deleted, because its retention is over. While ExpiredAt is not
+	// known, its object is being deleted, and may be there or not.
 	Expired RecordingState = "expired"
 	// Erased: deleted on request.
 	Erased RecordingState = "erased"
@@ -57,15 +58,24 @@ type Recording struct {
 	// Size is in bytes.
 	Size int64
 	// SHA256 is of the audio, in lower-case hex.
-	SHA256    string
-	MediaType string
+	SHA256 string
+	// StoredSHA256 is of the object as it lies in the vault, in lower-case hex.
+	StoredSHA256 string
+	MediaType    string
 	// AudioSeconds is the playing time, nil when it is not known.
 	AudioSeconds *int
 	// Media is what else the audio says of itself. It is not set in a Claim.
-	Media       Media
-	CreatedAt   time.Time
-	ArchivedAt  time.Time
-	RetainUntil time.Time
+	Media      Media
+	CreatedAt  time.Time
+	ArchivedAt time.Time
+	// Rule is the retention rule that decides, as people read it; empty if none
+	// does.
+	Rule string
+	// RetainUntil is the date promised; see Judgement. DueAt is when it may be
+	// deleted. Zero: never.
+	RetainUntil, DueAt time.Time
+	// ExpiredAt is when it was deleted because its retention was over.
+	ExpiredAt time.Time
 	// Attempts counts the tries to fetch since the recording was wanted.
 	Attempts  int
 	NextTryAt time.Time
@@ -93,4 +103,9 @@ type Claim struct {
 	MissedAt time.Time
 	// CallKey is the call's key, kept with the object.
 	CallKey string
+	// RuleIndex is that of the retention rule that matches the call (see
+	// ClaimOptions); -1 if none does.
+	RuleIndex int
+	// Judgement is what that rule says.
+	Judgement Judgement
 }

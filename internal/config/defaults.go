@@ -21,6 +21,12 @@ func Default() Config {
 			FirstTryAfter: 10 * time.Second,
 			GiveUpAfter:   72 * time.Hour,
 		},
+		Retention: Retention{
+			Schedule:        "30 1 * * *",
+			TimeZone:        defaultZone(),
+			WaitAfterChange: 7 * 24 * time.Hour,
+			PerSecond:       50,
+		},
 		Mail: Mail{
 			From:            "Callvault <callvault@localhost>",
 			OnUncertain:     HoldUncertain,

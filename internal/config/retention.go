@@ -3,10 +3,11 @@ package config
 import (
 	"fmt"
 	"slices"
+	"strings"
+	"time"
 )
 
 // Retention says how long things are kept. What is not said is kept for ever.
-// This version deletes nothing yet.
 type Retention struct {
 	// Recordings are the rules for audio; the first that matches a call decides,
 	// counted from the call's start. Default none: for ever.
@@ -26,6 +27,23 @@ type Retention struct {
 	// AllowOver10y permits terms over ten years. Default false. Danger: under a
 	// compliance lock nobody, not even the store's owner, can delete earlier.
 	AllowOver10y bool `yaml:"allow_over_10y"`
+
+	// Schedule is when what is due is deleted, a cron expression; of all nodes
+	// one does it. Default "30 1 * * *". Empty: by hand only, with callvault
+	// retention apply.
+	Schedule string `yaml:"schedule"`
+
+	// TimeZone is where Schedule is read. Default Asia/Kolkata.
+	TimeZone Zone `yaml:"time_zone"`
+
+	// WaitAfterChange is how long nothing is deleted by schedule after the rules
+	// were changed, also at the first start: time to look at callvault retention
+	// plan. 0 to 8760h; default 168h.
+	WaitAfterChange time.Duration `yaml:"wait_after_change"`
+
+	// PerSecond is how many objects are deleted in a second at most, 1 to 10000.
+	// Default 50.
+	PerSecond int `yaml:"per_second"`
 }
 
 // RetentionRule is how long the audio of some calls is kept.
@@ -59,6 +77,28 @@ type Match struct {
 	Campaign string `yaml:"campaign,omitempty"`
 }
 
+// String is what it selects, as people read it.
+func (m Match) String() string {
+	if m.IsAll() {
+		return "all calls"
+	}
+	var parts []string
+	for _, part := range []struct{ name, value string }{
+		{"account", m.Account}, {"", m.Direction}, {"group", m.Group},
+		{"agent", m.Agent}, {"number", m.Number}, {"campaign", m.Campaign},
+	} {
+		if part.value != "" {
+			parts = append(parts, strings.TrimSpace(part.name+" "+part.value))
+		}
+	}
+	return strings.Join(parts, ", ")
+}
+
+// String is the rule as people read it, such as "inbound, group Sales: 7y".
+func (r RetentionRule) String() string {
+	return r.Match.String() + ": " + r.Keep.String()
+}
+
 // IsAll tells whether every call matches.
 func (m Match) IsAll() bool { return m == Match{} }
 
@@ -78,9 +118,14 @@ func (m Match) check(l *loader, at string, accounts []Account) {
 }
 
 func (r *Retention) check(l *loader, accounts []Account) {
-	if l.given("retention") {
-		l.notice("retention", "this version deletes nothing yet")
+	if r.Schedule != "" {
+		if reason := scheduleFault(r.Schedule); reason != "" {
+			l.fault("retention.schedule", "%s", reason)
+		}
 	}
+	within(l, "retention.wait_after_change", r.WaitAfterChange,
+		0, 365*24*time.Hour)
+	within(l, "retention.per_second", r.PerSecond, 1, 10_000)
 	// Until a rule matches every call, the calls that match none are kept for
 	// ever, and so must be their facts.
 	caughtAll := -1

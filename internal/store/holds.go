@@ -28,6 +28,12 @@ func heldCall(column string) string {
 	return "EXISTS (SELECT 1 FROM hold_calls JOIN holds ON holds.id = hold_calls.hold_id WHERE holds.released_at IS NULL AND hold_calls.call_id = " + column + ")"
 }
 
+// holdName says in SQL the name of one of the holds in force that keep the call
+// whose id column names; NULL if none does.
+func holdName(column string) string {
+	return "(SELECT min(holds.name) FROM hold_calls JOIN holds ON holds.id = hold_calls.hold_id WHERE holds.released_at IS NULL AND hold_calls.call_id = " + column + ")"
+}
+
 // PlaceHold places a hold on the calls of CallIDs, or on those that Expanded
 // selects; audit.ActorOf(ctx) is who does. It is in force when PlaceHold returns. Calls
 // that a filter selects are counted as its own only when FillHold or

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"fmt"
@@ -124,8 +125,10 @@ func (s *Store) MarkArchived(ctx context.Context, leaseToken string, a call.Arch
 			return err
 		}
 		return t.act(ctx, actor, `UPDATE recordings SET state = 'archived', lease_token = NULL, next_try_at = NULL, reason = '', last_error = '', archived_at = {now},
-			object_key = ?, size = ?, sha256 = ?, media_type = ?, audio_seconds = ?`+whereLeased+" RETURNING "+auditedRecording,
-			[]any{a.ObjectKey, a.Size, a.SHA256, a.MediaType, number(a.Media.AudioSeconds()), leasedID(leaseToken), leaseToken},
+			object_key = ?, size = ?, sha256 = ?, stored_sha256 = ?, media_type = ?, audio_seconds = ?,
+			rule = ?, rule_until = ?, retain_until = ?, due_at = ?`+whereLeased+" RETURNING "+auditedRecording,
+			[]any{a.ObjectKey, a.Size, a.SHA256, cmp.Or(a.StoredSHA256, a.SHA256), a.MediaType, number(a.Media.AudioSeconds()),
+				a.Rule, millis(a.RuleUntil), millis(a.RetainUntil), millis(a.DueAt()), leasedID(leaseToken), leaseToken},
 			recordingEntry(audit.RecordingArchived, media), &marked)
 	})
 	if err != nil {

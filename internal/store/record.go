@@ -401,7 +401,21 @@ func (r *recorder) writeCalls(ctx context.Context) error {
 	if err := r.passHolds(ctx); err != nil {
 		return err
 	}
+	if err := r.judgeAgain(ctx, r.changedCalls(touched)); err != nil {
+		return err
+	}
 	return r.wakeRecordings(ctx)
+}
+
+// changedCalls are those of the touched calls that were stored already.
+func (r *recorder) changedCalls(touched map[string]*callState) []string {
+	var ids []string
+	for _, id := range slices.Sorted(maps.Keys(touched)) {
+		if !touched[id].isNew {
+			ids = append(ids, id)
+		}
+	}
+	return ids
 }
 
 // writeDeliveries writes the deliveries with what became of them.

@@ -17,11 +17,13 @@ import (
 )
 
 const recordingColumns = `id, call_id, account, provider, kind, source, location, state, reason, object_key, size, sha256,
-	media_type, audio_seconds, created_at, archived_at, retain_until, attempts, next_try_at, last_error`
+	media_type, audio_seconds, created_at, archived_at, retain_until, attempts, next_try_at, last_error,
+	CASE WHEN stored_sha256 = '' THEN sha256 ELSE stored_sha256 END, rule, due_at, expired_at`
 
 func recordingFields(r *call.Recording) []any {
 	return []any{&r.ID, &r.CallID, &r.Account, &r.Provider, &r.Kind, &r.Source, &r.Location, &r.State, &r.Reason, &r.ObjectKey, &r.Size, &r.SHA256,
-		&r.MediaType, &r.AudioSeconds, timeInto{&r.CreatedAt}, timeInto{&r.ArchivedAt}, timeInto{&r.RetainUntil}, &r.Attempts, timeInto{&r.NextTryAt}, &r.LastError}
+		&r.MediaType, &r.AudioSeconds, timeInto{&r.CreatedAt}, timeInto{&r.ArchivedAt}, timeInto{&r.RetainUntil}, &r.Attempts, timeInto{&r.NextTryAt}, &r.LastError,
+		&r.StoredSHA256, &r.Rule, timeInto{&r.DueAt}, timeInto{&r.ExpiredAt}}
 }
 
 // auditedRecording are the columns that recordingEntry makes an entry of.
@@ -31,18 +33,25 @@ const auditedRecording = "wanted_at, " + recordingColumns
 // archived just now.
 func recordingEntry(action audit.Action, media *audit.MediaFacts) func(row) (audit.Entry, error) {
 	return func(rows row) (audit.Entry, error) {
-		var r call.Recording
-		var wantedAt time.Time
-		if err := rows.Scan(append([]any{timeInto{&wantedAt}}, recordingFields(&r)...)...); err != nil {
-			return audit.Entry{}, err
-		}
-		return audit.New(action, "recording/"+r.ID, audit.RecordingFacts{
-			ID: r.ID, CallID: r.CallID, Account: r.Account, Provider: string(r.Provider), Kind: string(r.Kind), Source: r.Source,
-			State: string(r.State), Reason: r.Reason, ObjectKey: r.ObjectKey, Size: r.Size, SHA256: r.SHA256, MediaType: r.MediaType,
-			AudioSeconds: r.AudioSeconds, CreatedAt: r.CreatedAt, WantedAt: wantedAt, ArchivedAt: r.ArchivedAt, RetainUntil: r.RetainUntil,
-			Attempts: r.Attempts, LastError: r.LastError, Media: media,
-		})
+		_, entry, err := scanAudited(rows, action, media)
+		return entry, err
 	}
+}
+
+// scanAudited reads a recording after an act, and makes the entry about it.
+func scanAudited(rows row, action audit.Action, media *audit.MediaFacts) (call.Recording, audit.Entry, error) {
+	var r call.Recording
+	var wantedAt time.Time
+	if err := rows.Scan(append([]any{timeInto{&wantedAt}}, recordingFields(&r)...)...); err != nil {
+		return r, audit.Entry{}, err
+	}
+	entry, err := audit.New(action, "recording/"+r.ID, audit.RecordingFacts{
+		ID: r.ID, CallID: r.CallID, Account: r.Account, Provider: string(r.Provider), Kind: string(r.Kind), Source: r.Source,
+		State: string(r.State), Reason: r.Reason, ObjectKey: r.ObjectKey, Size: r.Size, SHA256: r.SHA256, StoredSHA256: r.StoredSHA256, MediaType: r.MediaType,
+		AudioSeconds: r.AudioSeconds, CreatedAt: r.CreatedAt, WantedAt: wantedAt, ArchivedAt: r.ArchivedAt, RetainUntil: r.RetainUntil,
+		Rule: r.Rule, DueAt: r.DueAt, ExpiredAt: r.ExpiredAt, Attempts: r.Attempts, LastError: r.LastError, Media: media,
+	})
+	return r, entry, err
 }
 
 // recordingRow is how recordings are read, with what their bytes say of them.
@@ -174,19 +183,25 @@ func (s *Store) ClaimRecordings(ctx context.Context, o call.ClaimOptions) ([]cal
 	if skip != "" {
 		skip = " AND host NOT IN (" + skip[1:] + ")"
 	}
-	args := append([]any{token, o.Lease.Milliseconds()}, skipArgs...)
-	err := s.change(ctx, func(ctx context.Context, t *tx) error {
+	rule, args, err := s.firstMatching(ctx, o.Rules)
+	if err != nil {
+		return nil, fmt.Errorf("claim recordings: %w", err)
+	}
+	// In the order of the text.
+	args = slices.Concat([]any{token, o.Lease.Milliseconds(), o.RulesID}, skipArgs, args)
+	err = s.change(ctx, func(ctx context.Context, t *tx) error {
 		claims = claims[:0]
-		return t.later(ctx, statement{query: `UPDATE recordings SET lease_token = ? || id, next_try_at = {now} + ?, attempts = attempts + 1
+		return t.later(ctx, statement{query: `UPDATE recordings SET lease_token = ? || id, next_try_at = {now} + ?, attempts = attempts + 1, judged = ?
 			WHERE id IN (SELECT id FROM recordings WHERE next_try_at <= {now}` + skip + `
 				ORDER BY next_try_at LIMIT ` + strconv.Itoa(o.Limit) + ` {skip locked})
 			RETURNING lease_token, host, wanted_at,
 				(SELECT started_at FROM calls WHERE calls.id = recordings.call_id),
 				(SELECT ended_at FROM calls WHERE calls.id = recordings.call_id), missed_at,
-				coalesce((SELECT call_key FROM calls WHERE calls.id = recordings.call_id), ''), ` + recordingColumns,
+				coalesce((SELECT call_key FROM calls WHERE calls.id = recordings.call_id), ''),
+				coalesce((SELECT ` + rule + ` FROM calls WHERE calls.id = recordings.call_id), -1), ` + recordingColumns,
 			args: slices.Clone(args), scan: func(r row) error {
 				var c call.Claim
-				err := r.Scan(append([]any{&c.LeaseToken, &c.Host, timeInto{&c.WantedAt}, timeInto{&c.StartedAt}, timeInto{&c.EndedAt}, timeInto{&c.MissedAt}, &c.CallKey}, recordingFields(&c.Recording)...)...)
+				err := r.Scan(append([]any{&c.LeaseToken, &c.Host, timeInto{&c.WantedAt}, timeInto{&c.StartedAt}, timeInto{&c.EndedAt}, timeInto{&c.MissedAt}, &c.CallKey, &c.RuleIndex}, recordingFields(&c.Recording)...)...)
 				c.LeaseUntil = c.NextTryAt
 				claims = append(claims, c)
 				return err
