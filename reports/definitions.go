@@ -2,8 +2,35 @@ package reports
 
 import (
 	"fmt"
+	"strings"
 	"time"
 )
+
+// notSealed is said of a report for which the log could not be sealed.
+const notSealed = "The audit log was not sealed when this report was made."
+
+// describe says in a sentence what the sealed log is.
+func (l *SealedLog) describe() string {
+	if l == nil {
+		return notSealed
+	}
+	return fmt.Sprintf("%s entries, root hash %s, sealed %s UTC. Keep this report: it shows later that no entry was changed or taken away.",
+		count(l.Size), l.Hash, l.At.Format(time.DateTime))
+}
+
+func (l *SealedLog) note() string {
+	if l == nil {
+		return notAvailable
+	}
+	return strings.TrimSpace(l.Note)
+}
+
+func (l *SealedLog) fingerprint() string {
+	if l == nil {
+		return notAvailable
+	}
+	return l.Fingerprint
+}
 
 type definition struct{ word, meaning string }
 
@@ -30,6 +57,9 @@ func (f *Figures) definitions() []definition {
 		{"Calls", match + ". A call is one conversation, however many legs and reports it had."},
 		{"As of", s.AsOf.In(zone).Format(time.DateTime) + ": what had arrived by then"},
 		{"Hash of the input", "SHA-256 " + f.InputHash},
+		{"Audit log", s.Log.describe()},
+		{"Signed log head", s.Log.note()},
+		{"Fingerprint of the log's key", s.Log.fingerprint()},
 		{"n/a", "There is no such figure: nothing to divide by, or the provider does not tell."},
 		{"Calls; offered", "All calls but those of unknown outcome. Inbound calls are the calls offered. Always: calls = answered + missed + abandoned. Total has also the calls of which nobody said who dialled."},
 		{"Answered", "Somebody answered: for an outbound call, the customer."},

@@ -16,6 +16,7 @@ import (
 
 	"github.com/klauspost/compress/zstd"
 
+	"callvault/internal/audit"
 	"callvault/internal/call"
 )
 
@@ -41,6 +42,16 @@ type Settings struct {
 	People    []call.Colleague `json:"people,omitempty"`
 	PublicURL string           `json:"public_url,omitempty"`
 	Version   string           `json:"version"`
+	// Log is the audit log as it was when the input was frozen; nil if it was
+	// not sealed.
+	Log *SealedLog `json:"log,omitempty"`
+}
+
+// SealedLog is a signed head of the audit log, and the fingerprint of the key
+// that signed it. Whoever keeps the report can show later what the log was.
+type SealedLog struct {
+	audit.Seal
+	Fingerprint string `json:"fingerprint"`
 }
 
 // comparison is the last line of a frozen input: what the period's rows alone
@@ -216,6 +227,7 @@ func (r *Reporter) freeze(ctx context.Context, report *Report, p Period, revisio
 		ShortAbandon: int(report.ServiceLevel.ShortAbandon / time.Second),
 		People:       r.roster().Colleagues(report.Match),
 		PublicURL:    r.publicURL, Version: r.version,
+		Log: r.sealedLog(ctx),
 	}
 	w, err := createInput(path, s)
 	if err != nil {
@@ -226,6 +238,20 @@ func (r *Reporter) freeze(ctx context.Context, report *Report, p Period, revisio
 	}
 	w.input.zone = report.Zone
 	return &w.input, nil
+}
+
+// sealedLog seals the audit log; nil when that cannot be done, for a report must
+// not wait for it.
+func (r *Reporter) sealedLog(ctx context.Context) *SealedLog {
+	if r.witness == nil {
+		return nil
+	}
+	seal, err := r.witness.Seal(ctx)
+	if err != nil {
+		r.log.ErrorContext(ctx, "report is made without the audit log's head", "error", err)
+		return nil
+	}
+	return &SealedLog{seal, r.witness.Fingerprint()}
 }
 
 func (r *Reporter) fill(ctx context.Context, w *inputWriter, filter call.Filter) error {

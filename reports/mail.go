@@ -36,8 +36,17 @@ type mailPage struct {
 	Attention                            []string
 	Attached                             []string
 	Linked                               []mailLink
+	Log                                  mailLog
 	Footer                               string
 	Colors                               map[string]string
+}
+
+// mailLog is the audit log's head, so that a mailbox is a witness of it. Note has
+// the lines of the signed head; none if it was not sealed.
+type mailLog struct {
+	Text        string
+	Note        []string
+	Fingerprint string
 }
 
 type headline struct{ Label, Value, Note string }
@@ -94,6 +103,10 @@ func (r *Reporter) mailPage(run call.Run, b *built) *mailPage {
 			"wash": "#" + washColor, "line": "#" + lineColor, "good": "#" + goodColor,
 			"bad": "#" + badColor, "warn": "#" + warnColor,
 		},
+	}
+	p.Log = mailLog{Text: f.Settings.Log.describe()}
+	if log := f.Settings.Log; log != nil {
+		p.Log.Note, p.Log.Fingerprint = strings.Split(log.note(), "\n"), log.fingerprint()
 	}
 	p.Subject = oneLine(fmt.Sprintf("%s · %s answered of %s offered", f.title(),
 		percent(f.Inbound.AnswerRate()), count(f.Inbound.Calls)))

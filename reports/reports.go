@@ -16,6 +16,7 @@ import (
 	"slices"
 	"time"
 
+	"callvault/internal/audit"
 	"callvault/internal/call"
 )
 
@@ -62,6 +63,14 @@ type Vault interface {
 	OpenFile(ctx context.Context, key string) (io.ReadCloser, error)
 }
 
+// Witness seals the audit log, so that reports can say how it stood.
+type Witness interface {
+	// Seal returns the log's signed head.
+	Seal(context.Context) (audit.Seal, error)
+	// Fingerprint is that of the key that signs.
+	Fingerprint() string
+}
+
 // Report is one configured report. All fields but Match and Recipients are
 // required.
 type Report struct {
@@ -88,8 +97,8 @@ const (
 	CSV  Format = "csv"
 )
 
-// Options are what a Reporter needs. All but Reports, PublicURL and SMTP are
-// required.
+// Options are what a Reporter needs. All but Reports, Roster, Witness, PublicURL,
+// SMTP and Frugal are required.
 type Options struct {
 	Store   Store
 	Vault   Vault
@@ -97,6 +106,8 @@ type Options struct {
 	// Roster, if set, knows the people who are listed also without calls. The
 	// names in calls are the store's to give.
 	Roster func() *call.Roster
+	// Witness, if set, seals the audit log for each report.
+	Witness Witness
 	// PublicURL is where the console is, without a slash at the end; empty if
 	// that is not known. Links in files and mails begin with it.
 	PublicURL string
@@ -117,6 +128,7 @@ type Options struct {
 type Reporter struct {
 	store     Store
 	vault     Vault
+	witness   Witness
 	reports   []Report
 	roster    func() *call.Roster
 	schedules []schedule
@@ -144,7 +156,7 @@ type failure struct {
 // New makes a Reporter. Its error is a fault of the options.
 func New(o Options) (*Reporter, error) {
 	r := &Reporter{
-		store: o.Store, vault: o.Vault, reports: o.Reports, roster: o.Roster,
+		store: o.Store, vault: o.Vault, witness: o.Witness, reports: o.Reports, roster: o.Roster,
 		publicURL: o.PublicURL, spoolDir: o.SpoolDir, mail: o.Mail,
 		version: o.Version, now: o.Now, log: o.Log, frugal: o.Frugal,
 		failures: make(map[string]failure), late: make(map[string]bool),

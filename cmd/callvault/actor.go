@@ -42,10 +42,13 @@ func (f actorFlags) by(ctx context.Context, g *globals, s *store.Store, proven b
 	case proven:
 		return ctx, usagef("this takes two people who have shown who they are: give --as USER, or a token in %s", tokenVariable)
 	default:
-		actor = audit.Actor{Kind: audit.KindCommand, Name: systemUser()}
+		actor = commandActor()
 	}
 	return audit.By(ctx, actor), err
 }
+
+// commandActor is whoever gives a command and says no more.
+func commandActor() audit.Actor { return audit.Actor{Kind: audit.KindCommand, Name: systemUser()} }
 
 // systemUser is who the operating system says gives the command.
 func systemUser() string {

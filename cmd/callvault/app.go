@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"callvault/archive"
+	"callvault/internal/audit"
 	"callvault/internal/call"
 	"callvault/internal/config"
 	"callvault/internal/console"
@@ -51,6 +52,7 @@ type app struct {
 	archiver *archive.Archiver
 	holds    *archive.HoldKeeper
 	retainer *archive.Retainer
+	sealer   *archive.Sealer
 	reporter *reports.Reporter
 	console  *console.Console
 	watcher  *watch.Watcher
@@ -126,6 +128,8 @@ func (a *app) url() string {
 // run serves until ctx ends, then lets what is under way come to an end.
 func (a *app) run(ctx context.Context) (err error) {
 	defer func() { err = errors.Join(err, a.close()) }()
+	// What it does from here on it does by itself, whoever has started it.
+	ctx = audit.By(ctx, audit.Actor{Kind: audit.KindSystem})
 	openErr := a.open(ctx)
 	if openErr != nil && call.CodeOf(openErr) != call.Unavailable {
 		return errors.Join(openErr, a.listener.Close())
@@ -169,6 +173,9 @@ func (a *app) run(ctx context.Context) (err error) {
 		}
 		group.Go(func() error { a.archiver.Run(ctx); return nil })
 		group.Go(func() error { a.retainer.Run(ctx); return nil })
+		if a.sealer != nil {
+			group.Go(func() error { a.sealer.Run(ctx); return nil })
+		}
 		group.Go(func() error { return ended(a.reporter.Run(ctx)) })
 		group.Go(func() error { a.forgetLiveCalls(ctx); return nil })
 		group.Go(func() error { a.vaultEye.run(ctx); return nil })
@@ -288,7 +295,10 @@ func (a *app) build(ctx context.Context, s *store.Store) error {
 		return fmt.Errorf("set up the archive: %w", err)
 	}
 	a.holds = archive.NewHoldKeeper(archive.HoldKeeperOptions{Store: s, Vault: a.vault, Expand: a.people.expand, Logger: a.logger})
-	a.reporter, err = newReporter(a.config, a.people, a.vault, serveWithMemory(), a.logger)
+	if a.sealer, err = newSealer(ctx, a.config, s, a.vault, a.logger); err != nil {
+		return fmt.Errorf("set up the audit log: %w", err)
+	}
+	a.reporter, err = newReporter(a.config, a.people, a.vault, a.sealer, serveWithMemory(), a.logger)
 	if err != nil {
 		return fmt.Errorf("set up the reports: %w", err)
 	}

@@ -12,6 +12,7 @@ import (
 	"os/signal"
 	"syscall"
 
+	"callvault/internal/audit"
 	"callvault/internal/call"
 	"callvault/internal/config"
 
@@ -41,6 +42,7 @@ type commands struct {
 	Verify      verifyCommand      `cmd:"" help:"Hash and compare everything that is kept."`
 	Hold        holdCommand        `cmd:"" help:"Keep calls from being deleted for a legal case."`
 	Retention   retentionCommand   `cmd:"" help:"Say what is due to be deleted, and delete it."`
+	Audit       auditCommand       `cmd:"" help:"Look at the log of who did and saw what, and at the key that signs it."`
 	Drill       drillCommand       `cmd:"" help:"Play a provider's faults against the running installation, on accounts of its own, and say what held."`
 	Config      configCommand      `cmd:"" help:"Check, print or show an example of the configuration."`
 	User        userCommand        `cmd:"" help:"Manage the people who may log in."`
@@ -74,6 +76,7 @@ func main() {
 func run(ctx context.Context, args []string, world *globals) int {
 	var c commands
 	c.globals = *world
+	ctx = audit.By(ctx, commandActor())
 	exited := -1
 	parser, err := kong.New(&c,
 		kong.Name("callvault"),

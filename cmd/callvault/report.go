@@ -56,7 +56,11 @@ func (c reportCommand) Run(ctx context.Context, g *globals) error {
 		if err := named.load(ctx); err != nil {
 			return err
 		}
-		reporter, err := newReporter(cfg, named, vault, nil, logger)
+		sealer, err := newSealer(ctx, cfg, s, vault, logger)
+		if err != nil {
+			return err
+		}
+		reporter, err := newReporter(cfg, named, vault, sealer, nil, logger)
 		if err != nil {
 			return err
 		}

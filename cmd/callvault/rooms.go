@@ -146,7 +146,7 @@ func recordingCredentials(a config.Account) archive.Credentials {
 	return c
 }
 
-func newReporter(c *config.Config, s *people, v archive.Vault, frugal func() func(), logger *slog.Logger) (*reports.Reporter, error) {
+func newReporter(c *config.Config, s *people, v archive.Vault, sealer *archive.Sealer, frugal func() func(), logger *slog.Logger) (*reports.Reporter, error) {
 	var drills []string // their calls never happened
 	for _, a := range c.Accounts {
 		if a.Drill {
@@ -177,9 +177,14 @@ func newReporter(c *config.Config, s *people, v archive.Vault, frugal func() fun
 	if err != nil {
 		return nil, err
 	}
+	var witness reports.Witness // none without a sealer
+	if sealer != nil {
+		witness = sealer
+	}
 	return reports.New(reports.Options{
 		Store:     s,
 		Vault:     vaultRooms{v},
+		Witness:   witness,
 		Reports:   list,
 		Roster:    s.roster.Load,
 		PublicURL: c.PublicURL,

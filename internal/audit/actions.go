@@ -61,6 +61,12 @@ const (
 	DeliveriesReplayed Action = "deliveries.replayed"
 )
 
+// What becomes of the log's own key. Subject: "log". Facts: KeyFacts.
+const (
+	LogKeyMade    Action = "log.key_made"
+	LogKeyChanged Action = "log.key_changed"
+)
+
 // Looks at personal data.
 const (
 	// CallsSearched and DeliveriesSearched: Facts hold the filters.

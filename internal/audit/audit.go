@@ -144,3 +144,21 @@ func ActorOf(ctx context.Context) Actor {
 	}
 	return Actor{Kind: KindSystem}
 }
+
+// Filter selects entries. Zero fields select all.
+type Filter struct {
+	// From and To bound At: From <= at < To.
+	From, To time.Time
+	// Action is one action, or with a dot at its end all that begin so, as
+	// "recording.".
+	Action Action
+	// ActorKind and Actor are a kind and a name of actors.
+	ActorKind, Actor string
+	// Subject is one subject, or with a slash at its end all that begin so, as
+	// "recording/".
+	Subject string
+	// Limit is how many are given at most; Before, if set, gives only those
+	// whose Seq is less.
+	Limit  int
+	Before *int64
+}

@@ -132,3 +132,11 @@ type ExportFacts struct {
 	ManifestSHA256 string `json:"manifest_sha256,omitempty"`
 	Error          string `json:"error,omitempty"`
 }
+
+// KeyFacts is the public half of a key that signs the log from now on.
+type KeyFacts struct {
+	Verifier    string `json:"verifier"`
+	Fingerprint string `json:"fingerprint"`
+	// Before is the public half of the one that signed until now.
+	Before string `json:"before,omitempty"`
+}

@@ -65,6 +65,9 @@ type Config struct {
 	// alerts are logged, counted and listed.
 	Alerts Alerts `yaml:"alerts"`
 
+	// Audit is about the log of who did and saw what.
+	Audit Audit `yaml:"audit"`
+
 	// Accounts are the sources of calls. Default none: nothing can be received.
 	Accounts []Account `yaml:"accounts"`
 
@@ -149,6 +152,7 @@ func (c *Config) check(l *loader) {
 	c.Retention.check(l, c.Accounts)
 	checkAgents(l, c.Agents)
 	c.Alerts.check(l, c.Mail)
+	c.Audit.check(l)
 	checkAccounts(l, c.Accounts, c.PublicURL)
 	c.Archive.check(l)
 	checkReports(l, c.Reports, c.Accounts)

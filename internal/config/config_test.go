@@ -90,6 +90,7 @@ retention:
 agents:
   - {name: Asha Rao, group: Billing, telecmi: ["203"], numbers: ["+919311122233"], names: [Asha R.]}
 alerts: {recipients: [], webhook: ""}
+audit: {key: ""}
 accounts:
   - name: sales
     provider: callerdesk

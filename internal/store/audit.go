@@ -169,6 +169,68 @@ func (s *Store) AuditEntries(ctx context.Context, from int64, limit int) ([]audi
 	return entries, nil
 }
 
+// FindAudit finds entries of the log, the last first. Limit must be from 1 to
+// call.MaxLimit, or 0 for call.DefaultLimit; more says that there are others
+// before them.
+func (s *Store) FindAudit(ctx context.Context, f audit.Filter) (entries []audit.Entry, more bool, err error) {
+	limit, err := pageSize(f.Limit)
+	if err != nil {
+		return nil, false, err
+	}
+	var c conditions
+	begins := func(column, value, end string) {
+		switch {
+		case value == "":
+		case strings.HasSuffix(value, end):
+			// All that begin so sort between it and it with the next byte.
+			c.add(column+" >= ?", value)
+			c.add(column+" < ?", value[:len(value)-1]+string(end[0]+1))
+		default:
+			c.add(column+" = ?", value)
+		}
+	}
+	begins("action", string(f.Action), ".")
+	archived := f.Action == audit.RecordingArchived || f.Action == "recording."
+	if f.Action != "" && !archived {
+		c.add("action <> 'recording.archived'") // else the index of the others cannot be used
+	}
+	begins("subject", f.Subject, "/")
+	if f.Subject != "" {
+		c.add("subject <> ''")
+	}
+	if f.Actor != "" {
+		c.add("actor_name = ?", f.Actor)
+	}
+	switch f.ActorKind {
+	case "":
+	case audit.KindSystem:
+		c.add("actor_kind = 'system'")
+	default:
+		c.add("actor_kind = ?", f.ActorKind)
+		c.add("actor_kind <> 'system'")
+	}
+	if !f.From.IsZero() {
+		c.add("at >= ?", f.From.UnixMilli())
+	}
+	if !f.To.IsZero() {
+		c.add("at < ?", f.To.UnixMilli())
+	}
+	if f.Before != nil {
+		c.add("seq < ?", *f.Before)
+	}
+	err = s.each(ctx, "SELECT "+auditColumns+" FROM audit_entries"+c.where()+" ORDER BY seq DESC LIMIT ?", append(c.args, limit+1), func(rows *sql.Rows) error {
+		entries = append(entries, audit.Entry{})
+		return scanAuditEntry(rows, &entries[len(entries)-1])
+	})
+	if err != nil {
+		return nil, false, fmt.Errorf("search the audit log: %w", err)
+	}
+	if len(entries) > limit {
+		return entries[:limit], true, nil
+	}
+	return entries, false, nil
+}
+
 // AuditHead returns the log's head.
 func (s *Store) AuditHead(ctx context.Context) (audit.Head, error) {
 	var tree audit.Tree

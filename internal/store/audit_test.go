@@ -338,3 +338,119 @@ func TestPeopleAndReportsAreInTheLog(t *testing.T) {
 		}
 	})
 }
+
+// TestOneKeySignsTheLog: the first key is the log's; another is refused until
+// somebody says so, and then the log does, too.
+func TestOneKeySignsTheLog(t *testing.T) {
+	t.Parallel()
+	forEachDatabase(t, func(t *testing.T, o store.Options) {
+		s := open(t, o)
+		for range 2 {
+			if err := s.UseAuditKey(t.Context(), "callvault-a+01+AA"); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := s.UseAuditKey(t.Context(), "callvault-b+02+BB"); call.CodeOf(err) != call.Conflict || !strings.Contains(err.Error(), "callvault audit rekey") {
+			t.Errorf("another key gives %v", err)
+		}
+		if err := s.ChangeAuditKey(t.Context(), "callvault-a+01+AA", "none"); call.CodeOf(err) != call.Conflict {
+			t.Errorf("the same key gives %v", err)
+		}
+		if err := s.ChangeAuditKey(t.Context(), "callvault-b+02+BB", "disk lost"); err != nil {
+			t.Fatal(err)
+		}
+		if err := s.UseAuditKey(t.Context(), "callvault-b+02+BB"); err != nil {
+			t.Error(err)
+		}
+		if key := must(s.AuditKey(t.Context()))(t); key != "callvault-b+02+BB" {
+			t.Errorf("the key is %s", key)
+		}
+		entries := checkLog(t, s)
+		if diff := cmp.Diff([]string{"system  log.key_made log", "system  log.key_changed log"}, said(entries)); diff != "" {
+			t.Error(diff)
+		}
+		want := audit.KeyFacts{Verifier: "callvault-b+02+BB", Fingerprint: audit.Fingerprint("callvault-b+02+BB"), Before: "callvault-a+01+AA"}
+		if diff := cmp.Diff(want, factsOf[audit.KeyFacts](t, entries, "log")); diff != "" || entries[1].Reason != "disk lost" {
+			t.Error(diff, entries[1].Reason)
+		}
+	})
+}
+
+func TestSealsAreNoted(t *testing.T) {
+	t.Parallel()
+	forEachDatabase(t, func(t *testing.T, o store.Options) {
+		s := open(t, o)
+		if note := must(s.LastSeal(t.Context()))(t); note != "" {
+			t.Errorf("a new log has the seal %q", note)
+		}
+		for _, size := range []int64{3, 1, 3} {
+			seal := audit.Seal{Head: audit.Head{Size: size}, At: nine, Note: fmt.Sprintf("note %d", size)}
+			if err := s.NoteSeal(t.Context(), seal, seal.ObjectKey()); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if note := must(s.LastSeal(t.Context()))(t); note != "note 3" {
+			t.Errorf("the last seal is %q", note)
+		}
+		want := []audit.KeptSeal{{Size: 1, ObjectKey: "seals/000000000001.note", Note: "note 1"}, {Size: 3, ObjectKey: "seals/000000000003.note", Note: "note 3"}}
+		if diff := cmp.Diff(want, must(s.Seals(t.Context(), 0, 10))(t)); diff != "" {
+			t.Error(diff)
+		}
+		if rest := must(s.Seals(t.Context(), 1, 1))(t); len(rest) != 1 || rest[0].Size != 3 {
+			t.Errorf("after the first: %+v", rest)
+		}
+	})
+}
+
+func TestFindAudit(t *testing.T) {
+	t.Parallel()
+	forEachDatabase(t, func(t *testing.T, o store.Options) {
+		s := open(t, o)
+		asha, system := audit.Actor{Kind: audit.KindUser, Name: "asha"}, audit.Actor{Kind: audit.KindSystem}
+		for i, e := range []audit.Entry{
+			{Action: audit.RecordingArchived, Actor: system, Subject: "recording/1"},
+			{Action: audit.RecordingAbsent, Actor: system, Subject: "recording/2"},
+			{Action: audit.CallViewed, Actor: asha, Subject: "call/1"},
+			{Action: audit.CallsSearched, Actor: asha},
+			{Action: audit.AudioPlayed, Actor: audit.Actor{Kind: audit.KindToken, Name: "asha"}, Subject: "recording/1"},
+		} {
+			e.At = nine.Add(time.Duration(i) * time.Minute)
+			if err := s.Audit(t.Context(), e); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for _, tt := range []struct {
+			name string
+			f    audit.Filter
+			want []int64
+			more bool
+		}{
+			{"all", audit.Filter{}, []int64{4, 3, 2, 1, 0}, false},
+			{"first page", audit.Filter{Limit: 2}, []int64{4, 3}, true},
+			{"next page", audit.Filter{Limit: 3, Before: new(int64(3))}, []int64{2, 1, 0}, false},
+			{"action", audit.Filter{Action: audit.CallViewed}, []int64{2}, false},
+			{"archived", audit.Filter{Action: audit.RecordingArchived}, []int64{0}, false},
+			{"actions", audit.Filter{Action: "recording."}, []int64{1, 0}, false},
+			{"who", audit.Filter{Actor: "asha"}, []int64{4, 3, 2}, false},
+			{"which asha", audit.Filter{Actor: "asha", ActorKind: audit.KindToken}, []int64{4}, false},
+			{"system", audit.Filter{ActorKind: audit.KindSystem}, []int64{1, 0}, false},
+			{"subject", audit.Filter{Subject: "recording/1"}, []int64{4, 0}, false},
+			{"subjects", audit.Filter{Subject: "recording/"}, []int64{4, 1, 0}, false},
+			{"from", audit.Filter{From: nine.Add(3 * time.Minute)}, []int64{4, 3}, false},
+			{"to", audit.Filter{To: nine.Add(time.Minute)}, []int64{0}, false},
+			{"nothing", audit.Filter{Subject: "call/1' OR 1=1 --"}, nil, false},
+		} {
+			entries, more, err := s.FindAudit(t.Context(), tt.f)
+			var got []int64
+			for _, e := range entries {
+				got = append(got, e.Seq)
+			}
+			if diff := cmp.Diff(tt.want, got); diff != "" || more != tt.more || err != nil {
+				t.Errorf("%s: %s (more %v, %v)", tt.name, diff, more, err)
+			}
+		}
+		if _, _, err := s.FindAudit(t.Context(), audit.Filter{Limit: -1}); call.CodeOf(err) != call.Invalid {
+			t.Errorf("a negative limit gives %v", err)
+		}
+	})
+}

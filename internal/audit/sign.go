@@ -1,0 +1,162 @@
+package audit
+
+import (
+	"crypto/ed25519"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"golang.org/x/mod/sumdb/note"
+	"golang.org/x/mod/sumdb/tlog"
+)
+
+// Key signs texts as notes of golang.org/x/mod/sumdb/note, by Ed25519.
+type Key struct {
+	signer   note.Signer
+	verifier string
+}
+
+// NewKey makes a key, in the text form in which it is kept. It is a secret.
+func NewKey() (string, error) {
+	private, _, err := note.GenerateKey(rand.Reader, "callvault-"+strings.ToLower(rand.Text()[:8]))
+	if err != nil {
+		return "", fmt.Errorf("make the key of the audit log: %w", err)
+	}
+	return private, nil
+}
+
+// errKey never quotes a key.
+var errKey = errors.New("it is not a key of the audit log (one line that begins with PRIVATE+KEY+callvault)")
+
+// ReadKey reads a key from its text form.
+func ReadKey(private string) (*Key, error) {
+	private = strings.TrimSpace(private)
+	signer, err := note.NewSigner(private)
+	if err != nil {
+		return nil, errKey
+	}
+	// PRIVATE+KEY+name+hash+seed, in base64 after the algorithm's number.
+	parts := strings.SplitN(private, "+", 5)
+	seed, err := base64.StdEncoding.DecodeString(parts[len(parts)-1])
+	if err != nil || len(seed) != 1+ed25519.SeedSize {
+		return nil, errKey
+	}
+	public, ok := ed25519.NewKeyFromSeed(seed[1:]).Public().(ed25519.PublicKey)
+	if !ok {
+		return nil, errKey
+	}
+	verifier, err := note.NewEd25519VerifierKey(signer.Name(), public)
+	if err != nil {
+		return nil, errKey
+	}
+	return &Key{signer, verifier}, nil
+}
+
+// Verifier is the key's public half as note.NewVerifier reads it: all that it
+// takes to check what was signed.
+func (k *Key) Verifier() string { return k.verifier }
+
+// Fingerprint is that of the public half.
+func (k *Key) Fingerprint() string { return Fingerprint(k.verifier) }
+
+// Fingerprint is a public key in short, as it is printed for people to compare:
+// the SHA-256 of its text form, in lower-case hex.
+func Fingerprint(verifier string) string {
+	sum := sha256.Sum256([]byte(verifier))
+	return hex.EncodeToString(sum[:])
+}
+
+// Sign returns text with a signature below. The text must end with a newline,
+// and have no other control characters than newlines.
+func (k *Key) Sign(text string) (string, error) {
+	signed, err := note.Sign(&note.Note{Text: text}, k.signer)
+	if err != nil {
+		return "", fmt.Errorf("sign: %w", err)
+	}
+	return string(signed), nil
+}
+
+// Open checks that a note was signed by the key whose public half is given, and
+// returns its text.
+func Open(signed, verifier string) (string, error) {
+	v, err := note.NewVerifier(verifier)
+	if err != nil {
+		return "", fmt.Errorf("read the public key: %w", err)
+	}
+	n, err := note.Open([]byte(signed), note.VerifierList(v))
+	if err != nil {
+		return "", fmt.Errorf("check a signature by %s: %w", v.Name(), err)
+	}
+	return n.Text, nil
+}
+
+// Seal is a signed head of the log.
+type Seal struct {
+	Head
+	// At is when it was signed, in whole milliseconds UTC.
+	At time.Time `json:"at"`
+	// Note is the signed text: a checkpoint as of C2SP's tlog-checkpoint
+	// (https://c2sp.org/tlog-checkpoint) with the time as its one extension
+	// line.
+	Note string `json:"note"`
+}
+
+// KeptSeal is a seal's row: what the vault has under ObjectKey, too.
+type KeptSeal struct {
+	Size      int64
+	ObjectKey string
+	Note      string
+}
+
+// SealPrefix begins the object keys of seals.
+const SealPrefix = "seals/"
+
+// ObjectKey is where in the vault a seal lies: by its size, so that seals are in
+// their order there, and so that two nodes that seal at once take one place.
+func (s Seal) ObjectKey() string { return fmt.Sprintf("%s%012d.note", SealPrefix, s.Size) }
+
+const (
+	sealTimePrefix = "time "
+	sealTimeLayout = "2006-01-02T15:04:05.000Z"
+)
+
+// SignHead seals a head. The lines of the text are the key's name, the size, the
+// root hash in base64, and the time.
+func (k *Key) SignHead(h Head, at time.Time) (Seal, error) {
+	at = at.UTC().Truncate(time.Millisecond)
+	signed, err := k.Sign(fmt.Sprintf("%s\n%d\n%s\n%s%s\n", k.signer.Name(), h.Size, h.Hash, sealTimePrefix, at.Format(sealTimeLayout)))
+	if err != nil {
+		return Seal{}, err
+	}
+	return Seal{h, at, signed}, nil
+}
+
+// OpenSeal reads a sealed head and checks that it was signed by the key whose
+// public half is given.
+func OpenSeal(signed, verifier string) (Seal, error) {
+	text, err := Open(signed, verifier)
+	if err != nil {
+		return Seal{}, err
+	}
+	s := Seal{Note: signed}
+	lines := strings.Split(text, "\n")
+	name, _, _ := strings.Cut(verifier, "+")
+	if len(lines) != 5 || lines[0] != name || lines[4] != "" {
+		return Seal{}, errors.New("a signed text that is not a head of this log")
+	}
+	moment, hasTime := strings.CutPrefix(lines[3], sealTimePrefix)
+	var sizeErr, hashErr, timeErr error
+	s.Size, sizeErr = strconv.ParseInt(lines[1], 10, 64)
+	s.Hash, hashErr = tlog.ParseHash(lines[2])
+	s.At, timeErr = time.Parse(sealTimeLayout, moment)
+	if err := errors.Join(sizeErr, hashErr, timeErr); err != nil || !hasTime || s.Size < 0 {
+		return Seal{}, errors.Join(errors.New("a signed text that is not a head of this log"), err)
+	}
+	return s, nil
+}
