@@ -1,6 +1,7 @@
 package archive
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -8,6 +9,7 @@ import (
 	"fmt"
 	"hash/maphash"
 	"io"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -45,7 +47,7 @@ type VerifyOptions struct {
 	Grace time.Duration
 	// Now is the clock; default time.Now.
 	Now func() time.Time
-	// Found is told of what was looked at, one at a time.
+	// Found is told of what All and Days looked at, one at a time.
 	Found func(call.Checked) error
 	// Progress is told how many objects and bytes have been read, one at a
 	// time; may be nil.
@@ -57,7 +59,8 @@ type VerifyOptions struct {
 type Verifier struct {
 	o       VerifyOptions
 	limiter *rate.Limiter
-	buffers sync.Pool
+	buffers *sync.Pool
+	found   func(call.Checked) error
 
 	mu      sync.Mutex
 	objects int64
@@ -83,11 +86,11 @@ func NewVerifier(o VerifyOptions) *Verifier {
 	if o.Progress == nil {
 		o.Progress = func(int64, int64) {}
 	}
-	v := &Verifier{o: o, limiter: rate.NewLimiter(rate.Inf, 0)}
+	v := &Verifier{o: o, limiter: rate.NewLimiter(rate.Inf, 0), found: o.Found}
 	if o.Rate > 0 {
 		v.limiter = rate.NewLimiter(rate.Limit(o.Rate), verifyBuffer)
 	}
-	v.buffers.New = func() any { return new([verifyBuffer]byte) }
+	v.buffers = &sync.Pool{New: func() any { return new([verifyBuffer]byte) }}
 	return v
 }
 
@@ -137,16 +140,99 @@ const recordingsFolder = "calls/"
 
 func dayFolder(day time.Time) string { return recordingsFolder + day.Format("2006/01/02") + "/" }
 
-// Objects checks certain recordings.
-func (v *Verifier) Objects(ctx context.Context, recordings []call.Recording) error {
-	return v.run(ctx, func(ctx context.Context, jobs chan<- object) error {
-		for _, r := range recordings {
+// Page checks at most limit recordings in the order of their keys, beginning
+// after the place that a page before ended with. What nobody knows, and what was
+// put over an object, it cannot find; that is for Listing.
+func (v *Verifier) Page(ctx context.Context, after string, limit int) (checked []call.Checked, next string, err error) {
+	key, id, _ := strings.Cut(after, "\n") // which is in no key
+	page, err := v.o.Store.RecordingsByKey(ctx, key, id, limit)
+	if err != nil {
+		return nil, "", err
+	}
+	checked, err = v.collect(ctx, func(ctx context.Context, jobs chan<- object) error {
+		for _, r := range page {
+			if r.State != call.Archived {
+				continue
+			}
 			if err := give(ctx, jobs, object{KeptObject: keptRecording(r)}); err != nil {
 				return err
 			}
 		}
 		return nil
 	})
+	if len(page) == limit {
+		last := page[len(page)-1]
+		next = last.ObjectKey + "\n" + last.ID
+	}
+	return checked, next, err
+}
+
+// Listing compares the names of all that lies in the vault with what must be
+// there, and reads only what is no recording and what looks wrong.
+func (v *Verifier) Listing(ctx context.Context) ([]call.Checked, error) {
+	return v.collect(ctx, func(ctx context.Context, jobs chan<- object) error {
+		known, err := v.others(ctx, jobs)
+		if err != nil {
+			return err
+		}
+		suspect := make(chan object)
+		group, ctx := errgroup.WithContext(ctx)
+		group.Go(func() error {
+			defer close(suspect)
+			return v.merge(ctx, "", "", known, suspect)
+		})
+		group.Go(func() error {
+			for o := range suspect {
+				if o.lying.versions == 1 && o.lying.markers == 0 {
+					continue
+				}
+				if err := give(ctx, jobs, o); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+		return group.Wait()
+	})
+}
+
+// Again checks one object, as Fault.Where names it. What is not there, and need
+// not be, is not among what was looked at.
+func (v *Verifier) Again(ctx context.Context, key string) ([]call.Checked, error) {
+	if checkKey(key) != nil {
+		return nil, nil //nolint:nilerr // nothing can lie there
+	}
+	return v.collect(ctx, func(ctx context.Context, jobs chan<- object) error {
+		var known *keySet
+		err := v.o.Store.EachKept(ctx, func(k call.KeptObject) error {
+			if k.Key != key {
+				return nil
+			}
+			known = &keySet{seed: maphash.MakeSeed()}
+			known.keys = map[uint64]struct{}{maphash.String(known.seed, key): {}}
+			return give(ctx, jobs, object{KeptObject: k})
+		})
+		if err != nil || known != nil {
+			return err
+		}
+		return v.merge(ctx, key, key+"\x00", nil, jobs)
+	})
+}
+
+// collect runs find and returns all that was found, together as far as the same
+// was looked for.
+func (v *Verifier) collect(ctx context.Context, find func(context.Context, chan<- object) error) (all []call.Checked, err error) {
+	err = (&Verifier{o: v.o, limiter: v.limiter, buffers: v.buffers, found: func(c call.Checked) error {
+		i := slices.IndexFunc(all, func(o call.Checked) bool { return slices.Equal(o.Kinds, c.Kinds) })
+		if i < 0 {
+			all = append(all, c)
+			return nil
+		}
+		all[i].Where = append(all[i].Where, c.Where...)
+		all[i].Faults = append(all[i].Faults, c.Faults...)
+		return nil
+	}}).run(ctx, find)
+	return all, err
 }
 
 // run lets the workers read what find gives them.
@@ -181,7 +267,7 @@ func give(ctx context.Context, jobs chan<- object, o object) error {
 }
 
 func keptRecording(r call.Recording) call.KeptObject {
-	return call.KeptObject{Key: r.ObjectKey, Size: r.Size, SHA256: r.SHA256, RecordingID: r.ID, RetainUntil: r.RetainUntil}
+	return call.KeptObject{Key: r.ObjectKey, Size: r.Size, SHA256: cmp.Or(r.StoredSHA256, r.SHA256), AudioSHA256: r.SHA256, RecordingID: r.ID, RetainUntil: r.RetainUntil}
 }
 
 // keySet is a set of keys in a few bytes each.
@@ -320,7 +406,7 @@ func (v *Verifier) unknown(ctx context.Context, key, why string) error {
 	}
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	return v.o.Found(call.Checked{Where: []string{key}, Faults: []call.Fault{{Kind: call.FaultUnknown, Where: key, What: why}}})
+	return v.found(call.Checked{Where: []string{key}, Kinds: objectKinds(true), Faults: []call.Fault{{Kind: call.FaultUnknown, Where: key, What: why}}})
 }
 
 // lie yields what lies under each key that begins with prefix, in their order.
@@ -380,6 +466,8 @@ func (v *Verifier) look(ctx context.Context, o object) error {
 			fault(call.FaultMismatch, "it has %d bytes; %d were kept", info.Size, o.Size)
 		} else if hex.EncodeToString(sum[:]) != o.SHA256 {
 			fault(call.FaultMismatch, "its bytes have SHA-256 %x; kept were those with %s", sum, o.SHA256)
+		} else if o.RecordingID != "" && o.AudioSHA256 != o.SHA256 { // nothing is done to audio before it is put
+			fault(call.FaultMismatch, "its bytes have SHA-256 %x; the row says that those of the audio have %s", sum, o.AudioSHA256)
 		}
 		if o.lying.versions+o.lying.markers > 1 {
 			fault(call.FaultVersions, "%d versions lie under its key; only one was put there by Callvault", o.lying.versions+o.lying.markers)
@@ -395,6 +483,15 @@ func (v *Verifier) look(ctx context.Context, o object) error {
 		}
 	}
 	return v.done(ctx, o, info.Size, faults)
+}
+
+// objectKinds are what is looked for when an object is read, and listed or not.
+func objectKinds(listed bool) []call.FaultKind {
+	kinds := []call.FaultKind{call.FaultMismatch, call.FaultMissing, call.FaultUnreadable, call.FaultWeaker}
+	if listed {
+		kinds = append(kinds, call.FaultUnknown, call.FaultVersions)
+	}
+	return kinds
 }
 
 // weaker says how an object is protected less than was promised. Stores know
@@ -424,7 +521,8 @@ func (v *Verifier) changed(ctx context.Context, k call.KeptObject) (bool, error)
 	if call.CodeOf(err) == call.NotFound {
 		return true, nil
 	}
-	return r.State != call.Archived || r.ObjectKey != k.Key || r.SHA256 != k.SHA256 || !r.RetainUntil.Equal(k.RetainUntil), err
+	return r.State != call.Archived || r.ObjectKey != k.Key ||
+		r.SHA256 != k.AudioSHA256 || cmp.Or(r.StoredSHA256, r.SHA256) != k.SHA256 || !r.RetainUntil.Equal(k.RetainUntil), err
 }
 
 // read hashes an object. What does not work at once is tried again.
@@ -480,7 +578,7 @@ func (v *Verifier) done(ctx context.Context, o object, size int64, faults []call
 	if len(faults) == 0 && o.RecordingID != "" {
 		v.seen = append(v.seen, o.RecordingID)
 	}
-	err := v.o.Found(call.Checked{Where: []string{o.Key}, Faults: faults})
+	err := v.found(call.Checked{Where: []string{o.Key}, Kinds: objectKinds(o.lying.Key != ""), Faults: faults})
 	v.o.Progress(v.objects, v.bytes)
 	v.mu.Unlock()
 	if err != nil {

@@ -50,13 +50,13 @@ type app struct {
 	// Set once the database is open.
 	store    *store.Store
 	archiver *archive.Archiver
-	analyser *archive.Analyser
 	holds    *archive.HoldKeeper
 	retainer *archive.Retainer
 	sealer   *archive.Sealer
 	reporter *reports.Reporter
 	console  *console.Console
 	watcher  *watch.Watcher
+	scrubber *archive.Scrubber // nil: it is switched off
 	vaultEye *vaultWatch
 	people   *people
 	members  map[string]*webhook.MemberList
@@ -177,14 +177,14 @@ func (a *app) run(ctx context.Context) (err error) {
 		if a.sealer != nil {
 			group.Go(func() error { a.sealer.Run(ctx); return nil })
 		}
-		if a.config.Archive.Analyse {
-			group.Go(func() error { a.analyser.Run(ctx); return nil })
-		}
 		group.Go(func() error { return ended(a.reporter.Run(ctx)) })
 		group.Go(func() error { a.forgetLiveCalls(ctx); return nil })
 		group.Go(func() error { a.vaultEye.run(ctx); return nil })
 		group.Go(func() error { a.holds.Run(ctx); return nil })
 		group.Go(func() error { a.watcher.Run(ctx); return nil })
+		if a.scrubber != nil {
+			group.Go(func() error { a.scrubber.Run(ctx); return nil })
+		}
 		group.Go(func() error { a.people.run(ctx, a.members, a.logger); return nil })
 		group.Go(func() error {
 			a.backfill.Run(ctx, backfillPlans(a.config), a.store, countBackfills(a.registry))
@@ -298,13 +298,6 @@ func (a *app) build(ctx context.Context, s *store.Store) error {
 	if err != nil {
 		return fmt.Errorf("set up the archive: %w", err)
 	}
-	a.analyser, err = archive.NewAnalyser(archive.AnalyserOptions{
-		Store: s, Vault: a.vault, Logger: a.logger, Metrics: a.registry,
-		Idle: func() bool { return !a.receiver.Busy() && a.archiver.Idle() },
-	})
-	if err != nil {
-		return fmt.Errorf("set up the analyser: %w", err)
-	}
 	a.holds = archive.NewHoldKeeper(archive.HoldKeeperOptions{Store: s, Vault: a.vault, Expand: a.people.expand, Logger: a.logger})
 	if a.sealer, err = newSealer(ctx, a.config, s, a.vault, a.logger); err != nil {
 		return fmt.Errorf("set up the audit log: %w", err)
@@ -314,7 +307,7 @@ func (a *app) build(ctx context.Context, s *store.Store) error {
 		return fmt.Errorf("set up the reports: %w", err)
 	}
 	a.vaultEye = newVaultWatch(a.vault, time.Now, a.registry, a.logger)
-	a.watcher, err = newWatcher(a.config, s, a.vaultEye.conditions, time.Now, a.registry, a.logger)
+	a.watcher, err = newWatcher(a.config, s, bothConditions(a.vaultEye.conditions, faultConditions(s, a.logger)), time.Now, a.registry, a.logger)
 	if err != nil {
 		return fmt.Errorf("set up the watch: %w", err)
 	}
@@ -322,7 +315,15 @@ func (a *app) build(ctx context.Context, s *store.Store) error {
 	if err != nil {
 		return fmt.Errorf("set up the backfill: %w", err)
 	}
+	if _, err := s.BeginVersion(ctx, programVersion()); err != nil {
+		return err
+	}
+	a.scrubber, err = newScrubber(a.config, s, a.vault, a.receiver.Busy, a.registry, a.logger)
+	if err != nil {
+		return fmt.Errorf("set up the scrub: %w", err)
+	}
 	registerQueue(a.registry, s, a.receiver, a.logger)
+	registerFaults(a.registry, s, a.logger)
 	a.console = console.New(console.Options{
 		Store:    a.people,
 		Vault:    vaultRooms{a.vault},

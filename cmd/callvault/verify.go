@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"strings"
 	"time"
 
 	"callvault/archive"
@@ -93,11 +92,11 @@ func parseRate(text string) (int64, error) {
 	if text == "" {
 		return 0, nil
 	}
-	var size config.Size
-	if err := size.UnmarshalText([]byte(strings.TrimSuffix(text, "/s"))); err != nil || size < 1 {
+	var rate config.ByteRate
+	if err := rate.UnmarshalText([]byte(text)); err != nil {
 		return 0, usagef("--rate must be bytes per second, such as 50MiB/s")
 	}
-	return int64(size), nil
+	return int64(rate), nil
 }
 
 // dayBounds are from when to when something must have been; zero: no bound.
@@ -148,6 +147,10 @@ type verification struct {
 	vault  archive.Vault
 	bounds dayBounds
 	rate   int64
+	// pending is what was found and not yet written down, waiting of how many
+	// things.
+	pending []call.Checked
+	waiting int
 }
 
 func (v *verification) all(ctx context.Context, g *globals, cfg *config.Config) error {
@@ -173,13 +176,15 @@ func (v *verification) all(ctx context.Context, g *globals, cfg *config.Config) 
 			if err != nil {
 				return err
 			}
-			v.note(part.name, checked)
+			if err := v.note(ctx, part.name, checked); err != nil {
+				return err
+			}
 			next = checked.Next
 			shown.show(int(v.Parts[part.name]), 0)
 		}
 		shown.end(int(v.Parts[part.name]), 0)
 	}
-	return nil
+	return v.flush(ctx)
 }
 
 // checkPage is how many rows are checked at a time.
@@ -218,10 +223,7 @@ func (v *verification) objects(ctx context.Context, g *globals) error {
 	shown := newProgress(g.stderr, "objects read")
 	verifier := archive.NewVerifier(archive.VerifyOptions{
 		Store: v.store, Vault: v.vault, Rate: v.rate,
-		Found: func(c call.Checked) error {
-			v.note("objects", c)
-			return nil
-		},
+		Found: func(c call.Checked) error { return v.note(ctx, "objects", c) },
 		Progress: func(objects, bytes int64) {
 			v.Bytes = bytes
 			if total == 0 || int(objects) < total {
@@ -235,11 +237,14 @@ func (v *verification) objects(ctx context.Context, g *globals) error {
 		err = verifier.Days(ctx, v.bounds.from, v.bounds.to.Add(-time.Millisecond))
 	}
 	shown.end(int(v.Parts["objects"]), 0)
-	return err
+	return errors.Join(err, v.flush(context.WithoutCancel(ctx)))
 }
 
+// noteEvery is of how many things it is written down together what was found.
+const noteEvery = 200
+
 // note takes in what came of a look.
-func (v *verification) note(part string, c call.Checked) {
+func (v *verification) note(ctx context.Context, part string, c call.Checked) error {
 	bad := map[string]bool{}
 	for _, f := range c.Faults {
 		bad[f.Where] = true
@@ -260,6 +265,19 @@ func (v *verification) note(part string, c call.Checked) {
 	v.Parts[part] += n
 	v.Checked += n
 	v.OK += n - int64(len(bad))
+	v.pending = append(v.pending, c)
+	if v.waiting += len(c.Where); v.waiting < noteEvery {
+		return nil
+	}
+	return v.flush(ctx)
+}
+
+// flush writes down what was found, as the rolling scrub does.
+func (v *verification) flush(ctx context.Context) error {
+	pending := v.pending
+	v.pending, v.waiting = nil, 0
+	_, err := v.store.NoteChecked(ctx, pending...)
+	return err
 }
 
 // write shows the result to people.

@@ -3,6 +3,7 @@ package main
 import (
 	"database/sql"
 	"encoding/json"
+	"log/slog"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -12,7 +13,9 @@ import (
 	"time"
 
 	"callvault/internal/call"
+	"callvault/internal/config"
 	"callvault/internal/simulator"
+	"callvault/internal/store"
 
 	"github.com/google/go-cmp/cmp"
 )
@@ -128,6 +131,17 @@ func TestVerify(t *testing.T) {
 			}
 			in.tamper(t, s, tt.undo)
 		}
+		if rec, err := stored.Recording(t.Context(), victim.Recordings[0].ID); err != nil || time.Since(rec.VerifiedAt) > time.Hour {
+			t.Errorf("verified at %v, %v", rec.VerifiedAt, err)
+		}
+		if open, closed := faultCount(t, stored, call.AlertOpen), faultCount(t, stored, call.AlertClosed); open != 1 || closed != 1 {
+			t.Errorf("%d faults are open and %d closed: nothing was verified since the last was undone", open, closed)
+		}
+		in.verify(t)
+		if open := faultCount(t, stored, call.AlertOpen); open != 0 {
+			t.Errorf("%d faults are still open", open)
+		}
+		in.scrub(t, "")
 		if s.bucket == nil {
 			in.damage(t, victim.Recordings[0].ObjectKey)
 		}
@@ -135,6 +149,48 @@ func TestVerify(t *testing.T) {
 			t.Errorf("days without calls: status %d, %+v", status, got)
 		}
 	})
+}
+
+func faultCount(t *testing.T, s *store.Store, state call.AlertState) int {
+	t.Helper()
+	found, _, err := s.FindFaults(t.Context(), call.FaultFilter{State: state})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return len(found)
+}
+
+// scrub goes once through all that the rolling scrub checks, and expects it to
+// find nothing but a fault at one place, if any, which Again finds as well.
+func (in installation) scrub(t *testing.T, where string) {
+	t.Helper()
+	s, v := in.openStored(t)
+	c, err := config.Load(config.Options{Data: in.data})
+	if err != nil {
+		t.Fatal(err)
+	}
+	o := scrubOptions(c, s, v, nil, nil, slog.New(slog.DiscardHandler))
+	for _, p := range o.Parts {
+		looked := int64(0)
+		for next, more := "", true; more; more = next != "" {
+			var checked []call.Checked
+			if checked, next, err = p.Check(t.Context(), next); err != nil {
+				t.Fatal(err)
+			}
+			for _, c := range checked {
+				looked += int64(len(c.Where))
+				for _, f := range c.Faults {
+					again, err := o.Again(t.Context(), f)
+					if f.Where != where || err != nil || len(again) != 1 || len(again[0].Faults) == 0 {
+						t.Errorf("%s: %+v; again: %+v, %v", p.Name, f, again, err)
+					}
+				}
+			}
+		}
+		if n, err := p.Count(t.Context()); err != nil || p.Weight > 0 && (looked == 0 || looked > n) {
+			t.Errorf("%s: %d of %d were looked at, %v", p.Name, looked, n, err)
+		}
+	}
 }
 
 // damage changes one bit of an object, and expects it to be named, also to
@@ -157,6 +213,7 @@ func (in installation) damage(t *testing.T, key string) {
 	if status != exitWrong || len(got.Faults) != 1 || got.Faults[0].Kind != call.FaultMismatch || got.Faults[0].Where != key {
 		t.Errorf("a bit: status %d, %+v", status, got.Faults)
 	}
+	in.scrub(t, key)
 	told := command(t, "", "verify", "--data", in.data, "--rate", "1GiB/s")
 	if told.status != exitWrong || !strings.Contains(told.stdout, "mismatch  "+key) || !strings.Contains(told.stderr, "1 faults were found") ||
 		!strings.Contains(told.stderr, "objects read: ") {

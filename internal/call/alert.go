@@ -23,11 +23,13 @@ const (
 	// AlertVaultClock: the clocks of vault and node differ, so that locks end
 	// at another time than promised.
 	AlertVaultClock AlertKind = "vault_clock"
+	// AlertFaults: something is not as it was kept.
+	AlertFaults AlertKind = "faults"
 )
 
 // AlertKinds lists every kind.
 func AlertKinds() []AlertKind {
-	return []AlertKind{AlertSilence, AlertNoRecordings, AlertUnreadable, AlertPaused, AlertVault, AlertVaultClock}
+	return []AlertKind{AlertSilence, AlertNoRecordings, AlertUnreadable, AlertPaused, AlertVault, AlertVaultClock, AlertFaults}
 }
 
 // Alert is something that needs a person. Of each kind and account at most one

@@ -56,8 +56,10 @@ type Fault struct {
 
 // Checked is what came of looking at some of what is kept.
 type Checked struct {
-	// Where are the things that were looked at, as Fault.Where names them.
+	// Where are the things that were looked at, as Fault.Where names them, and
+	// Kinds what was looked for.
 	Where []string
+	Kinds []FaultKind
 	// Faults are what is wrong with them; of one thing there may be several.
 	Faults []Fault
 	// Notices are what only looks wrong, for a reason that What gives.
@@ -88,9 +90,43 @@ type KeptObject struct {
 	Size int64
 	// SHA256 is in lower-case hex.
 	SHA256 string
+	// AudioSHA256 is that of the audio, of a recording.
+	AudioSHA256 string
 	// RecordingID is empty for what is no recording.
 	RecordingID string
 	// RetainUntil and Hold are what was promised of its protection.
 	RetainUntil time.Time
 	Hold        bool
+}
+
+// FoundFault is a fault as it is kept: until it is looked for and not found any
+// more, it is open.
+type FoundFault struct {
+	Fault
+	ID string
+	// FirstSeen and LastSeen are when it was found first and last.
+	FirstSeen, LastSeen time.Time
+	// ClosedAt is when it was not found any more; zero while it is open.
+	ClosedAt time.Time
+}
+
+// FaultFilter selects faults, the last found first. Empty fields select all.
+type FaultFilter struct {
+	Kind  FaultKind
+	State AlertState
+	// Limit is the page size, 1 to MaxLimit; 0 means DefaultLimit.
+	Limit  int
+	Cursor string
+}
+
+// Scrub is how far a pass over everything is.
+type Scrub struct {
+	// BeganAt is when the pass began.
+	BeganAt time.Time
+	// Part is what is being checked, and Next where to go on with it; both
+	// empty: the pass is over.
+	Part, Next string
+	// Done and Total are how much of the pass is done, in any unit; Total is as
+	// it was when the pass began.
+	Done, Total int64
 }

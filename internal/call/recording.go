@@ -68,6 +68,9 @@ type Recording struct {
 	Media      Media
 	CreatedAt  time.Time
 	ArchivedAt time.Time
+	// VerifiedAt is when its object was last read whole and found to be as it
+	// was archived; zero: not since it was put there.
+	VerifiedAt time.Time
 	// Rule is the retention rule that decides, as people read it; empty if none
 	// does.
 	Rule string

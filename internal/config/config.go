@@ -74,6 +74,9 @@ type Config struct {
 	// Archive is how recordings are fetched.
 	Archive Archive `yaml:"archive"`
 
+	// Verify is how what is kept is checked again and again.
+	Verify Verify `yaml:"verify"`
+
 	// Reports are what is built and mailed. Default none.
 	Reports []Report `yaml:"reports"`
 
@@ -155,6 +158,7 @@ func (c *Config) check(l *loader) {
 	c.Audit.check(l)
 	checkAccounts(l, c.Accounts, c.PublicURL)
 	c.Archive.check(l)
+	c.Verify.check(l)
 	checkReports(l, c.Reports, c.Accounts)
 	c.Mail.check(l)
 }

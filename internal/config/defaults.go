@@ -20,7 +20,6 @@ func Default() Config {
 			MaxSize:       512 << 20,
 			FirstTryAfter: 10 * time.Second,
 			GiveUpAfter:   72 * time.Hour,
-			Analyse:       true,
 		},
 		Retention: Retention{
 			Schedule:        "30 1 * * *",
@@ -28,6 +27,7 @@ func Default() Config {
 			WaitAfterChange: 7 * 24 * time.Hour,
 			PerSecond:       50,
 		},
+		Verify: Verify{Scrub: ScrubPeriod(30 * 24 * time.Hour), Rate: 20 << 20},
 		Mail: Mail{
 			From:            "Callvault <callvault@localhost>",
 			OnUncertain:     HoldUncertain,

@@ -25,6 +25,24 @@ func TestAlerts(t *testing.T) {
 	}
 }
 
+func TestFaults(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	got := h.get(t, "/api/v1/faults?kind=missing&state=open&limit=7", compliance).json(t)
+	want := call.FaultFilter{Kind: call.FaultMissing, State: call.AlertOpen, Limit: 7}
+	if diff := cmp.Diff(want, h.store.faultFilter); diff != "" {
+		t.Error(diff)
+	}
+	open := object{"id": "f2", "kind": "missing", "where": "calls/2023/01/02/sales/rec-1.wav", "what": "it is not in the vault", "state": "open",
+		"first_seen_at": "2023-01-02T09:00:00Z", "last_seen_at": "2023-01-02T10:00:00Z", "closed_at": nil}
+	closed := object{"id": "f1", "kind": "call", "where": "call/call-2", "what": "not its legs", "state": "closed",
+		"first_seen_at": "2023-01-02T09:00:00Z", "last_seen_at": "2023-01-02T09:00:00Z", "closed_at": "2023-01-02T10:00:00Z"}
+	if diff := cmp.Diff([]any{open, closed}, in[[]any](t, got, "faults")); diff != "" {
+		t.Error(diff)
+	}
+	h.get(t, "/api/v1/faults?kind=nonsense", compliance).wantError(t, 400, call.Invalid)
+}
+
 func TestDrift(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)

@@ -49,12 +49,12 @@ func TestCallIsAsTheContractSays(t *testing.T) {
 	   "object_key": "calls/2023/01/02/sales/rec-1.wav", "size": 100000, "sha256": "`+hash+`",
 	   "media_type": "audio/wav", "audio_seconds": 40,
 	   "media": {"format": "wav", "codec": "pcm_mulaw", "channels": 1, "sample_rate": 8000, "bit_rate": 64000,
-	    "truncated": true, "corrupt": 0, "flags": ["no_length", "audio_long"]}, "archived_at": "2023-01-02T09:04:00Z",
+	    "truncated": true, "corrupt": 0, "flags": ["no_length", "audio_long"]}, "archived_at": "2023-01-02T09:04:00Z", "verified_at": null,
 	   "retain_until": "2026-01-02T09:02:30Z", "attempts": 1, "last_error": null},
 	  {"id": "rec-2", "kind": "voicemail", "state": "refused",
 	   "source": "https://newcallrecords.callerdesk.io/incoming/01_2023/x-9601.wav",
 	   "object_key": null, "size": null, "sha256": null, "media_type": null, "audio_seconds": null, "media": null,
-	   "archived_at": null, "retain_until": null, "attempts": 1, "last_error": "X-9601.WAV is an image"}]}`)
+	   "archived_at": null, "verified_at": null, "retain_until": null, "attempts": 1, "last_error": "X-9601.WAV is an image"}]}`)
 	if diff := cmp.Diff(want, any(got)); diff != "" {
 		t.Error(diff)
 	}
@@ -141,6 +141,7 @@ func TestRoles(t *testing.T) {
 		"/api/v1/live":                         {ok, ok, ok, ok, ok, ok},
 		"/api/v1/alerts":                       {ok, ok, ok, ok, no, no},
 		"/api/v1/drift":                        {ok, ok, ok, ok, no, no},
+		"/api/v1/faults":                       {no, no, ok, ok, no, no},
 		"/api/v1/reports":                      {ok, ok, ok, ok, no, no},
 		"/api/v1/reports/run-1/files/daily%202023-01-02%20calls.csv": {ok, ok, ok, ok, no, no},
 	} {

@@ -36,13 +36,15 @@ type fakeStore struct {
 	runs       []call.Run
 	drifts     []call.Drift
 	alerts     []call.Alert
-	holds      []call.Hold
-	backfills  map[string]call.BackfillState
-	reconciled map[string]call.Reconciliation // by day
-	tokens     map[[32]byte]call.Token
-	err        error
-	liveErr    error
-	panics     bool
+	// faultFilter is what was asked for last.
+	faultFilter call.FaultFilter
+	holds       []call.Hold
+	backfills   map[string]call.BackfillState
+	reconciled  map[string]call.Reconciliation // by day
+	tokens      map[[32]byte]call.Token
+	err         error
+	liveErr     error
+	panics      bool
 	// What was asked last.
 	filter         call.Filter
 	deliveryFilter call.DeliveryFilter
@@ -158,16 +160,6 @@ func (s *fakeStore) FindRuns(_ context.Context, f call.RunFilter) ([]call.Run, s
 	return page(s.runs, f.Limit, f.Cursor)
 }
 
-func (s *fakeStore) Analysis(_ context.Context, id string) (call.Analysis, error) {
-	switch id {
-	case "rec-1":
-		return call.Analysis{State: call.Analysed, Silence: []float64{0.25}, Peaks: [][]byte{{0, 7, 255}}, AnalysedAt: time.Date(2023, 1, 2, 9, 5, 0, 0, time.UTC)}, nil
-	case "rec-strange":
-		return call.Analysis{State: call.NotAnalysed, Reason: "MP3 is not decoded"}, nil
-	}
-	return call.Analysis{State: call.AnalysisPending}, nil
-}
-
 func (s *fakeStore) Readiness(context.Context) ([]call.Readiness, error) {
 	sales := call.Readiness{Account: "sales", UpdatedAt: time.Date(2023, 1, 2, 9, 0, 0, 0, time.UTC)}
 	for range 60 {
@@ -211,6 +203,20 @@ func (s *fakeStore) FindAlerts(_ context.Context, f call.AlertFilter) ([]call.Al
 		return nil, "", s.err
 	}
 	return page(s.alerts, f.Limit, f.Cursor)
+}
+
+func (s *fakeStore) FindFaults(_ context.Context, f call.FaultFilter) ([]call.FoundFault, string, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.faultFilter = f
+	if s.err != nil {
+		return nil, "", s.err
+	}
+	seen := time.Date(2023, 1, 2, 9, 0, 0, 0, time.UTC)
+	return page([]call.FoundFault{
+		{Fault: call.Fault{Kind: call.FaultMissing, Where: "calls/2023/01/02/sales/rec-1.wav", What: "it is not in the vault"}, ID: "f2", FirstSeen: seen, LastSeen: seen.Add(time.Hour)},
+		{Fault: call.Fault{Kind: call.FaultCall, Where: "call/call-2", What: "not its legs"}, ID: "f1", FirstSeen: seen, LastSeen: seen, ClosedAt: seen.Add(time.Hour)},
+	}, f.Limit, f.Cursor)
 }
 
 func (s *fakeStore) Run(_ context.Context, id string) (call.Run, error) {

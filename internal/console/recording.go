@@ -26,6 +26,7 @@ type recordingJSON struct {
 	AudioSeconds *int                `json:"audio_seconds"`
 	Media        *mediaJSON          `json:"media"`
 	ArchivedAt   *string             `json:"archived_at"`
+	VerifiedAt   *string             `json:"verified_at"`
 	RetainUntil  *string             `json:"retain_until"`
 	Attempts     int                 `json:"attempts"`
 	LastError    *string             `json:"last_error"`
@@ -82,6 +83,7 @@ func recordingOf(rec call.Recording, match call.AudioMatch, who call.Token) reco
 		AudioSeconds: rec.AudioSeconds,
 		Media:        mediaOf(&rec, match),
 		ArchivedAt:   moment(rec.ArchivedAt),
+		VerifiedAt:   moment(rec.VerifiedAt),
 		RetainUntil:  moment(rec.RetainUntil),
 		Attempts:     rec.Attempts,
 		// Why it is absent or refused says more than what the last try met.

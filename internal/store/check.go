@@ -24,6 +24,10 @@ type checker struct {
 	checked call.Checked
 }
 
+func newChecker(s *Store, o call.CheckOptions, kind call.FaultKind) *checker {
+	return &checker{Store: s, o: o, checked: call.Checked{Kinds: []call.FaultKind{kind}}}
+}
+
 func (c *checker) fault(kind call.FaultKind, where, format string, args ...any) {
 	c.checked.Faults = append(c.checked.Faults, call.Fault{Kind: kind, Where: where, What: fmt.Sprintf(format, args...)})
 }
@@ -85,7 +89,7 @@ func columnNames(columns string) []string {
 // CheckCalls compares a page of calls, beginning after the place that a page
 // before ended with, with what their legs give.
 func (s *Store) CheckCalls(ctx context.Context, o call.CheckOptions, after string, limit int) (call.Checked, error) {
-	c := checker{Store: s, o: o}
+	c := newChecker(s, o, call.FaultCall)
 	if err := c.calls(ctx, after, limit); err != nil {
 		return call.Checked{}, fmt.Errorf("check calls: %w", err)
 	}
@@ -117,12 +121,25 @@ func (c *checker) calls(ctx context.Context, after string, limit int) error {
 	if !c.o.To.IsZero() {
 		where.add("started_at < ?", c.o.To.UnixMilli())
 	}
-	names := columnNames(callColumns + ", customer_rev")
+	page, err := c.callPage(ctx, where, limit)
+	if err == nil && len(page) == limit {
+		last := page[len(page)-1]
+		started, _ := last.row[slices.Index(callNames(), "started_at")].(int64)
+		c.checked.Next = makeCursor(started, last.id)
+	}
+	return err
+}
+
+func callNames() []string { return columnNames(callColumns + ", customer_rev") }
+
+// callPage checks the calls that are selected.
+func (c *checker) callPage(ctx context.Context, where conditions, limit int) ([]keptCall, error) {
+	names := callNames()
 	// Call and legs are of one moment only if one statement reads both.
 	query := "SELECT c." + strings.Join(names, ", c.") + ", l.facts FROM (SELECT " + callColumns + ", customer_rev FROM calls" + where.where() +
 		" ORDER BY started_at, id LIMIT ?) c LEFT JOIN legs l ON l.call_id = c.id ORDER BY c.started_at, c.id, l.id"
 	var page []keptCall
-	err := c.each(ctx, query, append(where.args, limit), func(rows *sql.Rows) error {
+	err := c.each(ctx, query, append(slices.Clip(where.args), limit), func(rows *sql.Rows) error {
 		row, into := anyRow(len(names))
 		var facts sql.NullString
 		if err := rows.Scan(append(into, &facts)...); err != nil {
@@ -144,19 +161,14 @@ func (c *checker) calls(ctx context.Context, after string, limit int) error {
 		return nil
 	})
 	if err != nil {
-		return err
+		return nil, err
 	}
 	for i := range page {
 		if err := c.call(ctx, &page[i], names); err != nil {
-			return err
+			return nil, err
 		}
 	}
-	if len(page) == limit {
-		last := page[len(page)-1]
-		started, _ := last.row[slices.Index(names, "started_at")].(int64)
-		c.checked.Next = makeCursor(started, last.id)
-	}
-	return nil
+	return page, nil
 }
 
 func (c *checker) call(ctx context.Context, kept *keptCall, names []string) error {

@@ -15,7 +15,7 @@ import (
 // page before ended with: that their bodies are those that came, and that what
 // became of them is what today's decoder makes of them.
 func (s *Store) CheckDeliveries(ctx context.Context, o call.CheckOptions, after string, limit int) (call.Checked, error) {
-	c := checker{Store: s, o: o}
+	c := newChecker(s, o, call.FaultDelivery)
 	last := int64(0)
 	if after != "" {
 		var err error
@@ -62,23 +62,26 @@ type keptItem struct {
 func (c *checker) deliveryPage(ctx context.Context, where string, args ...any) ([]*keptDelivery, error) {
 	var page []*keptDelivery
 	err := c.each(ctx, "SELECT "+deliveryColumns+`, (SELECT body FROM bodies WHERE sha256 = body_sha256),
-		EXISTS (SELECT 1 FROM bodies WHERE sha256 = body_sha256), body_sha256 FROM deliveries`+where, args,
+		EXISTS (SELECT 1 FROM bodies WHERE sha256 = body_sha256), body_sha256, erased FROM deliveries`+where, args,
 		func(rows *sql.Rows) error {
 			var sum []byte
 			var hasBody bool
-			d, err := scanWhole(rows, &hasBody, &sum)
+			var erased string
+			d, err := scanWhole(rows, &hasBody, &sum, &erased)
 			if err != nil {
 				return err
 			}
 			k := &keptDelivery{id: d.ID}
 			got := sha256.Sum256(d.Body)
+			k.decoded = &call.Delivery{ID: d.ID, ReceivedAt: d.ReceivedAt, Outcome: d.Outcome, Error: d.Error}
 			switch {
+			case erased != "":
+				// What came was erased by right, and its hash alone is left.
 			case !hasBody:
 				k.what, k.altered = "its body is gone", true
 			case !bytes.Equal(got[:], sum):
 				k.what, k.altered = "its body is not the one that came: its SHA-256 is another", true
 			default:
-				k.decoded = &call.Delivery{ID: d.ID, ReceivedAt: d.ReceivedAt, Outcome: d.Outcome, Error: d.Error}
 				k.known = c.o.Decode(d)
 				k.decoded.Items = d.Items
 			}

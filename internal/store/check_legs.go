@@ -23,7 +23,7 @@ func (s *Store) CheckLegs(ctx context.Context, o call.CheckOptions, after string
 			return call.Checked{}, call.Errorf(call.Invalid, "not a place that a page ended with")
 		}
 	}
-	c := checker{Store: s, o: o}
+	c := newChecker(s, o, call.FaultLeg)
 	page, err := c.legPage(ctx, "id > ? ORDER BY id LIMIT ?", last, limit)
 	if err == nil {
 		err = c.legs(ctx, page)
@@ -44,7 +44,8 @@ type keptLeg struct {
 	// broken says what is wrong with the row itself.
 	broken string
 	// deliveries is how many of its deliveries are kept, unknown how many of
-	// them are of an account that is not configured.
+	// them nobody can read any more: they are of an account that is not
+	// configured, or hold no longer what came, on somebody's request.
 	deliveries, unknown int
 	// reports are what they say of it, moved what those items of them say that
 	// once spoke of it, and now do of another.
@@ -146,8 +147,8 @@ func (c *checker) readReports(ctx context.Context, page []*keptLeg) error {
 	if err != nil {
 		return err
 	}
-	return c.eachWhole(ctx, ids, func(d *call.Delivery) {
-		known := c.o.Decode(d)
+	return c.eachWhole(ctx, ids, func(d *call.Delivery, erased bool) {
+		known := c.o.Decode(d) && !erased
 		seen := map[int64]bool{}
 		for _, l := range links[d.ID] {
 			k := byID[l.leg]
@@ -176,17 +177,18 @@ func (c *checker) readReports(ctx context.Context, page []*keptLeg) error {
 }
 
 // eachWhole reads deliveries with their bodies, one after the other.
-func (c *checker) eachWhole(ctx context.Context, ids []int64, f func(*call.Delivery)) error {
+func (c *checker) eachWhole(ctx context.Context, ids []int64, f func(d *call.Delivery, erased bool)) error {
 	for chunk := range slices.Chunk(ids, chunkSizes[0]) {
 		args := make([]any, len(chunk))
 		for i, id := range chunk {
 			args[i] = id
 		}
-		err := c.each(ctx, "SELECT "+deliveryColumns+", (SELECT body FROM bodies WHERE sha256 = body_sha256) FROM deliveries WHERE id IN "+tuples(1, len(args)), args,
+		err := c.each(ctx, "SELECT "+deliveryColumns+", (SELECT body FROM bodies WHERE sha256 = body_sha256), erased FROM deliveries WHERE id IN "+tuples(1, len(args)), args,
 			func(rows *sql.Rows) error {
-				d, err := scanWhole(rows)
+				var erased string
+				d, err := scanWhole(rows, &erased)
 				if err == nil {
-					f(d)
+					f(d, erased != "")
 				}
 				return err
 			})

@@ -18,12 +18,12 @@ import (
 
 const recordingColumns = `id, call_id, account, provider, kind, source, location, state, reason, object_key, size, sha256,
 	media_type, audio_seconds, created_at, archived_at, retain_until, attempts, next_try_at, last_error,
-	CASE WHEN stored_sha256 = '' THEN sha256 ELSE stored_sha256 END, rule, due_at, expired_at`
+	CASE WHEN stored_sha256 = '' THEN sha256 ELSE stored_sha256 END, rule, due_at, expired_at, verified_at`
 
 func recordingFields(r *call.Recording) []any {
 	return []any{&r.ID, &r.CallID, &r.Account, &r.Provider, &r.Kind, &r.Source, &r.Location, &r.State, &r.Reason, &r.ObjectKey, &r.Size, &r.SHA256,
 		&r.MediaType, &r.AudioSeconds, timeInto{&r.CreatedAt}, timeInto{&r.ArchivedAt}, timeInto{&r.RetainUntil}, &r.Attempts, timeInto{&r.NextTryAt}, &r.LastError,
-		&r.StoredSHA256, &r.Rule, timeInto{&r.DueAt}, timeInto{&r.ExpiredAt}}
+		&r.StoredSHA256, &r.Rule, timeInto{&r.DueAt}, timeInto{&r.ExpiredAt}, timeInto{&r.VerifiedAt}}
 }
 
 // auditedRecording are the columns that recordingEntry makes an entry of.

@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"crypto/sha256"
 	"database/sql"
 	"fmt"
 	"time"
@@ -16,7 +17,7 @@ func (s *Store) RecordingsByKey(ctx context.Context, afterKey, afterID string, l
 	err := s.each(ctx, "SELECT "+recordingColumns+" FROM recordings WHERE object_key <> '' AND object_key >= ? AND (object_key, id) > (?, ?) ORDER BY object_key, id LIMIT ?",
 		[]any{afterKey, afterKey, afterID, limit}, func(rows *sql.Rows) error {
 			found = append(found, call.Recording{})
-			return scanRecording(rows, &found[len(found)-1])
+			return rows.Scan(recordingFields(&found[len(found)-1])...)
 		})
 	if err != nil {
 		return nil, fmt.Errorf("read recordings by their keys: %w", err)
@@ -25,8 +26,22 @@ func (s *Store) RecordingsByKey(ctx context.Context, afterKey, afterID string, l
 }
 
 // EachKept calls f for every object that must be in the vault and is no
-// recording: the files of report runs.
+// recording: the files of report runs, and the seals of the audit log.
 func (s *Store) EachKept(ctx context.Context, f func(call.KeptObject) error) error {
+	for after, more := int64(0), true; more; {
+		seals, err := s.Seals(ctx, after, backgroundRows)
+		if err != nil {
+			return err
+		}
+		for _, seal := range seals {
+			after = seal.Size
+			err := f(call.KeptObject{Key: seal.ObjectKey, Size: int64(len(seal.Note)), SHA256: fmt.Sprintf("%x", sha256.Sum256([]byte(seal.Note)))})
+			if err != nil {
+				return err
+			}
+		}
+		more = len(seals) == backgroundRows
+	}
 	for cursor := ""; ; {
 		runs, next, err := s.FindRuns(ctx, call.RunFilter{State: call.RunBuilt, Limit: call.MaxLimit, Cursor: cursor})
 		if err != nil {

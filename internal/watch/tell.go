@@ -97,6 +97,7 @@ var titles = map[call.AlertKind]string{
 	call.AlertUnreadable:   "deliveries cannot be read",
 	call.AlertPaused:       "recordings are not fetched",
 	call.AlertVault:        "the vault takes nothing",
+	call.AlertFaults:       "something is not as it was kept",
 	call.AlertVaultClock:   "the vault's clock is wrong",
 }
 

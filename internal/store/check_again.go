@@ -1,0 +1,46 @@
+package store
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+	"strings"
+
+	"callvault/internal/call"
+)
+
+// CheckAgain checks one call, leg or delivery, as Fault.Where names it. What is
+// not there any more, or is none of these, is not among what was looked at.
+func (s *Store) CheckAgain(ctx context.Context, o call.CheckOptions, where string) (call.Checked, error) {
+	kind, name, _ := strings.Cut(where, "/")
+	c := newChecker(s, o, call.FaultKind(kind))
+	var err error
+	switch call.FaultKind(kind) {
+	case call.FaultCall:
+		var one conditions
+		one.add("id = ?", name)
+		_, err = c.callPage(ctx, one, 1)
+	case call.FaultLeg:
+		account, key, _ := strings.Cut(name, "/")
+		var page []*keptLeg
+		page, err = c.legPage(ctx, "account = ? AND leg_key = ?", account, key)
+		if err == nil {
+			err = c.legs(ctx, page)
+		}
+	case call.FaultDelivery:
+		id, badID := strconv.ParseInt(name, 10, 64)
+		if badID != nil {
+			break
+		}
+		var page []*keptDelivery
+		page, err = c.deliveryPage(ctx, " WHERE id = ?", id)
+		if err == nil {
+			err = c.deliveries(ctx, page)
+		}
+	default:
+	}
+	if err != nil {
+		return call.Checked{}, fmt.Errorf("check %s: %w", where, err)
+	}
+	return c.checked, nil
+}

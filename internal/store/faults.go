@@ -1,0 +1,209 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"slices"
+	"time"
+
+	"callvault/internal/call"
+)
+
+// NoteChecked keeps what was found of what was looked at: faults that are new
+// are opened, those that were found again stay open, and those that were looked
+// for and not found are closed. It returns those that it opened.
+func (s *Store) NoteChecked(ctx context.Context, checked ...call.Checked) (opened []call.Fault, err error) {
+	err = s.change(ctx, func(ctx context.Context, t *tx) error {
+		opened = nil
+		for _, c := range checked {
+			if err := t.noteChecked(ctx, c, &opened); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("note what was found: %w", err)
+	}
+	return opened, nil
+}
+
+func (t *tx) noteChecked(ctx context.Context, c call.Checked, opened *[]call.Fault) error {
+	type open struct {
+		id string
+		call.Fault
+	}
+	var known []open
+	err := selectMany(ctx, t, "read open faults", "SELECT id, kind, place FROM faults WHERE closed_at IS NULL AND place IN ({rows})", "t", c.Where,
+		func(where string, args []any) []any { return append(args, where) }, func(r row) error {
+			var o open
+			err := r.Scan(&o.id, &o.Kind, &o.Where)
+			// On SQLite a place may be asked for twice.
+			if !slices.Contains(known, o) {
+				known = append(known, o)
+			}
+			return err
+		})
+	if err == nil {
+		err = t.flush(ctx)
+	}
+	if err != nil {
+		return err
+	}
+	for _, f := range c.Faults {
+		place := cleanText(f.Where)
+		i := slices.IndexFunc(known, func(o open) bool { return o.Kind == f.Kind && o.Where == place })
+		if i >= 0 {
+			err = t.exec(ctx, "UPDATE faults SET last_seen = {now}, what = ? WHERE id = ?", f.What, known[i].id)
+			known = slices.Delete(known, i, i+1)
+		} else {
+			*opened = append(*opened, f)
+			err = t.exec(ctx, `INSERT INTO faults (id, kind, place, what, first_seen, last_seen) VALUES (?, ?, ?, ?, {now}, {now})
+				ON CONFLICT (place, kind) WHERE closed_at IS NULL DO UPDATE SET last_seen = excluded.last_seen, what = excluded.what`,
+				newID(), string(f.Kind), f.Where, f.What)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	for _, o := range known {
+		if slices.Contains(c.Kinds, o.Kind) {
+			if err := t.exec(ctx, "UPDATE faults SET closed_at = {now} WHERE id = ?", o.id); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+const faultColumns = "id, kind, place, what, first_seen, last_seen, closed_at"
+
+func (s *Store) faults(ctx context.Context, where string, args ...any) ([]call.FoundFault, error) {
+	var found []call.FoundFault
+	err := s.each(ctx, "SELECT "+faultColumns+" FROM faults"+where, args, func(rows *sql.Rows) error {
+		var f call.FoundFault
+		err := rows.Scan(&f.ID, &f.Kind, &f.Where, &f.What, timeInto{&f.FirstSeen}, timeInto{&f.LastSeen}, timeInto{&f.ClosedAt})
+		found = append(found, f)
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read faults: %w", err)
+	}
+	return found, nil
+}
+
+// FindFaults finds faults, the last found first, and the cursor of the next
+// page, empty after the last.
+func (s *Store) FindFaults(ctx context.Context, f call.FaultFilter) ([]call.FoundFault, string, error) {
+	limit, err := pageSize(f.Limit)
+	if err != nil {
+		return nil, "", err
+	}
+	var c conditions
+	if f.Kind != "" {
+		c.add("kind = ?", string(f.Kind))
+	}
+	switch f.State {
+	case call.AlertOpen:
+		c.add("closed_at IS NULL")
+	case call.AlertClosed:
+		c.add("closed_at IS NOT NULL")
+	}
+	if f.Cursor != "" {
+		at, id, err := readCursor(f.Cursor)
+		if err != nil {
+			return nil, "", err
+		}
+		c.add("(first_seen, id) < (?, ?)", at, id)
+	}
+	found, err := s.faults(ctx, c.where()+" ORDER BY first_seen DESC, id DESC LIMIT ?", append(c.args, limit+1)...)
+	if err != nil || len(found) <= limit {
+		return found, "", err
+	}
+	last := found[limit-1]
+	return found[:limit], makeCursor(last.FirstSeen.UnixMilli(), last.ID), nil
+}
+
+// StaleFaults returns at most limit open faults that were last looked for
+// before a time, the longest ago first.
+func (s *Store) StaleFaults(ctx context.Context, before time.Time, limit int) ([]call.FoundFault, error) {
+	return s.faults(ctx, " WHERE closed_at IS NULL AND last_seen < ? ORDER BY last_seen LIMIT ?", before.UnixMilli(), limit)
+}
+
+// OpenFaults counts the open faults by their kinds, and says when the first of
+// them was found.
+func (s *Store) OpenFaults(ctx context.Context) (counts map[call.FaultKind]int64, since time.Time, err error) {
+	counts = map[call.FaultKind]int64{}
+	err = s.each(ctx, "SELECT kind, count(*), min(first_seen) FROM faults WHERE closed_at IS NULL GROUP BY kind", nil, func(rows *sql.Rows) error {
+		var kind call.FaultKind
+		var n int64
+		var first time.Time
+		err := rows.Scan(&kind, &n, timeInto{&first})
+		counts[kind] = n
+		if since.IsZero() || first.Before(since) {
+			since = first
+		}
+		return err
+	})
+	if err != nil {
+		return nil, since, fmt.Errorf("count faults: %w", err)
+	}
+	return counts, since, nil
+}
+
+// TakeScrub takes the scrub for as long as the lease holds, unless another node
+// has it, and returns how far it is.
+func (s *Store) TakeScrub(ctx context.Context, lease time.Duration) (state call.Scrub, token string, won bool, err error) {
+	token = newID()
+	err = s.change(ctx, func(ctx context.Context, t *tx) error {
+		var err error
+		won, err = t.one(ctx, `INSERT INTO scrub (id, lease_token, lease_until, began_at, part, next, done, total) VALUES (1, ?, {now} + ?, 0, '', '', 0, 0)
+			ON CONFLICT (id) DO UPDATE SET lease_token = excluded.lease_token, lease_until = excluded.lease_until WHERE scrub.lease_until <= {now}
+			RETURNING began_at, part, next, done, total`, []any{token, lease.Milliseconds()},
+			timeInto{&state.BeganAt}, &state.Part, &state.Next, &state.Done, &state.Total)
+		return err
+	})
+	if err != nil {
+		return state, "", false, fmt.Errorf("take the scrub: %w", err)
+	}
+	return state, token, won, nil
+}
+
+// KeepScrub writes down how far the scrub is, and lets the lease hold for lease
+// from now on. Who lost the lease gets a call.Conflict error.
+func (s *Store) KeepScrub(ctx context.Context, token string, state call.Scrub, lease time.Duration) error {
+	began := int64(0)
+	if !state.BeganAt.IsZero() {
+		began = state.BeganAt.UnixMilli()
+	}
+	n, err := s.update(ctx, "UPDATE scrub SET lease_until = {now} + ?, began_at = ?, part = ?, next = ?, done = ?, total = ? WHERE lease_token = ?",
+		lease.Milliseconds(), began, state.Part, state.Next, state.Done, state.Total, token)
+	if err != nil {
+		return fmt.Errorf("keep the scrub's place: %w", err)
+	}
+	if n == 0 {
+		return call.Errorf(call.Conflict, "another node has taken the scrub: the lease was lost")
+	}
+	return nil
+}
+
+// CountKept counts what a pass over everything looks at: recordings that have
+// an object key, calls, legs and deliveries.
+func (s *Store) CountKept(ctx context.Context) (map[string]int64, error) {
+	counts := map[string]int64{}
+	for name, from := range map[string]string{
+		"recordings": "recordings WHERE object_key <> ''", "calls": "calls", "legs": "legs", "deliveries": "deliveries",
+	} {
+		err := s.each(ctx, "SELECT count(*) FROM "+from, nil, func(rows *sql.Rows) error {
+			var n int64
+			err := rows.Scan(&n)
+			counts[name] = n
+			return err
+		})
+		if err != nil {
+			return nil, fmt.Errorf("count %s: %w", name, err)
+		}
+	}
+	return counts, nil
+}
