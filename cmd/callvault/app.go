@@ -19,6 +19,7 @@ import (
 	"callvault/internal/call"
 	"callvault/internal/config"
 	"callvault/internal/console"
+	"callvault/internal/export"
 	"callvault/internal/store"
 	"callvault/internal/watch"
 	"callvault/reports"
@@ -54,6 +55,7 @@ type app struct {
 	retainer *archive.Retainer
 	sealer   *archive.Sealer
 	reporter *reports.Reporter
+	exporter *export.Runner
 	console  *console.Console
 	watcher  *watch.Watcher
 	scrubber *archive.Scrubber // nil: it is switched off
@@ -178,6 +180,7 @@ func (a *app) run(ctx context.Context) (err error) {
 			group.Go(func() error { a.sealer.Run(ctx); return nil })
 		}
 		group.Go(func() error { return ended(a.reporter.Run(ctx)) })
+		group.Go(func() error { a.exporter.Run(ctx); return nil })
 		group.Go(func() error { a.forgetLiveCalls(ctx); return nil })
 		group.Go(func() error { a.vaultEye.run(ctx); return nil })
 		group.Go(func() error { a.holds.Run(ctx); return nil })
@@ -324,6 +327,9 @@ func (a *app) build(ctx context.Context, s *store.Store) error {
 	}
 	registerQueue(a.registry, s, a.receiver, a.logger)
 	registerFaults(a.registry, s, a.logger)
+	if a.exporter, err = newExporter(ctx, a.config, a.people, a.vault, a.logger); err != nil {
+		return fmt.Errorf("set up exports: %w", err)
+	}
 	a.console = console.New(console.Options{
 		Store:    a.people,
 		Vault:    vaultRooms{a.vault},
@@ -336,6 +342,8 @@ func (a *app) build(ctx context.Context, s *store.Store) error {
 
 		TwoPerson: a.config.Holds.TwoPerson,
 		Locks:     a.vault.Locks() != archive.Unlocked,
+
+		ExportChanged: a.exporter.Wake,
 	})
 	rest := a.console.Handler()
 	a.store = s

@@ -17,9 +17,11 @@ import (
 )
 
 type verifyCommand struct {
-	From string `help:"Only what is of this day or later (2026-11-20, by the time zones of the accounts), or of a moment." placeholder:"DATE"`
-	To   string `help:"Only what is of this day or earlier, or before a moment." placeholder:"DATE"`
-	Rate string `help:"Read no faster than this, such as 50MiB/s (default: as fast as it goes)." placeholder:"RATE"`
+	From   string `help:"Only what is of this day or later (2026-11-20, by the time zones of the accounts), or of a moment." placeholder:"DATE"`
+	To     string `help:"Only what is of this day or earlier, or before a moment." placeholder:"DATE"`
+	Rate   string `help:"Read no faster than this, such as 50MiB/s (default: as fast as it goes)." placeholder:"RATE"`
+	Bundle string `help:"Check this bundle that export has made, instead of what is kept; it takes neither database nor network." placeholder:"FILE"`
+	Key    string `help:"With --bundle: the fingerprint of the key that should have signed it." placeholder:"FINGERPRINT"`
 }
 
 // Help is the end of the command's help.
@@ -27,7 +29,8 @@ func (verifyCommand) Help() string {
 	return `Reads and hashes every object in the vault and compares it with what was archived; computes every call again from its legs, and every leg from its deliveries, and compares them with the rows. It mends nothing, and works beside a running server. The exit status is 1 if anything is not as it was kept.
 
   callvault verify
-  callvault verify --from 2026-11-01 --to 2026-11-30 --rate 50MiB/s`
+  callvault verify --from 2026-11-01 --to 2026-11-30 --rate 50MiB/s
+  callvault verify --bundle case-7.zip --key 3f5c…`
 }
 
 // verified is what a verification came to.
@@ -51,6 +54,14 @@ const mostFaults = 10_000
 
 // Run verifies.
 func (c verifyCommand) Run(ctx context.Context, g *globals) error {
+	switch {
+	case c.Bundle != "" && (c.From != "" || c.To != "" || c.Rate != ""):
+		return usagef("--bundle goes with --key and nothing else")
+	case c.Bundle != "":
+		return g.verifyBundle(ctx, c.Bundle, c.Key)
+	case c.Key != "":
+		return usagef("--key goes with --bundle")
+	}
 	cfg, err := g.load()
 	if err != nil {
 		return err

@@ -77,6 +77,9 @@ type Config struct {
 	// Verify is how what is kept is checked again and again.
 	Verify Verify `yaml:"verify"`
 
+	// Export is how bundles of calls are handed out.
+	Export Export `yaml:"export"`
+
 	// Reports are what is built and mailed. Default none.
 	Reports []Report `yaml:"reports"`
 
@@ -159,6 +162,7 @@ func (c *Config) check(l *loader) {
 	checkAccounts(l, c.Accounts, c.PublicURL)
 	c.Archive.check(l)
 	c.Verify.check(l)
+	c.Export.check(l)
 	checkReports(l, c.Reports, c.Accounts)
 	c.Mail.check(l)
 }

@@ -28,6 +28,7 @@ func Default() Config {
 			PerSecond:       50,
 		},
 		Verify: Verify{Scrub: ScrubPeriod(30 * 24 * time.Hour), Rate: 20 << 20},
+		Export: Export{Keep: Term{Days: 7}},
 		Mail: Mail{
 			From:            "Callvault <callvault@localhost>",
 			OnUncertain:     HoldUncertain,

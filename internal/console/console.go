@@ -8,7 +8,10 @@ import (
 	"context"
 	"io"
 	"log/slog"
+	"maps"
 	"net/http"
+	"slices"
+	"strings"
 	"time"
 
 	"callvault/internal/call"
@@ -26,8 +29,6 @@ type Store interface {
 	Recording(ctx context.Context, id string) (call.Recording, error)
 	FindDeliveries(ctx context.Context, f call.DeliveryFilter) ([]call.Delivery, string, error)
 	Delivery(ctx context.Context, id int64) (call.Delivery, error)
-	FindRuns(ctx context.Context, f call.RunFilter) ([]call.Run, string, error)
-	Run(ctx context.Context, id string) (call.Run, error)
 	FindAlerts(ctx context.Context, f call.AlertFilter) ([]call.Alert, string, error)
 	FindFaults(ctx context.Context, f call.FaultFilter) ([]call.FoundFault, string, error)
 	FindDrift(ctx context.Context, f call.DriftFilter) ([]call.Drift, string, error)
@@ -35,7 +36,9 @@ type Store interface {
 	Readiness(ctx context.Context) ([]call.Readiness, error)
 	Backfills(ctx context.Context) (map[string]call.BackfillState, error)
 	Reconcile(ctx context.Context, f call.ReconciliationFilter) (call.Reconciliation, error)
+	RunStore
 	HoldStore
+	ExportStore
 }
 
 // Vault gives what lies in the vault.
@@ -66,6 +69,8 @@ type Options struct {
 	TwoPerson bool
 	// Locks: the vault keeps legal holds itself.
 	Locks bool
+	// ExportChanged, if set, is called when an export was asked for or removed.
+	ExportChanged func()
 }
 
 // Console answers the JSON API and the operators' questions.
@@ -81,6 +86,8 @@ type Console struct {
 	accounts []Account
 	// twoPerson and locks are those of Options.
 	twoPerson, locks bool
+	// exportChanged is never nil.
+	exportChanged func()
 
 	strikes *strikes
 	feed    *feed
@@ -103,8 +110,13 @@ func New(o Options) *Console {
 		twoPerson: o.TwoPerson,
 		locks:     o.Locks,
 
+		exportChanged: o.ExportChanged,
+
 		strikes: newStrikes(),
 		pace:    pace{beatEvery, takeWithin},
+	}
+	if c.exportChanged == nil {
+		c.exportChanged = func() {}
 	}
 	c.feed = newFeed(c.liveCalls, o.Logger)
 	return c
@@ -130,13 +142,19 @@ func (c *Console) Handler() http.Handler {
 func (c *Console) Routes(r *mux.Router) {
 	api := r.PathPrefix(apiRoot).Subrouter()
 	api.Handle("/openapi.json", c.open(serveOpenAPI))
-	posts := c.posts()
-	for path, h := range c.endpoints() {
-		api.Handle(path, c.withToken(h, posts[path]))
-		delete(posts, path)
+	by := map[string]methods{}
+	for method, endpoints := range map[string]map[string]endpoint{
+		http.MethodGet: c.endpoints(), http.MethodPost: c.posts(), http.MethodDelete: c.deletes(),
+	} {
+		for path, h := range endpoints {
+			if by[path] == nil {
+				by[path] = methods{}
+			}
+			by[path][method] = h
+		}
 	}
-	for path, h := range posts {
-		api.Handle(path, c.withToken(nil, h))
+	for path, m := range by {
+		api.Handle(path, c.withToken(m))
 	}
 	r.PathPrefix("/api/").Handler(c.open(notFound))
 
@@ -166,6 +184,9 @@ func (c *Console) endpoints() map[string]endpoint {
 		"/readiness":                  c.readiness,
 		"/reports":                    c.findRuns,
 		"/reports/{run}/files/{name}": c.runFile,
+		"/exports":                    c.findExports,
+		"/exports/{id}":               c.export,
+		"/exports/{id}/file":          c.exportFile,
 		"/holds":                      c.findHolds,
 		"/holds/{name}":               c.hold,
 	}
@@ -174,9 +195,15 @@ func (c *Console) endpoints() map[string]endpoint {
 // posts are what changes something.
 func (c *Console) posts() map[string]endpoint {
 	return map[string]endpoint{
+		"/exports":              c.addExport,
 		"/holds":                c.placeHold,
 		"/holds/{name}/release": c.releaseHold,
 	}
+}
+
+// deletes are what takes something away.
+func (c *Console) deletes() map[string]endpoint {
+	return map[string]endpoint{"/exports/{id}": c.removeExport}
 }
 
 // open wraps what everybody may ask, and nobody change.
@@ -192,31 +219,36 @@ func (c *Console) open(h func(http.ResponseWriter, *http.Request) error) http.Ha
 	})
 }
 
-// withToken wraps what only the owner of a token may ask (get) or do (post);
-// either may be nil.
-func (c *Console) withToken(get, post endpoint) http.Handler {
+// methods are what one address answers; GET answers HEAD, too.
+type methods map[string]endpoint
+
+// allowed lists them for people and programs.
+func (m methods) allowed() string {
+	names := slices.Collect(maps.Keys(m))
+	if m[http.MethodGet] != nil {
+		names = append(names, http.MethodHead)
+	}
+	slices.Sort(names)
+	return strings.Join(names, ", ")
+}
+
+// withToken wraps what only the owner of a token may ask or do.
+func (c *Console) withToken(m methods) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if err := c.answer(w, r, get, post); err != nil {
+		if err := c.answer(w, r, m); err != nil {
 			c.fail(w, r, err)
 		}
 	})
 }
 
-func (c *Console) answer(w http.ResponseWriter, r *http.Request, get, post endpoint) error {
-	h := get
-	switch {
-	case post != nil && r.Method == http.MethodPost:
-		h = post
-	case get == nil:
-		w.Header().Set("Allow", http.MethodPost)
+func (c *Console) answer(w http.ResponseWriter, r *http.Request, m methods) error {
+	h := m[r.Method]
+	if r.Method == http.MethodHead {
+		h = m[http.MethodGet]
+	}
+	if h == nil {
+		w.Header().Set("Allow", m.allowed())
 		return errMethod
-	default:
-		if err := readOnly(w, r); err != nil {
-			if post != nil {
-				w.Header().Set("Allow", "GET, HEAD, POST")
-			}
-			return err
-		}
 	}
 	who, err := c.authenticate(w, r)
 	if err != nil {

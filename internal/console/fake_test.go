@@ -19,6 +19,7 @@ import (
 	"testing"
 	"time"
 
+	"callvault/internal/audit"
 	"callvault/internal/call"
 	"callvault/internal/console"
 
@@ -45,12 +46,15 @@ type fakeStore struct {
 	err         error
 	liveErr     error
 	panics      bool
+	exports     []call.Export
+	logged      []audit.Entry
 	// What was asked last.
 	filter         call.Filter
 	deliveryFilter call.DeliveryFilter
 	runFilter      call.RunFilter
 	driftFilter    call.DriftFilter
 	alertFilter    call.AlertFilter
+	exportFilter   call.ExportFilter
 	tokenLookups   int
 }
 
@@ -238,6 +242,45 @@ func (s *fakeStore) TokenByHash(_ context.Context, hash [32]byte) (call.Token, e
 	return call.Token{}, call.Errorf(call.NotFound, "no such token")
 }
 
+func (s *fakeStore) AddExport(_ context.Context, e call.Export) (call.Export, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	e.ID, e.State = "export-new", call.ExportWaiting
+	s.exports = append(s.exports, e)
+	return e, s.err
+}
+
+func (s *fakeStore) FindExports(_ context.Context, f call.ExportFilter) ([]call.Export, string, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.exportFilter = f
+	return page(s.exports, f.Limit, f.Cursor)
+}
+
+func (s *fakeStore) Export(_ context.Context, id string) (call.Export, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, e := range s.exports {
+		if e.ID == id {
+			return e, s.err
+		}
+	}
+	return call.Export{}, call.Errorf(call.NotFound, "no export %s", id)
+}
+
+func (s *fakeStore) RemoveExport(ctx context.Context, id string) (call.Export, error) {
+	e, err := s.Export(ctx, id)
+	e.State = call.ExportRemoved
+	return e, err
+}
+
+func (s *fakeStore) Audit(_ context.Context, entries ...audit.Entry) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.logged = append(s.logged, entries...)
+	return s.err
+}
+
 // fakeVault holds objects in memory and counts what is opened and closed.
 type fakeVault struct {
 	mu      sync.Mutex
@@ -353,6 +396,9 @@ func newHouseIn(t *testing.T, zone *time.Location) *house {
 			"calls/2023/01/02/sales/rec-1.wav":       audio,
 			"reports/daily/2023-01-02/calls.csv":     []byte("call_id\r\ncall-1\r\n"),
 			"calls/2023/01/02/sales/rec-strange.bin": []byte("<html>"),
+			"exports/export-1/a-000001":              []byte("0123456789"),
+			"exports/export-1/a-000002":              []byte("abcdefghij"),
+			"exports/export-1/a-000003":              []byte("XYZ"),
 		}},
 		log:   &logged{},
 		clock: time.Date(2023, 1, 3, 7, 0, 0, 0, time.UTC),
@@ -516,6 +562,12 @@ func (h *house) furnish(audioHash string) {
 			Counts:     map[call.Reason]int64{call.NotDelivered: 1, call.RecordingAbsent: 1},
 			Differences: []call.Difference{{Reason: call.NotDelivered, CallID: "call-1", Key: "1.1", At: at("08:00:00"), Detail: "call_list_v2"},
 				{Reason: call.RecordingAbsent, CallID: "call-1", Key: "1.1", RecordingID: "rec-1", Detail: "not offered"}}},
+	}
+	h.store.exports = []call.Export{
+		{ID: "export-1", State: call.ExportReady, Request: raw(`{"filter":{"group":"Sales"},"reason":"court order","by":{"kind":"token","name":"meera"}}`), By: "meera", Reason: "court order",
+			CreatedAt: at("10:00:00"), FinishedAt: at("10:01:00"), RemoveAt: at("10:01:00").AddDate(0, 0, 7), Attempts: 1, Done: 3, Total: 3,
+			ExportMade: call.ExportMade{Calls: 2, Recordings: 2, Missing: 1, Size: 23, PieceSize: 10, ManifestSHA256: audioHash, Prefix: "exports/export-1/a-"}},
+		{ID: "export-2", State: call.ExportBuilding, Request: raw(`{"calls":["call-1"],"groups":["Sales"]}`), Groups: []string{"Sales"}, By: "ravi", Reason: "complaint", CreatedAt: at("10:00:00"), Attempts: 2, Error: "the vault does not answer"},
 	}
 	csv := []byte("call_id\r\ncall-1\r\n")
 	hash := sha256.Sum256(csv)

@@ -205,7 +205,7 @@ func (c *Console) placeHold(w http.ResponseWriter, r *http.Request, who call.Tok
 	case asked.Filter == nil && (asked.OnlyNow || !asked.Until.IsZero()), asked.OnlyNow && !asked.Until.IsZero():
 		return call.Errorf(call.Invalid, "of only_now and until one can be given, with a filter")
 	case asked.Filter != nil:
-		if err := checkHoldFilter(*asked.Filter); err != nil {
+		if err := checkFilter(*asked.Filter); err != nil {
 			return err
 		}
 	}
@@ -220,8 +220,8 @@ func (c *Console) placeHold(w http.ResponseWriter, r *http.Request, who call.Tok
 	return c.tellHold(w, r, h.Name)
 }
 
-// checkHoldFilter takes what a search takes, and not nothing.
-func checkHoldFilter(f call.Filter) error {
+// checkFilter takes what a search takes, and not nothing.
+func checkFilter(f call.Filter) error {
 	asked := call.Filter{
 		From: f.From, To: f.To, Text: f.Text, Number: f.Number, Agent: f.Agent, Group: f.Group, Account: f.Account,
 		Direction: f.Direction, Outcome: f.Outcome, Campaign: f.Campaign, Recording: f.Recording, MinTalk: f.MinTalk, MaxTalk: f.MaxTalk,

@@ -18,7 +18,9 @@ const stalledAfter = time.Minute
 
 // object is something in the vault as it is served.
 type object struct {
-	key       string
+	key string
+	// open, if set, reads from an offset what does not lie under one key.
+	open      func(ctx context.Context, offset int64) (io.ReadCloser, error)
 	size      int64
 	sha256    string
 	mediaType string
@@ -49,9 +51,14 @@ func (c *Console) serveObject(w http.ResponseWriter, r *http.Request, o object) 
 		r.Header.Del("Range")
 	}
 	ctx, control := r.Context(), http.NewResponseController(w)
+	if o.open == nil {
+		o.open = func(ctx context.Context, offset int64) (io.ReadCloser, error) {
+			return c.openObject(ctx, o.key, offset)
+		}
+	}
 	content := &objectReader{
 		size: o.size,
-		open: func(offset int64) (io.ReadCloser, error) { return c.openObject(ctx, o.key, offset) },
+		open: func(offset int64) (io.ReadCloser, error) { return o.open(ctx, offset) },
 		progress: func() error {
 			err := control.SetWriteDeadline(time.Now().Add(stalledAfter)) // the connection's own clock
 			if errors.Is(err, http.ErrNotSupported) {                     // no connection underneath

@@ -154,6 +154,10 @@ func TestDescriptionMatchesTheAnswers(t *testing.T) {
 		{"/holds", "/holds"},
 		{"/holds/Case%207", "/holds/{name}"},
 		{"/holds/none", "/holds/{name}"},
+		{"/exports", "/exports"},
+		{"/exports/export-1", "/exports/{id}"},
+		{"/exports/export-2", "/exports/{id}"},
+		{"/exports/none", "/exports/{id}"},
 		{"/backfill", "/backfill"},
 		{"/reconciliation?from=2023-01-01&to=2023-01-02", "/reconciliation"},
 		{"/readiness", "/readiness"},
@@ -192,7 +196,7 @@ func TestDescriptionMatchesTheParameters(t *testing.T) {
 			continue
 		}
 		address := "/api/v1" + strings.NewReplacer("calls/{id}", "calls/call-1", "recordings/{id}", "recordings/rec-1",
-			"deliveries/{id}", "deliveries/7", "{run}", "run-1", "holds/{name}", "holds/Case%207", "{name}", "daily%202023-01-02%20calls.csv").Replace(path)
+			"deliveries/{id}", "deliveries/7", "exports/{id}", "exports/export-1", "{run}", "run-1", "holds/{name}", "holds/Case%207", "{name}", "daily%202023-01-02%20calls.csv").Replace(path)
 		var described []string
 		for _, p := range in[[]any](t, d.operation(t, path), "parameters") {
 			p := d.resolve(t, in[object](t, p))

@@ -13,6 +13,12 @@ import (
 	"github.com/gorilla/mux"
 )
 
+// RunStore is what the API asks of reports.
+type RunStore interface {
+	FindRuns(ctx context.Context, f call.RunFilter) ([]call.Run, string, error)
+	Run(ctx context.Context, id string) (call.Run, error)
+}
+
 type runJSON struct {
 	ID         string        `json:"id"`
 	Report     string        `json:"report"`

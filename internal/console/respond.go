@@ -20,7 +20,7 @@ const questionLimit = 30 * time.Second
 // Errors with a status of HTTP's own: for the API's codes, the request is
 // invalid.
 var (
-	errMethod = call.Errorf(call.Invalid, "this address answers GET and HEAD only")
+	errMethod = call.Errorf(call.Invalid, "this address does not answer this method; the header Allow says which it does")
 	errRange  = call.Errorf(call.Invalid, "the range lies outside of what there is")
 )
 
@@ -111,12 +111,15 @@ func writeError(w http.ResponseWriter, status int, code call.Code, message strin
 }
 
 // writeJSON answers with v.
-func writeJSON(w http.ResponseWriter, v any) error {
+func writeJSON(w http.ResponseWriter, v any) error { return writeStatus(w, http.StatusOK, v) }
+
+// writeStatus answers with v and a status that is no error's.
+func writeStatus(w http.ResponseWriter, status int, v any) error {
 	body, err := encode(v)
 	if err != nil {
 		return err
 	}
-	writeBody(w, http.StatusOK, body)
+	writeBody(w, status, body)
 	return nil
 }
 
