@@ -27,6 +27,8 @@ type RetentionStore interface {
 	RetentionPlan(ctx context.Context, rulesID string, by time.Time) (call.RetentionPlan, error)
 	EachPlanned(ctx context.Context, rulesID string, by time.Time, do func(call.PlanItem) error) error
 	JobRun(ctx context.Context, name string) (call.JobRun, error)
+	ForgetDeliveries(ctx context.Context, account string, before time.Time, from *call.Place) (forgotten int, more bool, err error)
+	ForgetCalls(ctx context.Context, account string, before time.Time, from *call.Place) (forgotten int, more bool, err error)
 }
 
 // JobStore decides which node does what only one does at a time.
@@ -45,6 +47,10 @@ type RetainerOptions struct {
 	Vault Vault
 	// Rules gives the rules for audio.
 	Rules func() call.Retention
+	// Calls and Deliveries say when the terms of a call's facts and of a request
+	// as it arrived are over, and end the same for those that begin later; nil:
+	// never. By the calendar of each account of Rules' Zones.
+	Calls, Deliveries func(start time.Time) time.Time
 	// Next is when the daily job comes after a time; nil: what is due is
 	// deleted by hand only.
 	Next func(time.Time) time.Time
@@ -127,6 +133,10 @@ type Applied struct {
 	Bytes   int64 `json:"bytes"`
 	// Blocked were due, and are kept by the vault.
 	Blocked int64 `json:"blocked"`
+	// Calls and Deliveries were deleted because their own terms were over; a
+	// delivery also with the last call that it told of.
+	Calls      int64 `json:"calls"`
+	Deliveries int64 `json:"deliveries"`
 	// Judged recordings were looked at anew, and of Lengthened the date became
 	// later.
 	Judged     int64 `json:"judged"`
@@ -177,9 +187,9 @@ func (r *Retainer) job(ctx context.Context, name string, next func(time.Time) ti
 	case ctx.Err() != nil, errors.Is(err, ErrBusy):
 	case err != nil:
 		r.o.Logger.ErrorContext(ctx, "retention failed; it is tried again when it is due", "job", name, "error", err)
-	case applied.Deleted+applied.Blocked+applied.Lengthened > 0:
+	case applied.Deleted+applied.Blocked+applied.Lengthened+applied.Calls+applied.Deliveries > 0:
 		r.o.Logger.InfoContext(ctx, "retention applied", "job", name, "deleted", applied.Deleted, "bytes", applied.Bytes,
-			"blocked", applied.Blocked, "lengthened", applied.Lengthened)
+			"blocked", applied.Blocked, "lengthened", applied.Lengthened, "calls", applied.Calls, "deliveries", applied.Deliveries)
 	}
 }
 
@@ -281,7 +291,40 @@ func (r *Retainer) apply(ctx context.Context, a *Applied, show func(int64)) erro
 	if show == nil {
 		show = func(int64) {}
 	}
-	return r.expire(ctx, a, show)
+	if err := r.expire(ctx, a, show); err != nil {
+		return err
+	}
+	return r.forget(ctx, a)
+}
+
+// forget deletes facts of calls and deliveries whose terms are over, account by
+// account, first the deliveries.
+func (r *Retainer) forget(ctx context.Context, a *Applied) error {
+	for _, kind := range []struct {
+		end    func(time.Time) time.Time
+		forget func(ctx context.Context, account string, before time.Time, from *call.Place) (int, bool, error)
+		count  *int64
+	}{{r.o.Deliveries, r.o.Store.ForgetDeliveries, &a.Deliveries}, {r.o.Calls, r.o.Store.ForgetCalls, &a.Calls}} {
+		if kind.end == nil {
+			continue
+		}
+		for account, zone := range r.o.Rules().Zones {
+			cutoff := call.Cutoff(kind.end, r.o.Now().In(zone))
+			if cutoff.IsZero() {
+				continue
+			}
+			var place call.Place
+			for more := true; more; {
+				var n int
+				var err error
+				if n, more, err = kind.forget(ctx, account, cutoff, &place); err != nil {
+					return fmt.Errorf("account %s: %w", account, err)
+				}
+				*kind.count += int64(n)
+			}
+		}
+	}
+	return nil
 }
 
 // Plan says what would be deleted until a time by today's rules, and what would

@@ -247,6 +247,9 @@ func (retentionApplyCommand) Run(ctx context.Context, g *globals) error {
 		}{applied, time.Since(began).Seconds()}, func(w io.Writer) {
 			fmt.Fprintf(w, "%s recordings deleted, %s; %s were due and are kept by the vault.\n",
 				humanize.Comma(applied.Deleted), humanSize(applied.Bytes), humanize.Comma(applied.Blocked))
+			if applied.Calls+applied.Deliveries > 0 {
+				fmt.Fprintf(w, "The facts of %s calls and %s requests as they arrived were deleted.\n", humanize.Comma(applied.Calls), humanize.Comma(applied.Deliveries))
+			}
 			if applied.Lengthened > 0 {
 				fmt.Fprintf(w, "The date of %s has become later.\n", humanize.Comma(applied.Lengthened))
 			}
@@ -290,6 +293,7 @@ func (g *globals) withRetainer(ctx context.Context, f func(*config.Config, *stor
 func retentionRules(c *config.Config, locks bool, roster func() *call.Roster) func() call.Retention {
 	return func() call.Retention {
 		rules := call.Retention{Zones: map[string]*time.Location{}, Locks: locks}
+		rules.Terms = fmt.Sprintf("calls: %s, deliveries: %s, reports: %s", c.Retention.Calls, c.Retention.Deliveries, c.Retention.Reports)
 		for _, a := range c.Accounts {
 			rules.Zones[a.Name] = a.TimeZone.Location
 		}
@@ -313,6 +317,7 @@ func filterOf(m config.Match) call.Filter {
 func newRetainer(c *config.Config, s *store.Store, v archive.Vault, rules func() call.Retention, registry prometheus.Registerer, logger *slog.Logger) (*archive.Retainer, error) {
 	o := archive.RetainerOptions{
 		Store: s, Vault: v, Rules: rules, Wait: c.Retention.WaitAfterChange, PerSecond: float64(c.Retention.PerSecond),
+		Calls: c.Retention.Calls.After, Deliveries: c.Retention.Deliveries.After,
 		Now: time.Now, Logger: logger, Metrics: registry,
 	}
 	if c.Retention.Schedule != "" {

@@ -19,6 +19,11 @@ const (
 	RecordingExpiring Action = "recording.expiring"
 	RecordingExpired  Action = "recording.expired"
 	RecordingKept     Action = "recording.kept"
+	// CallsExpired and DeliveriesExpired: the facts of calls, and requests as
+	// they arrived, were deleted because their terms were over. Subject:
+	// "account/<name>". Facts say which.
+	CallsExpired      Action = "calls.expired"
+	DeliveriesExpired Action = "deliveries.expired"
 )
 
 // What becomes of accounts. Subject: "account/<name>". Facts: AccountFacts.

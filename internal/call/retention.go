@@ -18,6 +18,9 @@ type Retention struct {
 	// Locks: the vault holds what is promised, and wants a date for it. What a
 	// rule keeps for ever gets one that is far away, and renewed.
 	Locks bool
+	// Terms are those of what is not audio, as people read them: a change of them
+	// is a change of the rules, but judges no recording otherwise.
+	Terms string
 }
 
 // RetentionRule is how long the audio of some calls is kept.
@@ -104,13 +107,15 @@ func (r Retention) Filters() []Filter {
 	return filters
 }
 
-// Text is the rules as people read them, one a line.
-func (r Retention) Text() string {
+// Text is all that is kept for a time, as people read it, one rule a line.
+func (r Retention) Text() string { return strings.Join(append(r.names(), r.Terms), "\n") }
+
+func (r Retention) names() []string {
 	var names []string
 	for _, rule := range r.Rules {
 		names = append(names, rule.Name)
 	}
-	return strings.Join(names, "\n")
+	return names
 }
 
 // ID is another one whenever the rules might judge otherwise: when they are
@@ -126,11 +131,11 @@ func (r Retention) ID(now time.Time) string {
 		year = now.UTC().Year()
 	}
 	text, err := json.Marshal(struct {
-		Names   string            `json:"names"`
+		Names   []string          `json:"names"`
 		Filters []Filter          `json:"filters"`
 		Zones   map[string]string `json:"zones"`
 		Year    int               `json:"year"`
-	}{r.Text(), r.Filters(), zones, year})
+	}{r.names(), r.Filters(), zones, year})
 	if err != nil { // it is made of texts and numbers
 		return "0"
 	}
@@ -177,6 +182,29 @@ type Expiry struct {
 	KeptBy string
 	// KeptUntil is when it is to be tried again.
 	KeptUntil time.Time
+}
+
+// Place is where work that goes through rows in their order has come to; the
+// zero Place is the beginning.
+type Place struct {
+	// At is the order's first part, Unix milliseconds, and ID its second.
+	At int64
+	ID string
+}
+
+// Cutoff is the last moment from which on a term, of which end says when it is
+// over, is over at now; zero if it never is. It may be up to a day too early,
+// for the calendar cannot be counted backwards.
+func Cutoff(end func(start time.Time) time.Time, now time.Time) time.Time {
+	first := end(now)
+	if first.IsZero() {
+		return time.Time{}
+	}
+	cutoff := now.Add(-first.Sub(now))
+	for end(cutoff).After(now) {
+		cutoff = cutoff.Add(-24 * time.Hour)
+	}
+	return cutoff
 }
 
 // JobRun is what one run of a background job came to.

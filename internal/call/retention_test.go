@@ -148,3 +148,24 @@ func TestRulesID(t *testing.T) {
 		t.Error("locks are not looked at anew in the next year")
 	}
 }
+
+// TestCutoff: what begins at the cutoff or before is over, and little is missed.
+func TestCutoff(t *testing.T) {
+	t.Parallel()
+	if got := call.Cutoff(forever, at(t, "2026-11-22T12:00:00Z")); !got.IsZero() {
+		t.Errorf("for ever is over at %s", got)
+	}
+	rapid.Check(t, func(t *rapid.T) {
+		y, m, d := rapid.IntRange(0, 9).Draw(t, "years"), rapid.IntRange(0, 30).Draw(t, "months"), rapid.IntRange(1, 800).Draw(t, "days")
+		end := func(from time.Time) time.Time { return from.AddDate(y, m, d) }
+		now := time.UnixMilli(rapid.Int64Range(15e11, 20e11).Draw(t, "now")).UTC()
+		cutoff := call.Cutoff(end, now)
+		before := cutoff.Add(-time.Duration(rapid.Int64Range(0, 1e15).Draw(t, "before")))
+		if end(before).After(now) {
+			t.Fatalf("what began at %s is over at %s only, after %s", before, end(before), now)
+		}
+		if missed := now.Sub(end(cutoff)); missed > 5*24*time.Hour {
+			t.Fatalf("%s are missed", missed)
+		}
+	})
+}

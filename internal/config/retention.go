@@ -118,6 +118,9 @@ func (m Match) check(l *loader, at string, accounts []Account) {
 }
 
 func (r *Retention) check(l *loader, accounts []Account) {
+	if !r.Reports.IsForever() {
+		l.notice("retention.reports", "this version deletes no report files yet")
+	}
 	if r.Schedule != "" {
 		if reason := scheduleFault(r.Schedule); reason != "" {
 			l.fault("retention.schedule", "%s", reason)

@@ -28,6 +28,20 @@ func tamper(t *testing.T, o store.Options, statement string) {
 
 func tamperAny(t *testing.T, o store.Options, statement string) int64 {
 	t.Helper()
+	result, err := raw(t, o).ExecContext(t.Context(), statement)
+	if err != nil {
+		t.Fatalf("%s: %v", statement, err)
+	}
+	n, err := result.RowsAffected()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
+
+// raw is the database itself.
+func raw(t *testing.T, o store.Options) *sql.DB {
+	t.Helper()
 	driver, dsn := "pgx", o.DSN
 	if dsn == "" {
 		driver, dsn = "sqlite", "file:"+o.Path+"?_pragma=busy_timeout(10000)"
@@ -36,18 +50,12 @@ func tamperAny(t *testing.T, o store.Options, statement string) int64 {
 	if err != nil {
 		t.Fatal(err)
 	}
-	result, err := db.ExecContext(t.Context(), statement)
-	if err != nil {
-		t.Fatalf("%s: %v", statement, err)
-	}
-	n, err := result.RowsAffected()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := db.Close(); err != nil {
-		t.Fatal(err)
-	}
-	return n
+	t.Cleanup(func() {
+		if err := db.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return db
 }
 
 // checkToday are options with the decoder of post.
