@@ -358,6 +358,13 @@ func (a *Archiver) fetched(host string) {
 	signal(a.freed)
 }
 
+// Idle reports whether no recording is under way.
+func (a *Archiver) Idle() bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.working == 0
+}
+
 func (a *Archiver) done() {
 	a.mu.Lock()
 	a.working--

@@ -51,6 +51,7 @@ type app struct {
 	// Set once the database is open.
 	store    *store.Store
 	archiver *archive.Archiver
+	analyser *archive.Analyser
 	holds    *archive.HoldKeeper
 	retainer *archive.Retainer
 	sealer   *archive.Sealer
@@ -179,6 +180,9 @@ func (a *app) run(ctx context.Context) (err error) {
 		if a.sealer != nil {
 			group.Go(func() error { a.sealer.Run(ctx); return nil })
 		}
+		if a.config.Archive.Analyse {
+			group.Go(func() error { a.analyser.Run(ctx); return nil })
+		}
 		group.Go(func() error { return ended(a.reporter.Run(ctx)) })
 		group.Go(func() error { a.exporter.Run(ctx); return nil })
 		group.Go(func() error { a.forgetLiveCalls(ctx); return nil })
@@ -300,6 +304,13 @@ func (a *app) build(ctx context.Context, s *store.Store) error {
 	a.archiver, err = newArchiver(a.config, s, a.vault, rules, a.receiver.Busy, a.registry, a.logger)
 	if err != nil {
 		return fmt.Errorf("set up the archive: %w", err)
+	}
+	a.analyser, err = archive.NewAnalyser(archive.AnalyserOptions{
+		Store: s, Vault: a.vault, Logger: a.logger, Metrics: a.registry,
+		Idle: func() bool { return !a.receiver.Busy() && a.archiver.Idle() },
+	})
+	if err != nil {
+		return fmt.Errorf("set up the analyser: %w", err)
 	}
 	a.holds = archive.NewHoldKeeper(archive.HoldKeeperOptions{Store: s, Vault: a.vault, Expand: a.people.expand, Logger: a.logger})
 	if a.sealer, err = newSealer(ctx, a.config, s, a.vault, a.logger); err != nil {

@@ -27,6 +27,11 @@ type Archive struct {
 	// absent, 1s to 2160h (90 days), longer than FirstTryAfter. Default 72h.
 	// Danger: what a provider publishes later is not fetched.
 	GiveUpAfter time.Duration `yaml:"give_up_after"`
+
+	// Analyse lets the node listen to archived recordings while it has nothing
+	// else to do, one at a time, for their waveform and how much of them is
+	// silent. Default true.
+	Analyse bool `yaml:"analyse"`
 }
 
 // FirstTryAtLeast is how early after the call report a first try may come that

@@ -20,6 +20,7 @@ func Default() Config {
 			MaxSize:       512 << 20,
 			FirstTryAfter: 10 * time.Second,
 			GiveUpAfter:   72 * time.Hour,
+			Analyse:       true,
 		},
 		Retention: Retention{
 			Schedule:        "30 1 * * *",

@@ -26,19 +26,25 @@ type Store interface {
 	FindCalls(ctx context.Context, f call.Filter) ([]call.CallWithRecordings, string, error)
 	Call(ctx context.Context, id string) (call.CallDetail, error)
 	LiveCalls(ctx context.Context, maxAge time.Duration) ([]call.LiveCall, error)
-	Recording(ctx context.Context, id string) (call.Recording, error)
 	FindDeliveries(ctx context.Context, f call.DeliveryFilter) ([]call.Delivery, string, error)
 	Delivery(ctx context.Context, id int64) (call.Delivery, error)
 	FindAlerts(ctx context.Context, f call.AlertFilter) ([]call.Alert, string, error)
 	FindFaults(ctx context.Context, f call.FaultFilter) ([]call.FoundFault, string, error)
 	FindDrift(ctx context.Context, f call.DriftFilter) ([]call.Drift, string, error)
 	TokenByHash(ctx context.Context, hash [32]byte) (call.Token, error)
-	Readiness(ctx context.Context) ([]call.Readiness, error)
+	RecordingStore
 	Backfills(ctx context.Context) (map[string]call.BackfillState, error)
 	Reconcile(ctx context.Context, f call.ReconciliationFilter) (call.Reconciliation, error)
 	RunStore
 	HoldStore
 	ExportStore
+}
+
+// RecordingStore is what the API asks about recordings alone.
+type RecordingStore interface {
+	Recording(ctx context.Context, id string) (call.Recording, error)
+	Analysis(ctx context.Context, recordingID string) (call.Analysis, error)
+	Readiness(ctx context.Context) ([]call.Readiness, error)
 }
 
 // Vault gives what lies in the vault.
@@ -172,6 +178,7 @@ func (c *Console) endpoints() map[string]endpoint {
 		"/calls":                      c.findCalls,
 		"/calls/{id}":                 c.call,
 		"/recordings/{id}/audio":      c.audio,
+		"/recordings/{id}/peaks":      c.peaks,
 		"/deliveries":                 c.findDeliveries,
 		"/deliveries/{id}":            c.delivery,
 		"/live":                       c.live,

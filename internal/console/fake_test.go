@@ -164,6 +164,16 @@ func (s *fakeStore) FindRuns(_ context.Context, f call.RunFilter) ([]call.Run, s
 	return page(s.runs, f.Limit, f.Cursor)
 }
 
+func (s *fakeStore) Analysis(_ context.Context, id string) (call.Analysis, error) {
+	switch id {
+	case "rec-1":
+		return call.Analysis{State: call.Analysed, Silence: []float64{0.25}, Peaks: [][]byte{{0, 7, 255}}, AnalysedAt: time.Date(2023, 1, 2, 9, 5, 0, 0, time.UTC)}, nil
+	case "rec-strange":
+		return call.Analysis{State: call.NotAnalysed, Reason: "MP3 is not decoded"}, nil
+	}
+	return call.Analysis{State: call.AnalysisPending}, nil
+}
+
 func (s *fakeStore) Readiness(context.Context) ([]call.Readiness, error) {
 	sales := call.Readiness{Account: "sales", UpdatedAt: time.Date(2023, 1, 2, 9, 0, 0, 0, time.UTC)}
 	for range 60 {

@@ -73,6 +73,8 @@ type wav struct {
 	dataAt     int64 // where the samples begin; 0: not seen
 	dataLength int64 // by its header; 0: not told
 	junk       int64 // bytes behind the samples that are no chunks
+
+	samples func([]byte) // gets the samples, if somebody wants them
 }
 
 func newWAV() *wav {
@@ -85,6 +87,9 @@ func (w *wav) take(p []byte) {
 	for len(p) > 0 {
 		if w.skip > 0 {
 			n := min(w.skip, int64(len(p)))
+			if left := w.dataLeft(); left > 0 && w.samples != nil {
+				w.samples(p[:min(n, left)])
+			}
 			w.skip -= n
 			w.at += n
 			p = p[n:]
@@ -104,6 +109,17 @@ func (w *wav) take(p []byte) {
 			w.parse(w.bytes())
 		}
 	}
+}
+
+// dataLeft is how many bytes of samples are still to come.
+func (w *wav) dataLeft() int64 {
+	switch {
+	case w.dataAt == 0:
+		return 0
+	case w.dataLength == 0:
+		return math.MaxInt64
+	}
+	return max(w.dataAt+w.dataLength-w.at, 0)
 }
 
 func (w *wav) parse(b []byte) {

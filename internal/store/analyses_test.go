@@ -1,0 +1,126 @@
+package store_test
+
+import (
+	"testing"
+	"time"
+
+	"callvault/internal/call"
+	"callvault/internal/store"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+)
+
+func TestAnalyses(t *testing.T) {
+	t.Parallel()
+	forEachDatabase(t, func(t *testing.T, o store.Options) {
+		s := open(t, o)
+		next := func() *call.AnalysisClaim {
+			t.Helper()
+			c, err := s.ClaimAnalysis(t.Context(), time.Minute)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return c
+		}
+		record(t, s, delivery(report("1.1")), delivery(report("1.2")), delivery(report("1.3")))
+		if c := next(); c != nil {
+			t.Fatalf("what is not archived was claimed: %+v", c)
+		}
+		var archived []string
+		for _, c := range claim(t, s, call.ClaimOptions{}) {
+			// An archive of an earlier version did not read what it is.
+			if err := s.MarkArchived(t.Context(), c.LeaseToken, call.Archiving{ObjectKey: c.ID + ".wav", Size: 5}); err != nil {
+				t.Fatal(err)
+			}
+			archived = append(archived, c.ID)
+			for begin := time.Now().UnixMilli(); time.Now().UnixMilli() == begin; { //nolint:revive // the next one is later
+			}
+		}
+		newest := next()
+		if newest.ID != archived[2] || newest.ObjectKey != newest.ID+".wav" || newest.Tries != 1 {
+			t.Fatalf("claimed %+v", newest)
+		}
+		if a, err := s.Analysis(t.Context(), newest.ID); err != nil || a.State != call.AnalysisPending {
+			t.Errorf("an analysis under way is %+v, %v", a, err)
+		}
+		want := call.Analysis{State: call.Analysed, Silence: []float64{0.25, 1}, Peaks: [][]byte{{1, 2, 255}, {0, 0, 0}}}
+		if err := s.MarkAnalysed(t.Context(), newest.LeaseToken, want, phoneAudio(7)); err != nil {
+			t.Fatal(err)
+		}
+		got := must(s.Analysis(t.Context(), newest.ID))(t)
+		if diff := cmp.Diff(want, got, cmpopts.IgnoreFields(call.Analysis{}, "AnalysedAt")); diff != "" || time.Since(got.AnalysedAt).Abs() > time.Minute {
+			t.Errorf("at %s: %s", got.AnalysedAt, diff)
+		}
+		if r := must(s.Recording(t.Context(), newest.ID))(t); !cmp.Equal(r.Media, phoneAudio(7)) {
+			t.Errorf("media is %+v", r.Media)
+		}
+		if err := s.MarkAnalysed(t.Context(), newest.LeaseToken, call.Analysis{State: call.NotAnalysed}, call.Media{}); call.CodeOf(err) != call.Conflict {
+			t.Errorf("a mark after the lease gives %v", err)
+		}
+		// The next; given back, and found again; then one that went wrong.
+		c := next()
+		if c.ID != archived[1] {
+			t.Fatalf("claimed %+v", c)
+		}
+		if err := s.ReleaseAnalysis(t.Context(), c.LeaseToken, 0, false); err != nil {
+			t.Fatal(err)
+		}
+		if c = next(); c.ID != archived[1] || c.Tries != 1 {
+			t.Fatalf("claimed %+v", c)
+		}
+		if err := s.ReleaseAnalysis(t.Context(), c.LeaseToken, time.Hour, true); err != nil {
+			t.Fatal(err)
+		}
+		c = next()
+		if c.ID != archived[0] {
+			t.Fatalf("claimed %+v", c)
+		}
+		no := call.Analysis{State: call.NotAnalysed, Reason: "MP3 is not decoded"}
+		if err := s.MarkAnalysed(t.Context(), c.LeaseToken, no, call.Media{}); err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(no, must(s.Analysis(t.Context(), c.ID))(t), cmpopts.IgnoreFields(call.Analysis{}, "AnalysedAt")); diff != "" {
+			t.Error(diff)
+		}
+		if c := next(); c != nil {
+			t.Errorf("claimed %+v", c)
+		}
+	})
+}
+
+// A worker that died leaves its recording to the next; what has gone leaves the
+// queue.
+func TestAnalysisLeaseRunsOut(t *testing.T) {
+	t.Parallel()
+	forEachDatabase(t, func(t *testing.T, o store.Options) {
+		s := open(t, o)
+		record(t, s, delivery(report("1.1")))
+		if err := s.MarkArchived(t.Context(), claim(t, s, call.ClaimOptions{})[0].LeaseToken, call.Archiving{ObjectKey: "a", Media: phoneAudio(3)}); err != nil {
+			t.Fatal(err)
+		}
+		dead := must(s.ClaimAnalysis(t.Context(), -time.Second))(t)
+		alive := must(s.ClaimAnalysis(t.Context(), time.Minute))(t)
+		if dead == nil || alive == nil || alive.ID != dead.ID || alive.Tries != 2 {
+			t.Fatalf("claims are %+v and %+v", dead, alive)
+		}
+		for what, err := range map[string]error{
+			"marks":    s.MarkAnalysed(t.Context(), dead.LeaseToken, call.Analysis{State: call.Analysed}, call.Media{}),
+			"releases": s.ReleaseAnalysis(t.Context(), dead.LeaseToken, 0, true),
+			"drops":    s.DropAnalysis(t.Context(), dead.LeaseToken),
+		} {
+			if call.CodeOf(err) != call.Conflict {
+				t.Errorf("the dead %s with %v", what, err)
+			}
+		}
+		if a := must(s.Analysis(t.Context(), dead.ID))(t); a.State != call.AnalysisPending {
+			t.Errorf("the dead left %+v", a)
+		}
+		if err := s.DropAnalysis(t.Context(), alive.LeaseToken); err != nil {
+			t.Fatal(err)
+		}
+		if c := must(s.ClaimAnalysis(t.Context(), time.Minute))(t); c != nil {
+			t.Errorf("claimed %+v", c)
+		}
+	})
+}
