@@ -32,7 +32,7 @@ import (
 func TestDemo(t *testing.T) {
 	t.Parallel()
 	data := filepath.Join(t.TempDir(), "demo")
-	want, err := simulator.NewDay(simulator.Options{Seed: 7, Calls: 120, Date: time.Now().AddDate(0, 0, -1), Later: demoLater})
+	want, err := simulator.NewDay(simulator.Options{Seed: 7, Calls: 120, Date: time.Now().In(time.FixedZone("IST", 19800)).AddDate(0, 0, -1), Later: demoLater})
 	if err != nil {
 		t.Fatal(err)
 	}
