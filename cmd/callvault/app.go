@@ -55,6 +55,7 @@ type app struct {
 	holds    *archive.HoldKeeper
 	retainer *archive.Retainer
 	sealer   *archive.Sealer
+	journal  *archive.Journal
 	reporter *reports.Reporter
 	exporter *export.Runner
 	console  *console.Console
@@ -76,7 +77,10 @@ const (
 	// webhook allows less.
 	bodyTime        = 30 * time.Second
 	shutdownTimeout = 20 * time.Second
-	liveMaxAge      = 4 * time.Hour
+	// journalTimeout bounds what is written to the journal at the end: a vault
+	// that does not answer must not keep a node from ending.
+	journalTimeout = 10 * time.Second
+	liveMaxAge     = 4 * time.Hour
 )
 
 // newApp opens everything but the database: a database that does not answer
@@ -183,6 +187,7 @@ func (a *app) run(ctx context.Context) (err error) {
 		if a.config.Archive.Analyse {
 			group.Go(func() error { a.analyser.Run(ctx); return nil })
 		}
+		group.Go(func() error { a.journal.Run(ctx); return nil })
 		group.Go(func() error { return ended(a.reporter.Run(ctx)) })
 		group.Go(func() error { a.exporter.Run(ctx); return nil })
 		group.Go(func() error { a.forgetLiveCalls(ctx); return nil })
@@ -199,7 +204,22 @@ func (a *app) run(ctx context.Context) (err error) {
 		})
 		return nil
 	})
-	return group.Wait()
+	err = group.Wait()
+	a.endJournal(ctx)
+	return err
+}
+
+// endJournal writes what the journal does not have yet. What it could not write
+// the next node to start writes.
+func (a *app) endJournal(ctx context.Context) {
+	if a.journal == nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), journalTimeout)
+	defer cancel()
+	if err := a.journal.Flush(ctx); err != nil {
+		a.logger.WarnContext(ctx, "the end of the journal could not be written; the next start does it", "error", err)
+	}
 }
 
 // ended makes of the end of ctx no error.
@@ -283,6 +303,11 @@ func (a *app) openLater(ctx context.Context) error {
 }
 
 func (a *app) build(ctx context.Context, s *store.Store) error {
+	if rebuilding, err := s.IsRebuilding(ctx); err != nil {
+		return err
+	} else if rebuilding {
+		return errRebuilding()
+	}
 	if a.greet != nil {
 		// What is begun there is ended: a password is shown but once.
 		if err := a.greet(context.WithoutCancel(ctx), s); err != nil {
@@ -316,12 +341,17 @@ func (a *app) build(ctx context.Context, s *store.Store) error {
 	if a.sealer, err = newSealer(ctx, a.config, s, a.vault, a.logger); err != nil {
 		return fmt.Errorf("set up the audit log: %w", err)
 	}
+	a.journal, err = archive.NewJournal(archive.JournalOptions{Store: s, Vault: a.vault, Now: time.Now, Logger: a.logger, Metrics: a.registry})
+	if err != nil {
+		return fmt.Errorf("set up the journal: %w", err)
+	}
 	a.reporter, err = newReporter(a.config, a.people, a.vault, a.sealer, serveWithMemory(), a.logger)
 	if err != nil {
 		return fmt.Errorf("set up the reports: %w", err)
 	}
 	a.vaultEye = newVaultWatch(a.vault, time.Now, a.registry, a.logger)
-	a.watcher, err = newWatcher(a.config, s, bothConditions(a.vaultEye.conditions, faultConditions(s, a.logger)), time.Now, a.registry, a.logger)
+	conditions := bothConditions(bothConditions(a.vaultEye.conditions, faultConditions(s, a.logger)), newJournalWatch(s, a.registry, a.logger).conditions)
+	a.watcher, err = newWatcher(a.config, s, conditions, time.Now, a.registry, a.logger)
 	if err != nil {
 		return fmt.Errorf("set up the watch: %w", err)
 	}

@@ -125,3 +125,14 @@ const (
 	// ErasureCertified: Facts hold the certificate's key and SHA-256.
 	ErasureCertified Action = "erasure.certified"
 )
+
+// What becomes of the journal. Subject: "journal/<number>".
+const (
+	// JournalWritten: a segment lies in the vault. It follows from the segment
+	// alone, its time too, which is that of the segment.
+	JournalWritten Action = "journal.segment"
+	// DatabaseRebuilt: the database was made again from the vault; the log goes
+	// on where the last segment ends. Facts: {"segment", "entries"}: the last
+	// segment, and how many entries were known.
+	DatabaseRebuilt Action = "database.rebuilt"
+)

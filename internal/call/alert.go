@@ -25,11 +25,13 @@ const (
 	AlertVaultClock AlertKind = "vault_clock"
 	// AlertFaults: something is not as it was kept.
 	AlertFaults AlertKind = "faults"
+	// AlertJournal: deliveries wait for long to get into the vault's journal.
+	AlertJournal AlertKind = "journal"
 )
 
 // AlertKinds lists every kind.
 func AlertKinds() []AlertKind {
-	return []AlertKind{AlertSilence, AlertNoRecordings, AlertUnreadable, AlertPaused, AlertVault, AlertVaultClock, AlertFaults}
+	return []AlertKind{AlertSilence, AlertNoRecordings, AlertUnreadable, AlertPaused, AlertVault, AlertVaultClock, AlertFaults, AlertJournal}
 }
 
 // Alert is something that needs a person. Of each kind and account at most one

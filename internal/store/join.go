@@ -31,6 +31,11 @@ func (r *recorder) joinCalls(ctx context.Context) error {
 		return err
 	}
 	for _, l := range changed {
+		if k := l.callKey(); l.born != "" && (r.births[k] == "" || l.born < r.births[k]) {
+			r.births[k] = l.born
+		}
+	}
+	for _, l := range changed {
 		r.join(l)
 	}
 	var touched []string
@@ -58,7 +63,7 @@ func (r *recorder) join(l *leg) {
 	target, found := r.keys[key]
 	if l.isNew {
 		if !found {
-			target = newID()
+			target = r.births[key]
 			r.keys[key] = target
 			r.state(target).isNew, r.state(target).loaded = true, true
 		}
@@ -81,7 +86,7 @@ func (r *recorder) join(l *leg) {
 	case !found:
 		// The others stay without it.
 		from.hasLost = true
-		target = newID()
+		target = splitID(l)
 		r.keys[key] = target
 		r.state(target).isNew, r.state(target).loaded = true, true
 		r.parted = append(r.parted, mergedCalls{from.id, target})
@@ -138,7 +143,7 @@ func (r *recorder) survivor(id string) string {
 func (r *recorder) giveIDs(changed []*leg) {
 	n := 0
 	for _, l := range changed {
-		if l.isNew {
+		if l.isNew && l.id == 0 {
 			l.id = r.legIDs[n]
 			n++
 		}

@@ -41,8 +41,15 @@ func (r *recorder) lock(ctx context.Context, fresh []int) error {
 			}
 		}
 	}
-	if _, err := r.lockKeys(ctx, slices.Concat(legKeys, keys)); err != nil {
+	held, err := r.lockKeys(ctx, slices.Concat(legKeys, keys))
+	if err != nil {
 		return err
+	}
+	if !held && r.tx.w.dialect.postgres {
+		// Whoever draws an id for a delivery is seen to (SettledDeliveries).
+		if err := r.tx.exec(ctx, "SELECT pg_advisory_xact_lock_shared(0)"); err != nil {
+			return err
+		}
 	}
 	if err := r.loadLegs(ctx, fresh); err != nil {
 		return err
@@ -68,11 +75,13 @@ func (r *recorder) foresee(ctx context.Context, deliveries, legs int, keys []cal
 	if err := r.askLive(ctx, keys); err != nil {
 		return err
 	}
-	if err := r.tx.allocate(ctx, "legs", legs, &r.legIDs); err != nil {
-		return err
-	}
-	if err := r.tx.allocate(ctx, "deliveries", deliveries, &r.deliveryIDs); err != nil {
-		return err
+	if r.journaled == nil { // else they have ids
+		if err := r.tx.allocate(ctx, "legs", legs, &r.legIDs); err != nil {
+			return err
+		}
+		if err := r.tx.allocate(ctx, "deliveries", deliveries, &r.deliveryIDs); err != nil {
+			return err
+		}
 	}
 	if !recordings {
 		return nil

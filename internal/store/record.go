@@ -11,8 +11,6 @@ import (
 	"time"
 
 	"callvault/internal/call"
-
-	"github.com/google/uuid"
 )
 
 // Record stores a batch of deliveries and what they tell in one transaction:
@@ -47,6 +45,7 @@ func (s *Store) newRecorder(t *tx) *recorder {
 		legs: map[legKey]*leg{}, keys: map[callKey]string{},
 		calls: map[string]*callState{}, held: map[callKey]bool{},
 		live: map[callKey]liveState{}, keysRead: map[callKey]bool{}, liveRead: map[callKey]bool{}, tracesRead: map[callKey]bool{},
+		births: map[callKey]string{}, origins: map[recordingKey]origin{},
 	}
 }
 
@@ -76,6 +75,9 @@ type leg struct {
 	json string
 	// was is the call key before the change; zero for a new leg.
 	was callKey
+	// born is the id of the call that a new leg gives rise to, if there is none
+	// yet.
+	born string
 	// before is the leg as it was before its reports were read again, callWas
 	// its call then; nil if they were not.
 	before  *call.Leg
@@ -142,6 +144,13 @@ type recorder struct {
 	lockAll, heldAll bool
 	// again are recordings named by reports that tell nothing new.
 	again []wantedAgain
+	// births are the ids of the calls that new legs give rise to.
+	births map[callKey]string
+	// origins are the items that first name a recording.
+	origins map[recordingKey]origin
+	// journaled is what the journal says of the deliveries, by UID; nil but when
+	// a database is made again.
+	journaled map[string]*call.JournaledDelivery
 }
 
 func (r *recorder) record(ctx context.Context, deliveries []*call.Delivery) error {
@@ -158,8 +167,16 @@ func (r *recorder) record(ctx context.Context, deliveries []*call.Delivery) erro
 		return err
 	}
 	r.fill(fresh)
+	if r.journaled != nil {
+		if err := r.takeJournaled(ctx, fresh); err != nil {
+			return err
+		}
+	}
 	if err := r.conclude(ctx, fresh); err != nil {
 		return err
+	}
+	if r.journaled != nil {
+		r.keepOutcomes()
 	}
 	return r.writeDeliveries(ctx, fresh)
 }
@@ -279,9 +296,10 @@ func (r *recorder) fill(fresh []int) {
 			}
 			k := legKey{items[n].Leg.Account, items[n].Leg.Key}
 			l, known := r.legs[k]
+			r.noteOrigins(i, n)
 			switch {
 			case !known:
-				l = &leg{Leg: *items[n].Leg, isNew: true, changed: true, json: items[n].LegJSON}
+				l = &leg{Leg: *items[n].Leg, isNew: true, changed: true, json: items[n].LegJSON, born: derivedID(r.stored[i], n, "call", items[n].Leg.Key)}
 				r.legs[k] = l
 				items[n].Outcome = call.Recorded
 			case l.Fill(*items[n].Leg):
@@ -508,7 +526,3 @@ func (t *tx) allocate(ctx context.Context, sequence string, n int, ids *[]int64)
 	}
 	return t.later(ctx, s)
 }
-
-// newID makes an id that is ordered by the time of its making (UUID version
-// 7, RFC 9562).
-func newID() string { return uuid.Must(uuid.NewV7()).String() }

@@ -73,7 +73,7 @@ func (r *recorder) wantRecordings(ctx context.Context, changed []*leg) error {
 		due any
 	}
 	var rows []wantedRow
-	seen := map[[3]string]bool{}
+	seen := map[recordingKey]bool{}
 	for _, l := range changed {
 		for _, w := range l.Recordings {
 			if l.moved {
@@ -88,7 +88,7 @@ func (r *recorder) wantRecordings(ctx context.Context, changed []*leg) error {
 			if l.before != nil && l.callID == l.callWas && slices.Contains(l.before.Recordings, w) {
 				continue // to read a report again is no news of its recording
 			}
-			k := [3]string{w.Source, string(w.Kind), l.Account}
+			k := recordingKey{l.Account, w.Kind, w.Source}
 			if !seen[k] {
 				seen[k] = true
 				rows = append(rows, wantedRow{Wanted: w, leg: l})
@@ -122,8 +122,9 @@ func (r *recorder) wantRecordings(ctx context.Context, changed []*leg) error {
 			reason = CASE WHEN recordings.state = 'absent' THEN '' ELSE recordings.reason END,
 			state = CASE WHEN recordings.state = 'absent' THEN 'pending' ELSE recordings.state END`, rows,
 		func(w wantedRow, args []any) []any {
-			return append(args, newID(), w.leg.Account, string(w.leg.Provider), string(w.Kind), w.Source, w.Location, w.leg.id, w.leg.callID,
-				string(call.Pending), now, now, w.due, recordingHost(w.leg.Account, w.Source))
+			o := r.originOf(w.leg.Account, w.Wanted)
+			return append(args, o.id, w.leg.Account, string(w.leg.Provider), string(w.Kind), w.Source, w.Location, w.leg.id, w.leg.callID,
+				string(call.Pending), o.at.UnixMilli(), now, w.due, recordingHost(w.leg.Account, w.Source))
 		})
 }
 

@@ -144,6 +144,9 @@ func (p *replay) run(ctx context.Context, ids []int64) error {
 		}
 	}
 	p.attribute(fresh)
+	if err := p.askBorn(ctx); err != nil {
+		return err
+	}
 	if err := p.tx.allocate(ctx, "legs", len(p.legs), &p.legIDs); err != nil {
 		return err
 	}
@@ -368,12 +371,41 @@ func (p *replay) attribute(fresh []int) {
 			}
 			l := p.legs[legKey{items[n].Leg.Account, items[n].Leg.Key}]
 			p.itemLegs[i][n] = l
+			p.noteOrigins(i, n)
+			if l.isNew && l.born == "" {
+				l.born = derivedID(p.stored[i], n, "call", l.Key)
+			}
 			items[n].Outcome = call.Duplicate
 			if l.changed {
 				items[n].Outcome = call.Recorded
 			}
 		}
 	}
+}
+
+// askBorn looks whether what an item gave rise to when it was read otherwise has
+// the id of a call that it would give rise to now.
+func (p *replay) askBorn(ctx context.Context) error {
+	born := map[string]*leg{}
+	for _, l := range p.legs {
+		if l.born != "" {
+			born[l.born] = l
+		}
+	}
+	ids := slices.Sorted(maps.Keys(born))
+	for _, table := range []string{"calls", "call_redirects"} {
+		err := selectMany(ctx, p.tx, "look for calls", "SELECT id FROM "+table+" WHERE id IN ({rows})", "t", ids,
+			func(id string, args []any) []any { return append(args, id) }, func(r row) error {
+				var id string
+				err := r.Scan(&id)
+				born[id].born = newID()
+				return err
+			})
+		if err != nil {
+			return err
+		}
+	}
+	return p.tx.flush(ctx)
 }
 
 // supersede finds the legs that nobody speaks of any more because all of their

@@ -99,6 +99,7 @@ var titles = map[call.AlertKind]string{
 	call.AlertVault:        "the vault takes nothing",
 	call.AlertFaults:       "something is not as it was kept",
 	call.AlertVaultClock:   "the vault's clock is wrong",
+	call.AlertJournal:      "the vault's journal is late",
 }
 
 func messageOf(n call.Notice) Message {

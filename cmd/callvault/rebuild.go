@@ -1,0 +1,307 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"runtime"
+	"slices"
+	"sync/atomic"
+
+	"callvault/archive"
+	"callvault/internal/call"
+	"callvault/internal/config"
+	"callvault/internal/store"
+	"callvault/webhook"
+
+	"golang.org/x/sync/errgroup"
+)
+
+type rebuildCommand struct {
+	DespiteFaults bool `help:"Go on where the journal has a gap or a broken segment, with what can be read."`
+}
+
+// errRebuilding is what is told while a database is not whole.
+func errRebuilding() error {
+	return errors.New("the database is being made again, or that was interrupted: run `callvault rebuild` to its end")
+}
+
+// rebuilt is what a rebuild came to.
+type rebuilt struct {
+	store.Rebuilt
+	Deliveries int64 `json:"deliveries"`
+	Segments   int64 `json:"segments"`
+	// Adopted are recordings that were archived after the last segment.
+	Adopted int64 `json:"adopted"`
+	// Missing are the keys of objects that should lie in the vault, Unknown those
+	// of objects that belong to no recording: the first of each, and how many.
+	Missing      []string `json:"missing"`
+	MissingCount int64    `json:"missing_count"`
+	Unknown      []string `json:"unknown"`
+	UnknownCount int64    `json:"unknown_count"`
+	// Faults are parts of the journal that could not be read.
+	Faults []string `json:"faults"`
+}
+
+// Run makes the database again.
+func (c rebuildCommand) Run(ctx context.Context, g *globals) error {
+	cfg, err := g.load()
+	if err != nil {
+		return err
+	}
+	decoder, err := webhook.NewDecoder(webhookAccounts(cfg), webhook.Hooks{})
+	if err != nil {
+		return err
+	}
+	b := rebuilder{decoder: decoder, despiteFaults: c.DespiteFaults, result: rebuilt{Faults: []string{}, Missing: []string{}, Unknown: []string{}}}
+	err = withStore(ctx, cfg, func(s *store.Store) (err error) {
+		// Only now, for the folder may not have been there. A server that runs
+		// on it has a database that is not empty, too.
+		lock, err := lockFolder(cfg.Data)
+		if err != nil {
+			return fmt.Errorf("rebuild needs the database for itself: %w", err)
+		}
+		defer func() { err = errors.Join(err, lock.Close()) }()
+		if b.vault, err = openVault(cfg); err != nil {
+			return err
+		}
+		if closer, ok := b.vault.(io.Closer); ok {
+			defer func() { err = errors.Join(err, closer.Close()) }()
+		}
+		b.store = s
+		return b.run(ctx, g, cfg)
+	})
+	if err != nil {
+		return err
+	}
+	if err := g.print(&b.result, b.result.write); err != nil {
+		return err
+	}
+	switch {
+	case len(b.result.Faults) > 0:
+		return fmt.Errorf("the journal has %d faults: what they held is lost", len(b.result.Faults))
+	case b.result.MissingCount > 0:
+		return fmt.Errorf("%d recordings are not in the vault though they were archived", b.result.MissingCount)
+	}
+	return nil
+}
+
+// rebuilder is one run of the command.
+type rebuilder struct {
+	store         *store.Store
+	vault         archive.Vault
+	decoder       *webhook.Decoder
+	despiteFaults bool
+	// torn: a part of the log is lost, so what comes behind cannot be appended.
+	torn   bool
+	result rebuilt
+}
+
+// rebuildBatch is how many deliveries share a transaction.
+const rebuildBatch = 500
+
+func (b *rebuilder) run(ctx context.Context, g *globals, cfg *config.Config) error {
+	// First, so that a wrong configuration leaves nothing behind.
+	numbers, err := archive.JournalNumbers(ctx, b.vault)
+	if err != nil {
+		return err
+	}
+	if len(numbers) == 0 {
+		return fmt.Errorf("there is no journal in the %s: nothing to make a database from", vaultKind(cfg))
+	}
+	last, err := b.store.BeginRebuild(ctx)
+	if call.CodeOf(err) == call.Conflict {
+		what := "give another one in the configuration's database"
+		if cfg.Database == "" {
+			what = "move " + storeOptions(cfg).Path + " (and the files -wal and -shm beside it) away"
+		}
+		return fmt.Errorf("%w; rebuild never changes one that is in use: %s", err, what)
+	}
+	if err != nil {
+		return err
+	}
+	if last.Number > 0 {
+		fmt.Fprintf(g.stderr, "going on after journal segment %d\n", last.Number)
+	}
+	if err := b.journal(ctx, g, last, int(numbers[len(numbers)-1])); err != nil {
+		return err
+	}
+	if err := b.facts(ctx, g); err != nil {
+		return err
+	}
+	if !b.torn { // else the log is known not to be whole
+		if err := b.seals(ctx); err != nil {
+			return err
+		}
+	}
+	if err := b.reconcile(ctx, g); err != nil {
+		return err
+	}
+	b.result.Rebuilt, err = b.store.EndRebuild(ctx)
+	return err
+}
+
+// facts makes rows again by the audit log.
+func (b *rebuilder) facts(ctx context.Context, g *globals) error {
+	if err := b.store.CloseLog(ctx); err != nil {
+		return err
+	}
+	head, err := b.store.AuditHead(ctx)
+	if err != nil {
+		return err
+	}
+	shown := newProgress(g.stderr, "audit entries followed")
+	done := int64(0)
+	defer func() { shown.end(int(done), int(head.Size)) }()
+	for done < head.Size {
+		next, err := b.store.RebuildFacts(ctx, done)
+		if err != nil {
+			return err
+		}
+		if next == done {
+			return fmt.Errorf("the audit log ends at entry %d of %d", done, head.Size)
+		}
+		done = next
+		shown.show(int(done), int(head.Size))
+	}
+	return nil
+}
+
+// prepared is a segment with its deliveries as today's decoder reads them.
+type prepared struct {
+	*archive.Segment
+	deliveries []*call.Delivery
+}
+
+// journal takes in all segments after last. While one is stored the next is
+// read and decoded.
+func (b *rebuilder) journal(ctx context.Context, g *globals, last call.JournalSegment, total int) error {
+	segments := make(chan prepared, 2)
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error {
+		defer close(segments)
+		return b.read(ctx, last, segments)
+	})
+	group.Go(func() error {
+		shown := newProgress(g.stderr, "journal segments taken in")
+		done := int(last.Number)
+		defer func() { shown.end(done, total) }()
+		for p := range segments {
+			if err := b.take(ctx, p); err != nil {
+				return err
+			}
+			done = int(p.Number)
+			shown.show(done, total)
+		}
+		return nil
+	})
+	return group.Wait()
+}
+
+func (b *rebuilder) read(ctx context.Context, last call.JournalSegment, segments chan<- prepared) error {
+	from := &last
+	if last.Number == 0 {
+		from = nil
+	}
+	for g, err := range archive.ReadJournal(ctx, b.vault, from) {
+		if fault, ok := errors.AsType[*archive.JournalFaultError](err); ok {
+			if !b.despiteFaults {
+				return fmt.Errorf("%w; with --despite-faults the rest is taken in all the same", err)
+			}
+			b.result.Faults = append(b.result.Faults, fault.Error())
+		} else if err != nil {
+			return err
+		}
+		if g == nil {
+			continue
+		}
+		p := prepared{g, make([]*call.Delivery, len(g.Deliveries))}
+		b.decode(p)
+		select {
+		case segments <- p:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	return nil
+}
+
+// decode lets today's decoder read the deliveries, on all processors.
+func (b *rebuilder) decode(p prepared) {
+	var next atomic.Int64
+	var group errgroup.Group
+	for range runtime.GOMAXPROCS(0) {
+		group.Go(func() error {
+			for {
+				i := int(next.Add(1)) - 1
+				if i >= len(p.deliveries) {
+					return nil
+				}
+				d := p.Deliveries[i].Delivery
+				// A rebuild that was interrupted may have it.
+				d.MayBeStored = true
+				b.decoder.Decode(&d)
+				d.Prepare()
+				// Of a body from which something was erased, that of the whole one.
+				d.BodySHA256 = p.Deliveries[i].BodySHA256
+				p.deliveries[i] = &d
+			}
+		})
+	}
+	_ = group.Wait() // they cannot fail
+}
+
+// take stores a segment.
+func (b *rebuilder) take(ctx context.Context, p prepared) error {
+	o := store.RebuildOptions{LiveMaxAge: liveMaxAge}
+	for from := 0; from < len(p.deliveries); from += rebuildBatch {
+		to := min(from+rebuildBatch, len(p.deliveries))
+		if err := b.store.RebuildDeliveries(ctx, p.deliveries[from:to], p.Deliveries[from:to], o); err != nil {
+			return fmt.Errorf("journal segment %d: %w", p.Number, err)
+		}
+	}
+	head, err := b.store.AuditHead(ctx)
+	if err != nil {
+		return err
+	}
+	b.torn = b.torn || p.EntriesFrom > head.Size
+	if !b.torn {
+		if err := b.store.RebuildEntries(ctx, p.Entries); err != nil {
+			return fmt.Errorf("journal segment %d: %w", p.Number, err)
+		}
+	}
+	if err := b.store.RebuildSegment(ctx, p.JournalSegment); err != nil {
+		return err
+	}
+	b.result.Deliveries += int64(len(p.deliveries))
+	b.result.Segments++
+	return nil
+}
+
+// write shows the result to people.
+func (r *rebuilt) write(w io.Writer) {
+	for _, fault := range slices.Compact(slices.Clone(r.Faults)) {
+		fmt.Fprintln(w, fault)
+	}
+	list := func(what string, keys []string, count int64) {
+		if count == 0 {
+			return
+		}
+		fmt.Fprintf(w, "%d %s:\n", count, what)
+		for _, key := range keys {
+			fmt.Fprintln(w, "  "+key)
+		}
+		if more := count - int64(len(keys)); more > 0 {
+			fmt.Fprintf(w, "  and %d more\n", more)
+		}
+	}
+	list("recordings that were archived are not in the vault", r.Missing, r.MissingCount)
+	list("objects in the vault belong to no recording (their call reports came after the last journal segment; ask the provider for them with `callvault backfill`)", r.Unknown, r.UnknownCount)
+	if r.Adopted > 0 {
+		fmt.Fprintf(w, "%d recordings had been archived after the last journal segment, and are known again.\n", r.Adopted)
+	}
+	fmt.Fprintf(w, "Made again from %d journal segments with %d deliveries: %d calls, %d legs, %d recordings.\n",
+		r.Segments, r.Deliveries, r.Calls, r.Legs, r.Recordings)
+	fmt.Fprintln(w, "Users, tokens and logins are not in the vault: make them with `callvault user add` and `callvault token add`, or take them from a backup.")
+}
