@@ -2,7 +2,7 @@
 // from outside, on this machine, and writes what it finds into
 // docs/performance.md, which also says what each figure means.
 //
-//	go run ./internal/bench [-runs N] [-quick] [ingest|archive|lock|report|all]
+//	go run ./internal/bench [-runs N] [-quick] [ingest|archive|lock|report|export|all]
 //
 // `make bench` installs what it needs first. Nothing is asserted: a figure is
 // for people to judge, and a busy machine is no fault of the program.
@@ -42,6 +42,7 @@ func benchmarks() []benchmark {
 		{"archive", (*bench).archive},
 		{"lock", (*bench).lock},
 		{"report", (*bench).report},
+		{"export", (*bench).export},
 	}
 }
 
@@ -140,7 +141,7 @@ func choose(names []string) ([]benchmark, error) {
 			}
 		}
 		if !found {
-			return nil, fmt.Errorf("there is no benchmark %q: say ingest, archive, lock, report or all", name)
+			return nil, fmt.Errorf("there is no benchmark %q: say ingest, archive, lock, report, export or all", name)
 		}
 	}
 	return chosen, nil
