@@ -5,7 +5,9 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
+	"math"
 	"math/rand/v2"
 	"path"
 	"strings"
@@ -114,25 +116,16 @@ func (a *Archiver) settle(ctx context.Context, log *slog.Logger, c call.Claim, e
 
 // try fetches a recording and puts it into the vault.
 func (a *Archiver) try(ctx context.Context, c call.Claim) (call.Archiving, error) {
-	spool := a.spooler.New(a.opts.MaxSize)
-	defer func() {
-		if err := spool.Close(); err != nil {
-			a.opts.Logger.WarnContext(ctx, "spool could not be closed", "error", err)
-		}
-	}()
-	at := a.opts.Now()
-	content, err := a.fetchFromHost(ctx, c, spool)
+	spool, content, err := a.obtain(ctx, c)
+	defer a.closeSpool(ctx, spool)
 	if err != nil {
 		return call.Archiving{}, err
-	}
-	if age, ok := a.readiness.found(&c, at); ok {
-		a.metrics.ready.WithLabelValues(c.Account).Observe(age.Seconds())
 	}
 	sum := spool.SHA256()
 	put := PutOptions{
 		Size: spool.Size(), SHA256: sum, MediaType: content.MediaType,
 		Metadata: map[string]string{
-			"call-key": c.CallKey, "account": c.Account, "kind": string(c.Kind), "recording-id": c.ID,
+			"call-key": c.CallKey, "account": c.Account, "kind": string(c.Kind), metadataRecording: c.ID,
 		},
 		Protection: Protection{Until: c.Judgement.RetainUntil},
 	}
@@ -150,6 +143,77 @@ func (a *Archiver) try(ctx context.Context, c call.Claim) (call.Archiving, error
 		ObjectKey: key, Size: put.Size, SHA256: hex.EncodeToString(sum[:]), MediaType: content.MediaType,
 		Media: spool.probe.Media(), Judgement: c.Judgement,
 	}, nil
+}
+
+// obtain takes the recording into a spool, which the caller closes: out of the
+// vault, where an earlier try may have put it without living to say so, or else
+// from its host, which may have other bytes by now, or none.
+func (a *Archiver) obtain(ctx context.Context, c call.Claim) (*Spool, Content, error) {
+	if c.ObjectKey != "" {
+		spool := a.spooler.New(math.MaxInt64) // it was not too large when it was put
+		content, found, err := a.takeFromVault(ctx, c, spool)
+		if err != nil {
+			a.vaultFailed.Store(true)
+			err = &storageError{"take it from the vault", err}
+		}
+		if found || err != nil {
+			a.fetched(c.Host)
+			return spool, content, err
+		}
+		a.closeSpool(ctx, spool)
+	}
+	spool, at := a.spooler.New(a.opts.MaxSize), a.opts.Now()
+	content, err := a.fetchFromHost(ctx, c, spool)
+	if err != nil {
+		return spool, content, err
+	}
+	if age, ok := a.readiness.found(&c, at); ok {
+		a.metrics.ready.WithLabelValues(c.Account).Observe(age.Seconds())
+	}
+	return spool, content, nil
+}
+
+func (a *Archiver) closeSpool(ctx context.Context, spool *Spool) {
+	if err := spool.Close(); err != nil {
+		a.opts.Logger.WarnContext(ctx, "spool could not be closed", "error", err)
+	}
+}
+
+// takeFromVault takes what lies under the recording's key, if the vault says
+// that it was put for this recording, and it still has the bytes that were put.
+func (a *Archiver) takeFromVault(ctx context.Context, c call.Claim, spool *Spool) (_ Content, found bool, err error) {
+	info, err := a.opts.Vault.Stat(ctx, c.ObjectKey)
+	if errors.Is(err, ErrNotFound) {
+		return Content{}, false, nil
+	}
+	if err != nil || info.Metadata[metadataRecording] != c.ID {
+		return Content{}, false, err
+	}
+	limit := putTimeout + time.Duration(info.Size/putBytesPerSecond)*time.Second
+	ctx, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	body, _, err := a.opts.Vault.Open(ctx, c.ObjectKey, 0, -1)
+	if err != nil {
+		return Content{}, false, err
+	}
+	defer func() { err = errors.Join(err, body.Close()) }()
+	if _, err := spool.ReadFrom(io.LimitReader(body, SniffBytes)); err != nil {
+		return Content{}, false, err
+	}
+	head := make([]byte, spool.Size())
+	if _, err := spool.ReadAt(head, 0); err != nil && !errors.Is(err, io.EOF) {
+		return Content{}, false, err
+	}
+	content := Content{MediaType: info.MediaType}
+	spool.probeFrom(head, content.MediaType)
+	if _, err := spool.ReadFrom(body); err != nil {
+		return content, false, err
+	}
+	if spool.SHA256() != info.SHA256 {
+		a.opts.Logger.ErrorContext(ctx, "what lies under a recording's key was altered", "recording", c.ID, "object_key", c.ObjectKey)
+		return content, false, nil
+	}
+	return content, true, nil
 }
 
 func (a *Archiver) fetchFromHost(ctx context.Context, c call.Claim, spool *Spool) (Content, error) {

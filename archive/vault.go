@@ -134,11 +134,14 @@ func PutOnce(ctx context.Context, v Vault, key string, body io.ReaderAt, opts Pu
 	if info.Size != opts.Size || [sha256.Size]byte(hash.Sum(nil)) != opts.SHA256 {
 		return fmt.Errorf("put %s: %w", key, ErrConflict)
 	}
-	wanted := info.Protection.with(opts.Protection)
-	if v.Locks() == Unlocked || wanted == info.Protection {
-		return nil
+	switch wanted := opts.Protection; {
+	case v.Locks() == Unlocked:
+	case wanted.Hold && !info.Protection.Hold:
+		return v.Protect(ctx, key, wanted)
+	case wanted.Until.After(info.Protection.Until):
+		return v.Lengthen(ctx, key, wanted.Until)
 	}
-	return v.Protect(ctx, key, wanted)
+	return nil
 }
 
 // Limits of keys: those of S3 (1,024 bytes) and of file names (255 bytes)
@@ -198,6 +201,9 @@ func checkPut(key string, opts PutOptions) error {
 
 // metadataSHA256 is the name under which S3 keeps the SHA-256, in hex.
 const metadataSHA256 = "sha256"
+
+// metadataRecording is the name under which recordings have their id.
+const metadataRecording = "recording-id"
 
 // decodeSHA256 is all zero for what is not a SHA-256 in hex.
 func decodeSHA256(text string) (sum [sha256.Size]byte) {

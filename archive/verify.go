@@ -20,11 +20,16 @@ import (
 	"callvault/internal/call"
 )
 
-// VerifyStore says what must lie in the vault.
-type VerifyStore interface {
+// keyedRecordings is the rows in the order of the vault.
+type keyedRecordings interface {
 	// RecordingsByKey returns at most limit recordings that have an object key,
 	// in the order of keys and ids, beginning after the one given.
 	RecordingsByKey(ctx context.Context, afterKey, afterID string, limit int) ([]call.Recording, error)
+}
+
+// VerifyStore says what must lie in the vault.
+type VerifyStore interface {
+	keyedRecordings
 	Recording(ctx context.Context, id string) (call.Recording, error)
 	// MarkVerified notes that the objects of recordings were just read and
 	// found to be as they were archived.
@@ -296,7 +301,7 @@ func (v *Verifier) others(ctx context.Context, jobs chan<- object) (*keySet, err
 
 // rows are the recordings with object keys, in the order of these.
 type rows struct {
-	store  VerifyStore
+	store  keyedRecordings
 	prefix string
 	page   []call.Recording
 	key    string

@@ -53,6 +53,7 @@ type app struct {
 	archiver *archive.Archiver
 	analyser *archive.Analyser
 	holds    *archive.HoldKeeper
+	sweeper  *archive.Sweeper
 	retainer *archive.Retainer
 	sealer   *archive.Sealer
 	journal  *archive.Journal
@@ -193,6 +194,7 @@ func (a *app) run(ctx context.Context) (err error) {
 		group.Go(func() error { a.forgetLiveCalls(ctx); return nil })
 		group.Go(func() error { a.vaultEye.run(ctx); return nil })
 		group.Go(func() error { a.holds.Run(ctx); return nil })
+		group.Go(func() error { a.sweeper.Run(ctx); return nil })
 		group.Go(func() error { a.watcher.Run(ctx); return nil })
 		if a.scrubber != nil {
 			group.Go(func() error { a.scrubber.Run(ctx); return nil })
@@ -338,6 +340,7 @@ func (a *app) build(ctx context.Context, s *store.Store) error {
 		return fmt.Errorf("set up the analyser: %w", err)
 	}
 	a.holds = archive.NewHoldKeeper(archive.HoldKeeperOptions{Store: s, Vault: a.vault, Expand: a.people.expand, Logger: a.logger})
+	a.sweeper = archive.NewSweeper(archive.SweeperOptions{Store: s, Vault: a.vault, Wake: a.archiver.Wake, Now: time.Now, Logger: a.logger})
 	if a.sealer, err = newSealer(ctx, a.config, s, a.vault, a.logger); err != nil {
 		return fmt.Errorf("set up the audit log: %w", err)
 	}

@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"callvault/archive"
 	"callvault/internal/simulator"
 	"callvault/internal/testenv"
 )
@@ -23,7 +24,27 @@ func locked(t *testing.T) *testenv.Bucket {
 	return &b
 }
 
-const lockOn = "object_lock: compliance"
+// The configuration that locks all that is archived for years.
+const (
+	lockOn    = "object_lock: compliance"
+	threeYear = "retention: {recordings: [{keep: 3y}]}\n"
+)
+
+// checkLocked makes sure that all is kept, and locked by the store itself.
+func (in installation) checkLocked(t *testing.T, l *load) {
+	t.Helper()
+	in.checkKept(t, l)
+	_, v := in.openStored(t)
+	for o, err := range v.List(t.Context(), "calls/") {
+		if err != nil {
+			t.Fatal(err)
+		}
+		info, err := v.Stat(t.Context(), o.Key)
+		if err != nil || info.LockMode != archive.Compliance || info.Protection.Until.Before(time.Now().AddDate(2, 0, 0)) {
+			t.Errorf("%s is locked (%s) until %v, %v", o.Key, info.LockMode, info.Protection.Until, err)
+		}
+	}
+}
 
 // underLoad posts reports to programs until done returns.
 func (l *load) underLoad(t *testing.T, p *program, done func(acknowledged func(more int) func() bool)) {
@@ -57,7 +78,7 @@ func TestVaultGoneUnderLoad(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	in := install(t, storage{bucket: &bucket, s3: lockOn}, anySize(), "")
+	in := install(t, storage{bucket: &bucket, s3: lockOn}, anySize(), threeYear)
 	l := newLoad(in)
 	p := in.start(t)
 	l.underLoad(t, p, func(acknowledged func(int) func() bool) {
@@ -73,7 +94,7 @@ func TestVaultGoneUnderLoad(t *testing.T) {
 		}
 		eventually(t, "reports are acknowledged again", acknowledged(50))
 	})
-	in.checkKept(t, l)
+	in.checkLocked(t, l)
 	p.stop(syscall.SIGTERM)
 	if !strings.Contains(p.log(), "archiving waits") {
 		t.Error("the log does not say that the vault was away")
@@ -95,13 +116,13 @@ func TestFaultyVaultUnderLoad(t *testing.T) {
 		faults.Add(1)
 		return testenv.StoreFault(1 + i/3%int64(testenv.LoseAnswer))
 	})
-	in := install(t, storage{dsn: testenv.Postgres(t), bucket: bucket, s3: lockOn}, anySize(), "")
+	in := install(t, storage{dsn: testenv.Postgres(t), bucket: bucket, s3: lockOn}, anySize(), threeYear)
 	l := newLoad(in)
 	nodes := []*program{in.start(t), in.secondNode(t).start(t)}
 	for _, p := range nodes {
 		l.post(t.Context(), p.url, 60)
 	}
-	in.checkKept(t, l)
+	in.checkLocked(t, l)
 	for _, p := range nodes {
 		p.stop(syscall.SIGTERM)
 	}
@@ -116,7 +137,7 @@ func TestKilledAtAnyMoment(t *testing.T) {
 	t.Parallel()
 	bucket := locked(t)
 	bucket.Endpoint = testenv.FaultyStore(t, bucket.Endpoint, func(*http.Request) testenv.StoreFault { return testenv.SlowLine })
-	in := install(t, storage{bucket: bucket, s3: lockOn}, anySize(), "")
+	in := install(t, storage{bucket: bucket, s3: lockOn}, anySize(), threeYear)
 	l := newLoad(in)
 	for range 6 {
 		p := in.start(t)
@@ -129,7 +150,7 @@ func TestKilledAtAnyMoment(t *testing.T) {
 		})
 	}
 	p := in.start(t)
-	in.checkKept(t, l)
+	in.checkLocked(t, l)
 	p.stop(syscall.SIGTERM)
 }
 
@@ -138,7 +159,7 @@ func TestKilledAtAnyMoment(t *testing.T) {
 func TestSpoolDiskFull(t *testing.T) {
 	t.Parallel()
 	large := simulator.NewServer(simulator.ServerOptions{AppID: demoAppID, Secret: teleSecret, AnySize: 3 << 20})
-	in := install(t, storage{dsn: testenv.Postgres(t), bucket: locked(t), s3: lockOn}, large, "")
+	in := install(t, storage{dsn: testenv.Postgres(t), bucket: locked(t), s3: lockOn}, large, threeYear)
 	p := in.start(t)
 	limit := func(size string) {
 		t.Helper()
@@ -159,6 +180,6 @@ func TestSpoolDiskFull(t *testing.T) {
 		t.Errorf("the queue is %+v, %v", q, err)
 	}
 	limit("unlimited")
-	in.checkKept(t, l)
+	in.checkLocked(t, l)
 	p.stop(syscall.SIGTERM)
 }

@@ -24,6 +24,9 @@ const (
 	// "account/<name>". Facts say which.
 	CallsExpired      Action = "calls.expired"
 	DeliveriesExpired Action = "deliveries.expired"
+	// OrphanRemoved: an object of the recording that is not the one it was
+	// archived as is being deleted. Facts: OrphanFacts.
+	OrphanRemoved Action = "orphan.removed"
 )
 
 // What becomes of accounts. Subject: "account/<name>". Facts: AccountFacts.

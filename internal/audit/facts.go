@@ -54,6 +54,14 @@ type MediaFacts struct {
 	Flags      string `json:"flags,omitempty"`       // separated by blanks
 }
 
+// OrphanFacts is an object that its recording's row does not speak of.
+type OrphanFacts struct {
+	ObjectKey string    `json:"object_key"`
+	Size      int64     `json:"size"` // bytes
+	SHA256    string    `json:"sha256,omitempty"`
+	Modified  time.Time `json:"modified"`
+}
+
 // AccountFacts is an account whose recordings wait, or wait no more.
 type AccountFacts struct {
 	Account  string    `json:"account"`

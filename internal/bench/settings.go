@@ -50,6 +50,9 @@ func (c settings) write() error {
 		fmt.Fprintf(&y, "vault:\n  s3: {endpoint: %q, bucket: %q, region: %q, access_key: %q, secret_key: %q, object_lock: %q}\n",
 			v.Endpoint, v.Name, testenv.MinIORegion, v.AccessKey, v.SecretKey, cmp.Or(c.lock, "off"))
 	}
+	if c.lock != "" {
+		y.WriteString("retention: {recordings: [{keep: 3y}]}\n")
+	}
 	if c.folder != "" {
 		fmt.Fprintf(&y, "vault: {directory: %q}\n", c.folder)
 	}

@@ -155,6 +155,7 @@ func (c *Config) check(l *loader) {
 		}
 	}
 	c.Vault.check(l)
+	c.Vault.checkLocked(l, c.Retention)
 	c.Retention.check(l, c.Accounts)
 	checkAgents(l, c.Agents)
 	c.Alerts.check(l, c.Mail)

@@ -4,6 +4,7 @@ import (
 	"net/netip"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 )
 
@@ -118,6 +119,18 @@ func (s *S3) check(l *loader) {
 		s.Encryption != "sse-s3" && (!isKMS || key == "") {
 		l.fault(at+".encryption", "must be off, sse-s3 or sse-kms:KEYID")
 	}
+}
+
+// checkLocked says what would be archived without a lock in silence: only the
+// rules give dates.
+func (v *Vault) checkLocked(l *loader, r Retention) {
+	if v.S3 == nil || v.S3.ObjectLock == ObjectLockOff ||
+		slices.ContainsFunc(r.Recordings, func(r RetentionRule) bool { return r.Match.IsAll() }) {
+		return
+	}
+	l.notice("vault.s3.object_lock", "locks no recording that no rule of "+
+		"retention.recordings matches, for only a rule gives a date; end the "+
+		"rules with one that has only keep")
 }
 
 // Folder is where the directory vault lies: Directory, else recordings in data.

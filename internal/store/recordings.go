@@ -312,6 +312,17 @@ func (s *Store) ReleaseClaim(ctx context.Context, leaseToken string) error {
 		"lease_token = NULL, next_try_at = "+unlessPaused+", attempts = attempts - 1", leaseToken, 0)
 }
 
+// WakeRecording lets a recording be tried again that was given up or refused,
+// as when its audio was found in the vault; woken is false if it is neither.
+func (s *Store) WakeRecording(ctx context.Context, id string) (woken bool, err error) {
+	n, err := s.act(ctx, `UPDATE recordings SET state = 'pending', reason = '', attempts = 0, wanted_at = {now}, next_try_at = {now}
+		WHERE id = ? AND state IN ('absent', 'refused') RETURNING `+auditedRecording, []any{id}, recordingEntry(audit.RecordingWoken, nil))
+	if err != nil {
+		return false, fmt.Errorf("wake recording %s: %w", id, err)
+	}
+	return n > 0, nil
+}
+
 // backgroundRows is how many rows a background change touches at most in one
 // transaction, so that ingest never waits long for it.
 const backgroundRows = 500
