@@ -39,9 +39,8 @@ type SealOptions struct {
 const (
 	// sealEvery is how often the log is sealed if something was added.
 	sealEvery = time.Hour
-	// sealTimeout bounds one seal, lastSealTimeout that of a program that ends.
-	sealTimeout     = time.Minute
-	lastSealTimeout = 5 * time.Second
+	// sealTimeout bounds one seal.
+	sealTimeout = time.Minute
 	// maxSeal bounds what is read of an object that should be a seal.
 	maxSeal = 16 << 10
 )
@@ -70,26 +69,20 @@ func (s *Sealer) Fingerprint() string { return s.o.Key.Fingerprint() }
 // Verifier is the public half of the key that signs.
 func (s *Sealer) Verifier() string { return s.o.Key.Verifier() }
 
-// Run seals the log every hour, and when ctx ends, until then.
+// Run seals the log at once and every hour, until ctx ends. Whoever ends the
+// program seals what is left.
 func (s *Sealer) Run(ctx context.Context) {
 	tick := time.NewTicker(sealEvery)
 	defer tick.Stop()
 	for {
-		s.try(ctx)
+		if _, err := s.Seal(ctx); err != nil && ctx.Err() == nil {
+			s.o.Logger.ErrorContext(ctx, "the audit log could not be sealed; it is tried again", "error", err)
+		}
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
-			last, cancel := context.WithTimeout(context.WithoutCancel(ctx), lastSealTimeout)
-			defer cancel()
-			s.try(last)
 			return
 		}
-	}
-}
-
-func (s *Sealer) try(ctx context.Context) {
-	if _, err := s.Seal(ctx); err != nil && !errors.Is(err, context.Canceled) {
-		s.o.Logger.ErrorContext(ctx, "the audit log could not be sealed; it is tried again", "error", err)
 	}
 }
 

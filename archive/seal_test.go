@@ -109,21 +109,3 @@ func TestSeal(t *testing.T) {
 		t.Error("another key's seal was taken for one's own")
 	}
 }
-
-// TestSealerSealsAtItsEnd: what was added since the last seal is sealed when the
-// program ends.
-func TestSealerSealsAtItsEnd(t *testing.T) {
-	t.Parallel()
-	vault, err := archive.OpenDirectory(t.TempDir())
-	if err != nil {
-		t.Fatal(err)
-	}
-	log := &sealedLog{seals: map[string]audit.Seal{}}
-	log.grow()
-	ctx, cancel := context.WithCancel(t.Context())
-	cancel()
-	sealer(t, log, vault, auditKey(t), time.Now()).Run(ctx)
-	if len(log.seals) != 1 {
-		t.Errorf("seals are %+v", log.seals)
-	}
-}

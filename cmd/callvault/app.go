@@ -41,6 +41,8 @@ type app struct {
 	receiver *webhook.Receiver
 	drift    *webhook.DriftWatch
 	gate     *gate
+	// strangers are counted for the audit log from the first request on.
+	strangers audit.Strangers
 	// rest answers what is not a webhook, once the database is open.
 	rest atomic.Pointer[http.Handler]
 
@@ -81,7 +83,8 @@ const (
 	// journalTimeout bounds what is written to the journal at the end: a vault
 	// that does not answer must not keep a node from ending.
 	journalTimeout = 10 * time.Second
-	liveMaxAge     = 4 * time.Hour
+	closeLogTimeout = 5 * time.Second
+	liveMaxAge      = 4 * time.Hour
 )
 
 // newApp opens everything but the database: a database that does not answer
@@ -115,7 +118,7 @@ func newApp(ctx context.Context, c *config.Config, logger *slog.Logger) (_ *app,
 		Spool:    filepath.Join(c.Data, "spool", "deliveries"),
 		Now:      time.Now,
 		Logger:   logger,
-		Hooks:    webhookHooks(a.registry, a.drift),
+		Hooks:    webhookHooks(a.registry, a.drift, &a.strangers),
 	})
 	if err != nil {
 		return nil, fmt.Errorf("set up the webhook: %w", err)
@@ -137,6 +140,7 @@ func (a *app) url() string {
 // run serves until ctx ends, then lets what is under way come to an end.
 func (a *app) run(ctx context.Context) (err error) {
 	defer func() { err = errors.Join(err, a.close()) }()
+	defer func() { err = errors.Join(err, a.closeLog(context.WithoutCancel(ctx))) }()
 	// What it does from here on it does by itself, whoever has started it.
 	ctx = audit.By(ctx, audit.Actor{Kind: audit.KindSystem})
 	openErr := a.open(ctx)
@@ -191,6 +195,7 @@ func (a *app) run(ctx context.Context) (err error) {
 		group.Go(func() error { a.journal.Run(ctx); return nil })
 		group.Go(func() error { return ended(a.reporter.Run(ctx)) })
 		group.Go(func() error { a.exporter.Run(ctx); return nil })
+		group.Go(func() error { a.console.RunLooks(ctx); return nil })
 		group.Go(func() error { a.forgetLiveCalls(ctx); return nil })
 		group.Go(func() error { a.vaultEye.run(ctx); return nil })
 		group.Go(func() error { a.holds.Run(ctx); return nil })
@@ -243,6 +248,24 @@ func (a *app) serve(server *http.Server) error {
 		return nil
 	}
 	return fmt.Errorf("serve: %w", err)
+}
+
+// closeLog writes what was looked at last into the audit log, and seals it.
+func (a *app) closeLog(ctx context.Context) error {
+	if a.console == nil {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, closeLogTimeout)
+	defer cancel()
+	if err := a.console.FlushLooks(ctx); err != nil {
+		return fmt.Errorf("write the last searches into the audit log: %w", err)
+	}
+	if a.sealer != nil {
+		if _, err := a.sealer.Seal(ctx); err != nil {
+			a.logger.WarnContext(ctx, "the audit log could not be sealed at the end", "error", err)
+		}
+	}
+	return nil
 }
 
 // close closes whatever is open.
@@ -383,6 +406,8 @@ func (a *app) build(ctx context.Context, s *store.Store) error {
 		Now:      time.Now,
 		Version:  programVersion(),
 		Accounts: consoleAccounts(a.config),
+
+		Strangers: &a.strangers,
 
 		TwoPerson: a.config.Holds.TwoPerson,
 		Locks:     a.vault.Locks() != archive.Unlocked,

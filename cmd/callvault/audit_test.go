@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"encoding/json"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
@@ -32,7 +33,22 @@ func TestAuditCommands(t *testing.T) {
 	if err != nil || info.Mode().Perm() != 0o600 {
 		t.Fatalf("the key: %v, %v", info, err)
 	}
-	commandJSON[map[string]string](t, "token", "add", "crm", "--role", "viewer", "--data", in.data)
+	token := commandJSON[map[string]string](t, "token", "add", "crm", "--role", "compliance", "--data", in.data)["token"]
+	get[map[string]any](t, p.url+"/api/v1/calls?number=5678&reason=a+drill", token)
+	get[map[string]any](t, p.url+"/api/v1/audit/head", token)
+	for _, path := range []string{"/webhook/sales/wrong-token-0123456789", "/api/v1/calls"} {
+		request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, p.url+path, http.NoBody)
+		if err != nil {
+			t.Fatal(err)
+		}
+		response, err := http.DefaultClient.Do(request)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := response.Body.Close(); err != nil {
+			t.Error(err)
+		}
+	}
 	p.stop(syscall.SIGTERM)
 
 	head := commandJSON[headAnswer](t, "audit", "head", "--data", in.data)
@@ -63,6 +79,16 @@ func TestAuditCommands(t *testing.T) {
 	list := commandJSON[struct{ Entries []audit.Entry }](t, "audit", "list", "--action", "token.", "--data", in.data)
 	if len(list.Entries) != 1 || list.Entries[0].Subject != "token/crm" || list.Entries[0].Actor != commandActor() {
 		t.Errorf("entries are %+v", list.Entries)
+	}
+	// What waited in memory is in the log when the program has ended.
+	for action, want := range map[string]string{
+		"calls.searched":    `{"number":"5678"}`,
+		"strangers.refused": `"counts":{"api_unauthorized":1,"webhook_404":1}}`,
+	} {
+		list := commandJSON[struct{ Entries []audit.Entry }](t, "audit", "list", "--action", action, "--data", in.data)
+		if len(list.Entries) != 1 || !strings.HasSuffix(string(list.Entries[0].Facts), want) {
+			t.Errorf("entries of %s are %+v", action, list.Entries)
+		}
 	}
 	text := command(t, "", "audit", "list", "--action", "token.added", "--data", in.data)
 	if !strings.Contains(text.stdout, "command "+commandActor().Name+"  token.added  token/crm") {

@@ -3,10 +3,12 @@ package main
 import (
 	"context"
 	"log/slog"
+	"net/http"
 	"strconv"
 	"sync"
 	"time"
 
+	"callvault/internal/audit"
 	"callvault/internal/call"
 	"callvault/internal/store"
 	"callvault/webhook"
@@ -22,7 +24,7 @@ func newRegistry() *prometheus.Registry {
 }
 
 // webhookHooks count what the webhook answers.
-func webhookHooks(r prometheus.Registerer, watch *webhook.DriftWatch) webhook.Hooks {
+func webhookHooks(r prometheus.Registerer, watch *webhook.DriftWatch, strangers *audit.Strangers) webhook.Hooks {
 	answers := prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "callvault_webhook_requests_total",
 		Help: "Webhook requests by account and HTTP status; the account is empty for strangers.",
@@ -33,9 +35,14 @@ func webhookHooks(r prometheus.Registerer, watch *webhook.DriftWatch) webhook.Ho
 	}, []string{"account"})
 	r.MustRegister(answers, drift)
 	return webhook.Hooks{
-		Answered: func(account string, status int) { answers.WithLabelValues(account, strconv.Itoa(status)).Inc() },
-		Drift:    func(account, _ string) { drift.WithLabelValues(account).Inc() },
-		Watch:    watch,
+		Answered: func(account string, status int) {
+			answers.WithLabelValues(account, strconv.Itoa(status)).Inc()
+			if status == http.StatusNotFound || status == http.StatusForbidden || status == http.StatusUnauthorized {
+				strangers.Count(time.Now(), "webhook_"+strconv.Itoa(status))
+			}
+		},
+		Drift: func(account, _ string) { drift.WithLabelValues(account).Inc() },
+		Watch: watch,
 	}
 }
 

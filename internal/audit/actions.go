@@ -86,6 +86,10 @@ const (
 	AudioDownloaded    Action = "audio.downloaded"
 	ReportDownloaded   Action = "report.downloaded"
 	LiveViewed         Action = "live.viewed"
+	// ReconciliationViewed lists calls that differ.
+	ReconciliationViewed Action = "reconciliation.viewed"
+	// LogSearched is about the audit log itself.
+	LogSearched Action = "log.searched"
 )
 
 // Refusals.
@@ -93,7 +97,7 @@ const (
 	// AccessRefused: a known user or token was forbidden something.
 	AccessRefused Action = "access.refused"
 	// StrangersRefused counts, for a minute, those who showed nothing that is
-	// known. Facts: {"from", "to", "counts": {kind: n}}.
+	// known. Facts: StrangersFacts.
 	StrangersRefused Action = "strangers.refused"
 )
 

@@ -24,11 +24,13 @@ func (c *Console) authenticate(w http.ResponseWriter, r *http.Request) (call.Tok
 	address := strikeKey(r.RemoteAddr)
 	if wait := c.strikes.wait(address, c.now()); wait > 0 {
 		w.Header().Set("Retry-After", strconv.Itoa(int(math.Ceil(wait.Seconds()))))
+		c.strangers.Count(c.now(), "api_limited")
 		return call.Token{}, call.Errorf(call.Limited, "too many wrong tokens from this address; try again later")
 	}
 	token, err := c.shownToken(r)
 	if call.CodeOf(err) == call.Unauthorized {
 		c.strikes.count(address, c.now())
+		c.strangers.Count(c.now(), "api_unauthorized")
 		w.Header().Set("WWW-Authenticate", `Bearer realm="callvault"`)
 	}
 	return token, err

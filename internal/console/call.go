@@ -5,6 +5,7 @@ import (
 	"math"
 	"net/http"
 
+	"callvault/internal/audit"
 	"callvault/internal/call"
 
 	"github.com/gorilla/mux"
@@ -89,6 +90,9 @@ func (c *Console) findCalls(w http.ResponseWriter, r *http.Request, who call.Tok
 		return err
 	}
 	f.Groups = who.Groups
+	if err := c.search(r, audit.CallsSearched); err != nil {
+		return err
+	}
 	ctx, cancel := context.WithTimeout(r.Context(), questionLimit)
 	defer cancel()
 	found, next, err := c.store.FindCalls(ctx, f)
@@ -136,6 +140,9 @@ func (c *Console) call(w http.ResponseWriter, r *http.Request, who call.Token) e
 	}
 	detail, err := c.visibleCall(r.Context(), mux.Vars(r)["id"], who)
 	if err != nil {
+		return err
+	}
+	if err := c.look(r, audit.CallViewed, "call/"+detail.ID, nil); err != nil {
 		return err
 	}
 	answer := callDetailJSON{

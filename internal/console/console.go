@@ -14,6 +14,7 @@ import (
 	"strings"
 	"time"
 
+	"callvault/internal/audit"
 	"callvault/internal/call"
 
 	"github.com/gorilla/mux"
@@ -38,6 +39,7 @@ type Store interface {
 	RunStore
 	HoldStore
 	ExportStore
+	AuditStore
 }
 
 // RecordingStore is what the API asks about recordings alone.
@@ -66,6 +68,9 @@ type Options struct {
 	Ready  func(ctx context.Context) map[string]error
 	Logger *slog.Logger
 	Now    func() time.Time
+	// Strangers counts refusals for the audit log, those of others, too. Default
+	// one of the Console's own.
+	Strangers *audit.Strangers
 	// Zone is where the day of a date without a time lies. Default UTC.
 	Zone    *time.Location
 	Version string
@@ -96,8 +101,13 @@ type Console struct {
 	exportChanged func()
 
 	strikes *strikes
-	feed    *feed
-	pace    pace
+
+	// strangers and looks go into the audit log.
+	strangers *audit.Strangers
+	looks     *looks
+
+	feed *feed
+	pace pace
 }
 
 // New makes a Console.
@@ -118,8 +128,10 @@ func New(o Options) *Console {
 
 		exportChanged: o.ExportChanged,
 
-		strikes: newStrikes(),
-		pace:    pace{beatEvery, takeWithin},
+		strikes:   newStrikes(),
+		strangers: cmp.Or(o.Strangers, new(audit.Strangers)),
+		looks:     &looks{store: o.Store, listenings: map[listening]*span{}},
+		pace:      pace{beatEvery, takeWithin},
 	}
 	if c.exportChanged == nil {
 		c.exportChanged = func() {}
@@ -194,6 +206,9 @@ func (c *Console) endpoints() map[string]endpoint {
 		"/exports":                    c.findExports,
 		"/exports/{id}":               c.export,
 		"/exports/{id}/file":          c.exportFile,
+		"/audit":                      c.findAudit,
+		"/audit/head":                 c.auditHead,
+		"/audit/proof":                c.auditProof,
 		"/holds":                      c.findHolds,
 		"/holds/{name}":               c.hold,
 	}
@@ -242,7 +257,7 @@ func (m methods) allowed() string {
 // withToken wraps what only the owner of a token may ask or do.
 func (c *Console) withToken(m methods) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if err := c.answer(w, r, m); err != nil {
+		if err := c.answer(w, r, m); err != nil { //nolint:contextcheck // what acts in it is a part of the request's own
 			c.fail(w, r, err)
 		}
 	})
@@ -261,7 +276,10 @@ func (c *Console) answer(w http.ResponseWriter, r *http.Request, m methods) erro
 	if err != nil {
 		return err
 	}
-	return h(w, r, who)
+	if r, err = asked(r, who); err != nil {
+		return err
+	}
+	return c.refused(r, h(w, r, who))
 }
 
 func notFound(http.ResponseWriter, *http.Request) error {

@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"unicode/utf8"
 
+	"callvault/internal/audit"
 	"callvault/internal/call"
 
 	"github.com/gorilla/mux"
@@ -65,6 +66,9 @@ func (c *Console) findDeliveries(w http.ResponseWriter, r *http.Request, who cal
 	if err := q.err(); err != nil {
 		return err
 	}
+	if err := c.search(r, audit.DeliveriesSearched); err != nil {
+		return err
+	}
 	ctx, cancel := context.WithTimeout(r.Context(), questionLimit)
 	defer cancel()
 	found, next, err := c.store.FindDeliveries(ctx, f)
@@ -100,6 +104,9 @@ func (c *Console) delivery(w http.ResponseWriter, r *http.Request, who call.Toke
 		return none
 	}
 	if err != nil {
+		return err
+	}
+	if err := c.look(r, audit.DeliveryViewed, "delivery/"+strconv.FormatInt(d.ID, 10), map[string]any{"uid": d.UID, "account": d.Account, "body": who.Role.MayHear()}); err != nil {
 		return err
 	}
 	answer := deliveryDetailJSON{deliveryJSON: deliveryOf(d)}

@@ -114,7 +114,7 @@ func TestExportFile(t *testing.T) {
 		t.Errorf("beyond the end: status %d", r.status)
 	}
 	var logged int
-	for _, e := range h.store.logged {
+	for _, e := range h.store.entries {
 		if e.Action == audit.ExportDownloaded && e.Subject == "export/export-1" && e.Actor.Kind == audit.KindToken {
 			logged++
 		}

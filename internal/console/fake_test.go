@@ -43,11 +43,12 @@ type fakeStore struct {
 	backfills   map[string]call.BackfillState
 	reconciled  map[string]call.Reconciliation // by day
 	tokens      map[[32]byte]call.Token
+	entries     []audit.Entry
+	auditErr    error
 	err         error
 	liveErr     error
 	panics      bool
 	exports     []call.Export
-	logged      []audit.Entry
 	// What was asked last.
 	filter         call.Filter
 	deliveryFilter call.DeliveryFilter
@@ -282,13 +283,6 @@ func (s *fakeStore) RemoveExport(ctx context.Context, id string) (call.Export, e
 	e, err := s.Export(ctx, id)
 	e.State = call.ExportRemoved
 	return e, err
-}
-
-func (s *fakeStore) Audit(_ context.Context, entries ...audit.Entry) error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.logged = append(s.logged, entries...)
-	return s.err
 }
 
 // fakeVault holds objects in memory and counts what is opened and closed.

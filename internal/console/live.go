@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"time"
 
+	"callvault/internal/audit"
 	"callvault/internal/call"
 )
 
@@ -85,6 +86,9 @@ func goesOn(l *call.LiveCall, now time.Time) bool {
 
 func (c *Console) live(w http.ResponseWriter, r *http.Request, who call.Token) error {
 	if err := c.query(r).err(); err != nil {
+		return err
+	}
+	if err := c.listen(r, audit.LiveViewed, "", nil); err != nil {
 		return err
 	}
 	found, err := c.liveCalls(r.Context())

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	"callvault/internal/audit"
 	"callvault/internal/call"
 )
 
@@ -133,6 +134,9 @@ func (c *Console) reconciliation(w http.ResponseWriter, r *http.Request, who cal
 		limit = *n
 	}
 	if err := q.err(); err != nil {
+		return err
+	}
+	if err := c.search(r, audit.ReconciliationViewed); err != nil {
 		return err
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), questionLimit)

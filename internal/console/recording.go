@@ -9,6 +9,7 @@ import (
 	"regexp"
 	"strings"
 
+	"callvault/internal/audit"
 	"callvault/internal/call"
 
 	"github.com/gorilla/mux"
@@ -121,8 +122,13 @@ func (c *Console) audio(w http.ResponseWriter, r *http.Request, who call.Token) 
 		mediaType: playable(rec.MediaType),
 		modified:  rec.ArchivedAt,
 	}
+	action := audit.AudioPlayed
 	if download {
 		o.saveAs = fileName(rec, of)
+		action = audit.AudioDownloaded
+	}
+	if err := c.listen(r, action, "recording/"+rec.ID, map[string]any{"call_id": of.ID, "account": rec.Account, "object_key": rec.ObjectKey, "sha256": rec.SHA256}); err != nil {
+		return err
 	}
 	return c.serveObject(w, r, o)
 }

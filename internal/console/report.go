@@ -8,6 +8,7 @@ import (
 	"strings"
 	"unicode"
 
+	"callvault/internal/audit"
 	"callvault/internal/call"
 
 	"github.com/gorilla/mux"
@@ -129,6 +130,9 @@ func (c *Console) runFile(w http.ResponseWriter, r *http.Request, who call.Token
 		return call.Errorf(call.NotFound, "this run has no such file")
 	}
 	f := run.Files[i]
+	if err := c.look(r, audit.ReportDownloaded, "run/"+run.ID, map[string]any{"report": run.Report, "file": f.Name, "sha256": f.SHA256}); err != nil {
+		return err
+	}
 	return c.serveObject(w, r, object{
 		key:       f.ObjectKey,
 		size:      f.Size,

@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"time"
 
+	"callvault/internal/audit"
 	"callvault/internal/call"
 )
 
@@ -30,6 +31,9 @@ type pace struct{ beat, take time.Duration }
 // have been missed.
 func (c *Console) liveEvents(w http.ResponseWriter, r *http.Request, who call.Token) error {
 	if err := c.query(r).err(); err != nil {
+		return err
+	}
+	if err := c.listen(r, audit.LiveViewed, "", nil); err != nil {
 		return err
 	}
 	latest, leave, err := c.feed.listen(r.Context())
