@@ -27,6 +27,8 @@ type RetentionStore interface {
 	RetentionPlan(ctx context.Context, rulesID string, by time.Time) (call.RetentionPlan, error)
 	EachPlanned(ctx context.Context, rulesID string, by time.Time, do func(call.PlanItem) error) error
 	JobRun(ctx context.Context, name string) (call.JobRun, error)
+	CountStorage(ctx context.Context, now time.Time) error
+	Storage(ctx context.Context, from time.Time) ([]call.StorageTotal, []call.StorageDay, error)
 	ForgetDeliveries(ctx context.Context, account string, before time.Time, from *call.Place) (forgotten int, more bool, err error)
 	ForgetCalls(ctx context.Context, account string, before time.Time, from *call.Place) (forgotten int, more bool, err error)
 }
@@ -265,7 +267,53 @@ func (r *Retainer) holdJob(ctx context.Context, name, token string) (leased cont
 func (r *Retainer) judgeInBackground(ctx context.Context, a *Applied) error {
 	ctx, cancel := context.WithTimeout(ctx, judgeTime)
 	defer cancel()
+	if err := r.o.Store.CountStorage(ctx, r.o.Now()); err != nil {
+		return err
+	}
 	return r.judge(ctx, a)
+}
+
+// forecastDays is how far back the growth is measured, forecastYears how far
+// ahead is looked.
+const (
+	forecastDays  = 28
+	forecastYears = 12
+)
+
+// Forecast says how the vault grows, and what retention will free and when, of
+// what is in it now. It changes no recording.
+func (r *Retainer) Forecast(ctx context.Context) (call.Forecast, error) {
+	now := r.o.Now().UTC()
+	f := call.Forecast{AsOf: now, From: now.Truncate(24*time.Hour).AddDate(0, 0, -forecastDays)}
+	if err := r.o.Store.CountStorage(ctx, now); err != nil {
+		return f, err
+	}
+	var err error
+	if f.Totals, f.Days, err = r.o.Store.Storage(ctx, f.From); err != nil {
+		return f, err
+	}
+	today := now.Truncate(24 * time.Hour)
+	var bytes int64
+	first := today
+	for _, d := range f.Days {
+		if !d.Day.Before(today) || d.Added == 0 {
+			continue
+		}
+		bytes += d.AddedBytes
+		if d.Day.Before(first) {
+			first = d.Day
+		}
+	}
+	// A new installation has fewer days behind it.
+	if first.After(f.From) {
+		f.From = first
+	}
+	if days := int64(today.Sub(f.From) / (24 * time.Hour)); days > 0 {
+		f.BytesPerDay = bytes / days
+	}
+	plan, err := r.Plan(ctx, now.AddDate(forecastYears, 0, 0), nil)
+	f.Frees = plan.Due
+	return f, err
 }
 
 // applyDaily deletes nothing while the rules are new.

@@ -214,6 +214,43 @@ func TestRetentionDeletesWhatIsDue(t *testing.T) {
 	})
 }
 
+func TestForecast(t *testing.T) {
+	t.Parallel()
+	forEachKeeping(t, func(k *keeping) {
+		k.keepBy(rule("", 365))
+		k.archived(told("aged", "", 800), told("young", "", 30), told("fresh", "", 1))
+		one, _ := k.recording("young")
+		k.apply()
+		// As it will be in two days.
+		r, err := archive.NewRetainer(archive.RetainerOptions{
+			Store: k.store, Vault: k.vault, Rules: func() call.Retention { return k.rules },
+			Now: func() time.Time { return time.Now().AddDate(0, 0, 2) },
+		})
+		if err != nil {
+			k.Fatal(err)
+		}
+		for range 2 {
+			f, err := r.Forecast(k.Context())
+			if err != nil {
+				k.Fatal(err)
+			}
+			if diff := cmp.Diff([]call.StorageTotal{{Account: "sales", Recordings: 2, Bytes: 2 * one.Size}}, f.Totals); diff != "" {
+				k.Errorf("totals (-want +got):\n%s", diff)
+			}
+			var added, deleted, frees int64
+			for _, d := range f.Days {
+				added, deleted = added+d.AddedBytes, deleted+d.DeletedBytes
+			}
+			for _, d := range f.Frees {
+				frees += d.Bytes
+			}
+			if added != 3*one.Size || deleted != one.Size || frees != 2*one.Size || f.BytesPerDay < added/3 || f.BytesPerDay > added/2 {
+				k.Errorf("forecast: %+v", f)
+			}
+		}
+	})
+}
+
 func TestShorterRulesShortenNothing(t *testing.T) {
 	t.Parallel()
 	forEachKeeping(t, func(k *keeping) {

@@ -20,8 +20,9 @@ import (
 )
 
 type retentionCommand struct {
-	Plan  retentionPlanCommand  `cmd:"" help:"Say what would be deleted, by which rule, and what is kept all the same. Changes nothing."`
-	Apply retentionApplyCommand `cmd:"" help:"Delete now what is due. Look at the plan first."`
+	Plan     retentionPlanCommand     `cmd:"" help:"Say what would be deleted, by which rule, and what is kept all the same. Changes nothing."`
+	Forecast retentionForecastCommand `cmd:"" help:"Say how the vault grows, and what retention will free and when."`
+	Apply    retentionApplyCommand    `cmd:"" help:"Delete now what is due. Look at the plan first."`
 }
 
 type retentionPlanCommand struct {

@@ -157,7 +157,8 @@ func (t *tx) finishExpiring(ctx context.Context, actor audit.Actor, e call.Expir
 		action, set = audit.RecordingKept, "state = 'archived', blocked_by = ?, blocked_until = ?"
 		args = []any{e.KeptBy, millis(e.KeptUntil)}
 	}
-	return t.later(ctx, statement{
+	gone := []call.Recording(nil)
+	err := t.later(ctx, statement{
 		query: "UPDATE recordings SET " + set + " WHERE id = ? AND state = 'expired' AND expired_at IS NULL RETURNING " + auditedRecording,
 		args:  append(args, e.ID), audits: true, scan: func(r row) error {
 			recording, entry, err := scanAudited(r, action, nil)
@@ -165,9 +166,21 @@ func (t *tx) finishExpiring(ctx context.Context, actor audit.Actor, e call.Expir
 				return err
 			}
 			entry.Actor, entry.Reason = actor, cmp.Or(e.KeptBy, whyExpired(recording))
+			if e.KeptBy == "" {
+				gone = append(gone, recording)
+			}
 			return t.audit(ctx, entry)
 		},
 	})
+	if err == nil {
+		err = t.flush(ctx)
+	}
+	for _, recording := range gone {
+		if err == nil {
+			err = t.noteDeleted(ctx, recording)
+		}
+	}
+	return err
 }
 
 // whyExpired says for people by which rule a recording goes, and since when.
