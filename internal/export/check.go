@@ -12,6 +12,7 @@ import (
 	"errors"
 	"fmt"
 	"hash"
+	"hash/crc32"
 	"io"
 	"os"
 	"path"
@@ -245,28 +246,33 @@ func (c *checker) checkLayout(files []*zip.File) {
 	}
 }
 
-// open takes a file out of those that nobody has named yet.
-func (c *checker) open(name string) (*io.SectionReader, bool) {
+// wrongCRC is said of a file that is sound, and that other programs will not
+// unpack.
+const wrongCRC = "the ZIP has another checksum for it than its bytes have: other programs will call it damaged"
+
+// open takes a file out of those that nobody has named yet, with the checksum
+// that the ZIP has for it.
+func (c *checker) open(name string) (content *io.SectionReader, crc uint32, ok bool) {
 	f, ok := c.files[name]
 	if !ok {
 		c.fault(call.FaultMissing, name, "it is not in the bundle")
-		return nil, false
+		return nil, 0, false
 	}
 	delete(c.files, name)
 	begin, err := f.DataOffset()
 	if err != nil {
 		c.fault(FaultZip, name, "it cannot be read: %v", err)
-		return nil, false
+		return nil, 0, false
 	}
 	// Not through zip.File.Open, which would speak of CRCs where SHA-256 says
 	// more.
-	return io.NewSectionReader(c.at, begin, int64(f.CompressedSize64)), true
+	return io.NewSectionReader(c.at, begin, int64(f.CompressedSize64)), f.CRC32, true
 }
 
 // checkManifest checks the signature first and then all that is signed.
 func (c *checker) checkManifest() {
 	c.result.Checked += 2
-	text, ok := c.open(SignatureFile)
+	text, crc, ok := c.open(SignatureFile)
 	if !ok {
 		return
 	}
@@ -275,17 +281,23 @@ func (c *checker) checkManifest() {
 		c.fault(FaultSignature, SignatureFile, "it cannot be a signature")
 		return
 	}
-	section, ok := c.open(ManifestFile)
+	if crc32.ChecksumIEEE(signature) != crc {
+		c.fault(FaultZip, SignatureFile, wrongCRC)
+	}
+	section, crc, ok := c.open(ManifestFile)
 	if !ok {
 		return
 	}
-	sum := sha256.New()
-	size, err := io.Copy(sum, section)
+	sum := newDigest()
+	size, err := io.Copy(sum, untilDone(c.ctx, section))
 	if err != nil {
 		c.failed = err
 		return
 	}
-	found := hex.EncodeToString(sum.Sum(nil))
+	found := sum.hex()
+	if sum.crc.Sum32() != crc {
+		c.fault(FaultZip, ManifestFile, wrongCRC)
+	}
 	if _, err := section.Seek(0, io.SeekStart); err != nil {
 		c.failed = err
 		return
@@ -349,22 +361,24 @@ func (c *checker) readHead(lines *lineReader) bool {
 // SHA256SUMS should hold so far.
 func (c *checker) checkFile(f *file, sums hash.Hash) {
 	c.result.Checked++
-	content, ok := c.open(f.Path)
+	content, crc, ok := c.open(f.Path)
 	if !ok {
 		return
 	}
 	before := len(c.result.Faults) + c.result.MoreFaults
-	sum := sha256.New()
+	sum := newDigest()
 	n, err := io.Copy(sum, untilDone(c.ctx, content))
 	if err != nil {
 		c.failed = err
 		return
 	}
-	switch found := hex.EncodeToString(sum.Sum(nil)); {
+	switch found := sum.hex(); {
 	case n != f.Size:
 		c.fault(FaultChanged, f.Path, "it has %d bytes, and the manifest says %d", n, f.Size)
 	case found != f.SHA256:
 		c.fault(FaultChanged, f.Path, "its SHA-256 is %s, and the manifest says %s", found, f.SHA256)
+	case sum.crc.Sum32() != crc:
+		c.fault(FaultZip, f.Path, wrongCRC)
 	case f.Path == CustodyFile:
 		if _, err := content.Seek(0, io.SeekStart); err != nil {
 			c.failed = err
