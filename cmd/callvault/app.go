@@ -83,8 +83,8 @@ const (
 	// journalTimeout bounds what is written to the journal at the end: a vault
 	// that does not answer must not keep a node from ending.
 	journalTimeout = 10 * time.Second
-	closeLogTimeout = 5 * time.Second
-	liveMaxAge      = 4 * time.Hour
+	endLogTimeout  = 5 * time.Second
+	liveMaxAge     = 4 * time.Hour
 )
 
 // newApp opens everything but the database: a database that does not answer
@@ -140,7 +140,6 @@ func (a *app) url() string {
 // run serves until ctx ends, then lets what is under way come to an end.
 func (a *app) run(ctx context.Context) (err error) {
 	defer func() { err = errors.Join(err, a.close()) }()
-	defer func() { err = errors.Join(err, a.closeLog(context.WithoutCancel(ctx))) }()
 	// What it does from here on it does by itself, whoever has started it.
 	ctx = audit.By(ctx, audit.Actor{Kind: audit.KindSystem})
 	openErr := a.open(ctx)
@@ -212,8 +211,36 @@ func (a *app) run(ctx context.Context) (err error) {
 		return nil
 	})
 	err = group.Wait()
+	// The journal takes in what is logged last, and the seal covers both.
+	err = errors.Join(err, a.endLooks(ctx))
 	a.endJournal(ctx)
+	a.endSeal(ctx)
 	return err
+}
+
+// endLooks writes what was looked at last into the audit log.
+func (a *app) endLooks(ctx context.Context) error {
+	if a.console == nil {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), endLogTimeout)
+	defer cancel()
+	if err := a.console.FlushLooks(ctx); err != nil {
+		return fmt.Errorf("write the last searches into the audit log: %w", err)
+	}
+	return nil
+}
+
+// endSeal seals the log as it is at the end.
+func (a *app) endSeal(ctx context.Context) {
+	if a.sealer == nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), endLogTimeout)
+	defer cancel()
+	if _, err := a.sealer.Seal(ctx); err != nil {
+		a.logger.WarnContext(ctx, "the audit log could not be sealed at the end; the next start does it", "error", err)
+	}
 }
 
 // endJournal writes what the journal does not have yet. What it could not write
@@ -248,24 +275,6 @@ func (a *app) serve(server *http.Server) error {
 		return nil
 	}
 	return fmt.Errorf("serve: %w", err)
-}
-
-// closeLog writes what was looked at last into the audit log, and seals it.
-func (a *app) closeLog(ctx context.Context) error {
-	if a.console == nil {
-		return nil
-	}
-	ctx, cancel := context.WithTimeout(ctx, closeLogTimeout)
-	defer cancel()
-	if err := a.console.FlushLooks(ctx); err != nil {
-		return fmt.Errorf("write the last searches into the audit log: %w", err)
-	}
-	if a.sealer != nil {
-		if _, err := a.sealer.Seal(ctx); err != nil {
-			a.logger.WarnContext(ctx, "the audit log could not be sealed at the end", "error", err)
-		}
-	}
-	return nil
 }
 
 // close closes whatever is open.

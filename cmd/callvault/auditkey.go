@@ -129,3 +129,13 @@ func sealedUntil(reports config.Term, now time.Time) time.Time {
 	}
 	return reports.After(now)
 }
+
+// noteAct logs what a command did to more than a row, as far as it came.
+func noteAct(ctx context.Context, s *store.Store, action audit.Action, subject string, facts any) error {
+	e, err := audit.New(action, subject, facts)
+	if err != nil {
+		return err
+	}
+	e.Actor = audit.ActorOf(ctx)
+	return s.Audit(context.WithoutCancel(ctx), e)
+}

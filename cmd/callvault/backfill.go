@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"time"
 
+	"callvault/internal/audit"
 	"callvault/internal/call"
 	"callvault/internal/config"
 	"callvault/internal/console"
@@ -60,6 +61,11 @@ func (c backfillCommand) Run(ctx context.Context, g *globals) error {
 			}
 			shown.end(result.Listed, result.Listed)
 			done.Accounts = append(done.Accounts, result)
+			if !c.DryRun {
+				if err := noteAct(ctx, s, audit.BackfillEnded, "account/"+a.Name, result); err != nil {
+					return err
+				}
+			}
 			if result.Error != "" {
 				failed = append(failed, fmt.Errorf("the list of account %s could not be read to its end: %s", a.Name, result.Error))
 			}

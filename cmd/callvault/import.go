@@ -9,6 +9,7 @@ import (
 	"os"
 	"time"
 
+	"callvault/internal/audit"
 	"callvault/internal/call"
 	"callvault/internal/store"
 	"callvault/webhook"
@@ -60,7 +61,17 @@ func (c importCommand) Run(ctx context.Context, g *globals) error {
 		}
 	}
 	total := rehearsed{DryRun: c.DryRun, changes: changes{Calls: []call.CallChange{}}}
-	err = withStore(ctx, cfg, func(s *store.Store) error {
+	err = withStore(ctx, cfg, func(s *store.Store) (err error) {
+		if !c.DryRun {
+			defer func() {
+				if total.Deliveries > 0 {
+					err = errors.Join(err, noteAct(ctx, s, audit.DeliveriesImported, "account/"+c.Account, struct {
+						imported
+						Files []string `json:"files"`
+					}{total.imported, c.Files}))
+				}
+			}()
+		}
 		var into webhook.Store = s
 		if c.DryRun {
 			into = rehearsal{s, &total.changes}

@@ -7,6 +7,7 @@ import (
 	"io"
 	"time"
 
+	"callvault/internal/audit"
 	"callvault/internal/call"
 	"callvault/internal/config"
 	"callvault/internal/store"
@@ -73,7 +74,17 @@ func (c replayCommand) Run(ctx context.Context, g *globals) error {
 	r.result.DryRun, r.result.Calls = c.DryRun, []call.CallChange{}
 	err = withStore(ctx, cfg, func(s *store.Store) error {
 		r.store = s
-		return r.all(ctx, g, filters)
+		err := r.all(ctx, g, filters)
+		if c.DryRun || r.result.Deliveries == 0 {
+			return err
+		}
+		return errors.Join(err, noteAct(ctx, s, audit.DeliveriesReplayed, "", struct {
+			imported
+			Outcome string `json:"outcome,omitempty"`
+			Account string `json:"account,omitempty"`
+			From    string `json:"from,omitempty"`
+			To      string `json:"to,omitempty"`
+		}{r.result.imported, c.Outcome, c.Account, c.From, c.To}))
 	})
 	if r.result.Deliveries > 0 || err == nil {
 		err = errors.Join(err, g.print(&r.result, r.result.write))

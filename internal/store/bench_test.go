@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"callvault/internal/audit"
 	"callvault/internal/call"
 	"callvault/internal/store"
 )
@@ -114,6 +115,38 @@ func BenchmarkQueue(b *testing.B) {
 					b.Error(err)
 				}
 				if err := s.MarkArchived(b.Context(), token, call.Archiving{ObjectKey: key, Size: 1, SHA256: "ab", MediaType: "audio/wav"}); err != nil {
+					b.Error(err)
+				}
+			}
+		})
+	}
+	wg.Wait()
+}
+
+// BenchmarkAudit appends entries as 8 workers do that mark recordings: compare
+// with BenchmarkQueue, which appends one with each recording.
+func BenchmarkAudit(b *testing.B) {
+	s, err := store.Open(b.Context(), store.Options{Path: filepath.Join(b.TempDir(), "callvault.db")})
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer func() {
+		if err := s.Close(); err != nil {
+			b.Error(err)
+		}
+	}()
+	entry, err := audit.New(audit.RecordingArchived, "recording/1", audit.RecordingFacts{ID: "1", Account: "sales", ObjectKey: "calls/2026/11/20/sales/1.wav"})
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.ReportAllocs()
+	b.ResetTimer()
+	var wg sync.WaitGroup
+	var done atomic.Int64
+	for range 8 {
+		wg.Go(func() {
+			for done.Add(1) <= int64(b.N) {
+				if err := s.Audit(b.Context(), entry); err != nil {
 					b.Error(err)
 				}
 			}
