@@ -44,6 +44,7 @@ type commands struct {
 	Retention   retentionCommand   `cmd:"" help:"Say what is due to be deleted, and delete it."`
 	Audit       auditCommand       `cmd:"" help:"Look at the log of who did and saw what, and at the key that signs it."`
 	Export      exportCommand      `cmd:"" help:"Write calls with recordings and evidence into one ZIP."`
+	Backup      backupCommand      `cmd:"" help:"Write a consistent copy of the SQLite database; for PostgreSQL, say how."`
 	Rebuild     rebuildCommand     `cmd:"" help:"Make the database again from the vault alone."`
 	Drill       drillCommand       `cmd:"" help:"Play a provider's faults against the running installation, on accounts of its own, and say what held."`
 	Config      configCommand      `cmd:"" help:"Check, print or show an example of the configuration."`
