@@ -193,7 +193,9 @@ func (a *app) run(ctx context.Context) (err error) {
 		}
 		group.Go(func() error { a.journal.Run(ctx); return nil })
 		group.Go(func() error { return ended(a.reporter.Run(ctx)) })
-		group.Go(func() error { a.exporter.Run(ctx); return nil })
+		if a.exporter != nil {
+			group.Go(func() error { a.exporter.Run(ctx); return nil })
+		}
 		group.Go(func() error { a.console.RunLooks(ctx); return nil })
 		group.Go(func() error { a.forgetLiveCalls(ctx); return nil })
 		group.Go(func() error { a.vaultEye.run(ctx); return nil })
@@ -403,8 +405,12 @@ func (a *app) build(ctx context.Context, s *store.Store) error {
 	}
 	registerQueue(a.registry, s, a.receiver, a.logger)
 	registerFaults(a.registry, s, a.logger)
+	exportChanged := func() {}
 	if a.exporter, err = newExporter(ctx, a.config, a.people, a.vault, a.logger); err != nil {
 		return fmt.Errorf("set up exports: %w", err)
+	}
+	if a.exporter != nil {
+		exportChanged = a.exporter.Wake
 	}
 	a.console = console.New(console.Options{
 		Store:    a.people,
@@ -421,7 +427,7 @@ func (a *app) build(ctx context.Context, s *store.Store) error {
 		TwoPerson: a.config.Holds.TwoPerson,
 		Locks:     a.vault.Locks() != archive.Unlocked,
 
-		ExportChanged: a.exporter.Wake,
+		ExportChanged: exportChanged,
 	})
 	rest := a.console.Handler()
 	a.store = s

@@ -2,7 +2,9 @@ package main
 
 import (
 	"database/sql"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"syscall"
@@ -95,6 +97,15 @@ func (in installation) secondNode(t *testing.T) installation {
 		t.Fatal(err)
 	}
 	other := installation{data: t.TempDir(), provider: in.provider}
+	// All nodes sign the log with one key.
+	switch key, err := os.ReadFile(filepath.Join(in.data, auditKeyFile)); {
+	case err == nil:
+		if err := os.WriteFile(filepath.Join(other.data, auditKeyFile), key, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	case !errors.Is(err, fs.ErrNotExist):
+		t.Fatal(err)
+	}
 	if err := os.WriteFile(filepath.Join(other.data, config.FileName), text, 0o600); err != nil {
 		t.Fatal(err)
 	}
