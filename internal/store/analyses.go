@@ -73,8 +73,8 @@ func (s *Store) settleAnalysis(ctx context.Context, what, set, leaseToken string
 	return nil
 }
 
-// MarkAnalysed keeps how a recording sounds, and, where nobody had read that
-// yet, what it is. A call.Conflict error says that the lease was lost.
+// MarkAnalysed keeps how a recording sounds, unless it has gone meanwhile, and,
+// where nobody had read that yet, what it is. A call.Conflict error says that the lease was lost.
 func (s *Store) MarkAnalysed(ctx context.Context, leaseToken string, a call.Analysis, m call.Media) error {
 	silence := make([]int64, len(a.Silence))
 	for i, share := range a.Silence {
@@ -94,6 +94,7 @@ func (s *Store) MarkAnalysed(ctx context.Context, leaseToken string, a call.Anal
 		marked = 0
 		err := t.later(ctx, statement{what: "keep an analysis", query: `INSERT INTO recording_analyses (recording_id, state, reason, silence_ppm, peaks, analysed_at)
 			SELECT recording_id, CAST(? AS TEXT), CAST(? AS TEXT), CAST(? AS TEXT), ?, {now} FROM recording_media` + whereAnalysing + `
+				AND EXISTS (SELECT 1 FROM recordings WHERE id = recording_id AND state = 'archived')
 			ON CONFLICT (recording_id) DO UPDATE SET state = excluded.state, reason = excluded.reason,
 				silence_ppm = excluded.silence_ppm, peaks = excluded.peaks, analysed_at = excluded.analysed_at`,
 			args: []any{string(a.State), a.Reason, string(text), peaks, id, leaseToken}})

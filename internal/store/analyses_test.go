@@ -124,3 +124,59 @@ func TestAnalysisLeaseRunsOut(t *testing.T) {
 		}
 	})
 }
+
+// How a recording sounded goes with it, and stays if the vault keeps it.
+func TestAnalysisGoesWithItsRecording(t *testing.T) {
+	t.Parallel()
+	forEachDatabase(t, func(t *testing.T, o store.Options) {
+		s := open(t, o)
+		record(t, s, delivery(report("1.1")), delivery(report("1.2")))
+		for _, c := range claim(t, s, call.ClaimOptions{}) {
+			over := call.Judgement{Rule: "all", RuleUntil: nine}
+			if err := s.MarkArchived(t.Context(), c.LeaseToken, call.Archiving{ObjectKey: c.ID, Judgement: over}); err != nil {
+				t.Fatal(err)
+			}
+			a := must(s.ClaimAnalysis(t.Context(), time.Minute))(t)
+			if err := s.MarkAnalysed(t.Context(), a.LeaseToken, call.Analysis{State: call.Analysed, Silence: []float64{1}, Peaks: [][]byte{{7}}}, call.Media{}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		going := must(s.BeginExpiring(t.Context(), "", 10))(t)
+		if len(going) != 2 {
+			t.Fatalf("due are %+v", going)
+		}
+		gone, kept := call.Expiry{Expiring: going[0]}, call.Expiry{Expiring: going[1], KeptBy: "a lock", KeptUntil: time.Now().Add(time.Hour)}
+		if err := s.FinishExpiring(t.Context(), []call.Expiry{gone, kept}); err != nil {
+			t.Fatal(err)
+		}
+		for id, want := range map[string]call.AnalysisState{gone.ID: call.AnalysisPending, kept.ID: call.Analysed} {
+			if a := must(s.Analysis(t.Context(), id))(t); a.State != want {
+				t.Errorf("the analysis of %s is %s, want %s", must(s.Recording(t.Context(), id))(t).State, a.State, want)
+			}
+		}
+	})
+}
+
+// What goes while somebody listens leaves nothing of how it sounded.
+func TestAnalysisOfWhatHasGone(t *testing.T) {
+	t.Parallel()
+	forEachDatabase(t, func(t *testing.T, o store.Options) {
+		s := open(t, o)
+		record(t, s, delivery(report("1.1")))
+		c := claim(t, s, call.ClaimOptions{})[0]
+		if err := s.MarkArchived(t.Context(), c.LeaseToken, call.Archiving{ObjectKey: "a", Judgement: call.Judgement{Rule: "all", RuleUntil: nine}}); err != nil {
+			t.Fatal(err)
+		}
+		a := must(s.ClaimAnalysis(t.Context(), time.Minute))(t)
+		going := must(s.BeginExpiring(t.Context(), "", 10))(t)
+		if err := s.FinishExpiring(t.Context(), []call.Expiry{{Expiring: going[0]}}); err != nil {
+			t.Fatal(err)
+		}
+		if err := s.MarkAnalysed(t.Context(), a.LeaseToken, call.Analysis{State: call.Analysed, Silence: []float64{1}, Peaks: [][]byte{{7}}}, call.Media{}); err != nil {
+			t.Fatal(err)
+		}
+		if a := must(s.Analysis(t.Context(), c.ID))(t); a.State != call.AnalysisPending {
+			t.Errorf("left is %+v", a)
+		}
+	})
+}

@@ -179,6 +179,9 @@ func (t *tx) finishExpiring(ctx context.Context, actor audit.Actor, e call.Expir
 		if err == nil {
 			err = t.noteDeleted(ctx, recording)
 		}
+		if err == nil {
+			err = t.exec(ctx, "DELETE FROM recording_analyses WHERE recording_id = ?", recording.ID) // how it sounded
+		}
 	}
 	return err
 }
