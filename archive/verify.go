@@ -35,8 +35,10 @@ type VerifyStore interface {
 	// found to be as they were archived.
 	MarkVerified(ctx context.Context, ids []string) error
 	// EachKept calls f for every other object that must be in the vault, in no
-	// order.
+	// order; those of the journal are for EachSegment.
 	EachKept(ctx context.Context, f func(call.KeptObject) error) error
+	// EachSegment calls f for every segment of the journal that is in the vault.
+	EachSegment(ctx context.Context, f func(call.JournalSegment) error) error
 }
 
 // VerifyOptions say how a vault is compared with what was put into it.
@@ -209,7 +211,7 @@ func (v *Verifier) Again(ctx context.Context, key string) ([]call.Checked, error
 	}
 	return v.collect(ctx, func(ctx context.Context, jobs chan<- object) error {
 		var known *keySet
-		err := v.o.Store.EachKept(ctx, func(k call.KeptObject) error {
+		err := v.eachKept(ctx, func(k call.KeptObject) error {
 			if k.Key != key {
 				return nil
 			}
@@ -289,10 +291,22 @@ func (s *keySet) has(key string) bool {
 	return ok
 }
 
+// eachKept calls f for every object that must be in the vault and is no
+// recording.
+func (v *Verifier) eachKept(ctx context.Context, f func(call.KeptObject) error) error {
+	err := v.o.Store.EachSegment(ctx, func(g call.JournalSegment) error {
+		return f(call.KeptObject{Key: SegmentKey(g.Number), Size: g.Size, SHA256: g.SHA256})
+	})
+	if err != nil {
+		return err
+	}
+	return v.o.Store.EachKept(ctx, f)
+}
+
 // others gives the workers what is no recording, and returns its keys.
 func (v *Verifier) others(ctx context.Context, jobs chan<- object) (*keySet, error) {
 	known := &keySet{maphash.MakeSeed(), map[uint64]struct{}{}}
-	err := v.o.Store.EachKept(ctx, func(k call.KeptObject) error {
+	err := v.eachKept(ctx, func(k call.KeptObject) error {
 		known.keys[maphash.String(known.seed, k.Key)] = struct{}{}
 		return give(ctx, jobs, object{KeptObject: k})
 	})

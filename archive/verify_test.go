@@ -28,6 +28,7 @@ import (
 type ledger struct {
 	rows     []call.Recording
 	others   []call.KeptObject
+	segments []call.JournalSegment
 	verified []string
 }
 
@@ -55,6 +56,15 @@ func (l *ledger) Recording(_ context.Context, id string) (call.Recording, error)
 
 func (l *ledger) MarkVerified(_ context.Context, ids []string) error {
 	l.verified = append(l.verified, ids...)
+	return nil
+}
+
+func (l *ledger) EachSegment(_ context.Context, f func(call.JournalSegment) error) error {
+	for _, g := range l.segments {
+		if err := f(g); err != nil {
+			return err
+		}
+	}
 	return nil
 }
 
@@ -186,6 +196,15 @@ func TestVerifyDirectory(t *testing.T) {
 	if err := os.Remove(filepath.Join(folder, "elsewhere.txt")); err != nil {
 		t.Fatal(err)
 	}
+
+	put(t, v, archive.SegmentKey(1), "segment")
+	l.expect(t, v, "unknown "+archive.SegmentKey(1))
+	segment := describe([]byte("segment")).SHA256
+	l.segments = []call.JournalSegment{{Number: 1, Size: 7, SHA256: hex.EncodeToString(segment[:])}}
+	l.expect(t, v)
+	write(filepath.Join(folder, filepath.FromSlash(archive.SegmentKey(1))), "sEgment")
+	l.expect(t, v, "mismatch "+archive.SegmentKey(1))
+	write(filepath.Join(folder, filepath.FromSlash(archive.SegmentKey(1))), "segment")
 
 	// The row is what was changed.
 	right := slices.Clone(l.rows)

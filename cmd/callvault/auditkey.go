@@ -53,6 +53,27 @@ func openAuditKey(ctx context.Context, c *config.Config, s *store.Store) (*audit
 	return key, s.UseAuditKey(ctx, key.Verifier())
 }
 
+// auditVerifier is the public half of the key that is on this node, empty if
+// there is none.
+func auditVerifier(c *config.Config) (string, error) {
+	text := c.Audit.Key.Reveal()
+	if text == "" {
+		b, err := os.ReadFile(filepath.Join(c.Data, auditKeyFile))
+		if errors.Is(err, fs.ErrNotExist) {
+			return "", nil
+		}
+		if err != nil {
+			return "", fmt.Errorf("read the key of the audit log: %w", err)
+		}
+		text = string(b)
+	}
+	key, err := audit.ReadKey(text)
+	if err != nil {
+		return "", fmt.Errorf("read the key of the audit log: %w", err)
+	}
+	return key.Verifier(), nil
+}
+
 // makeAuditKey makes the log's key, if it has none.
 func makeAuditKey(ctx context.Context, file string, s *store.Store) (*audit.Key, error) {
 	known, err := s.AuditKey(ctx)

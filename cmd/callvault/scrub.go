@@ -56,9 +56,9 @@ func scrubOptions(c *config.Config, s *store.Store, v archive.Vault, busy func()
 		},
 	}
 	rows := map[string]func(context.Context, call.CheckOptions, string, int) (call.Checked, error){
-		"calls": s.CheckCalls, "legs": s.CheckLegs, "deliveries": s.CheckDeliveries,
+		"calls": s.CheckCalls, "legs": s.CheckLegs, "deliveries": s.CheckDeliveries, "log": s.CheckLog,
 	}
-	for _, name := range []string{"calls", "legs", "deliveries"} {
+	for _, name := range []string{"calls", "legs", "deliveries", "log"} {
 		parts = append(parts, archive.ScrubPart{
 			Name: name, Weight: 1, Count: count(name),
 			Check: func(ctx context.Context, after string) ([]call.Checked, string, error) {
@@ -82,6 +82,9 @@ func scrubOptions(c *config.Config, s *store.Store, v archive.Vault, busy func()
 				}
 				checked, err := s.CheckAgain(ctx, o, f.Where)
 				return []call.Checked{checked}, err
+			case call.FaultLog, call.FaultSeal, call.FaultRecording, call.FaultSegment:
+				// The next pass sees: only the whole log can tell.
+				return []call.Checked{{Where: []string{f.Where}}}, nil
 			default:
 				return verifier.Again(ctx, f.Where)
 			}

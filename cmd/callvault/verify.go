@@ -180,7 +180,11 @@ func (v *verification) all(ctx context.Context, g *globals, cfg *config.Config) 
 		{"calls", v.store.CheckCalls},
 		{"legs", v.store.CheckLegs},
 		{"deliveries", v.store.CheckDeliveries},
+		{"log", v.store.CheckLog},
 	} {
+		if part.name == "log" && !v.bounds.to.IsZero() {
+			continue // it is one, from its beginning
+		}
 		shown := newProgress(g.stderr, part.name+" checked")
 		for next, more := "", true; more; more = next != "" {
 			checked, err := part.check(ctx, o, next, checkPage)
@@ -214,6 +218,9 @@ func checkOptions(ctx context.Context, cfg *config.Config, s *store.Store) (o ca
 		return known
 	}
 	if o.ReadSince, err = s.VersionSince(ctx, programVersion()); err != nil {
+		return o, err
+	}
+	if o.Verifier, err = auditVerifier(cfg); err != nil {
 		return o, err
 	}
 	if cfg.Retention.Deliveries != (config.Term{}) {
@@ -302,6 +309,6 @@ func (v *verified) write(w io.Writer) {
 	if v.More > 0 {
 		fmt.Fprintf(w, "and %d more\n", v.More)
 	}
-	fmt.Fprintf(w, "%d objects (%s) read and hashed; %d calls, %d legs and %d deliveries computed again. %d of %d are as they were kept.\n",
-		v.Parts["objects"], humanize.IBytes(uint64(max(v.Bytes, 0))), v.Parts["calls"], v.Parts["legs"], v.Parts["deliveries"], v.OK, v.Checked)
+	fmt.Fprintf(w, "%d objects (%s) read and hashed; %d calls, %d legs and %d deliveries computed again; %d places of the log. %d of %d are as they were kept.\n",
+		v.Parts["objects"], humanize.IBytes(uint64(max(v.Bytes, 0))), v.Parts["calls"], v.Parts["legs"], v.Parts["deliveries"], v.Parts["log"], v.OK, v.Checked)
 }

@@ -110,31 +110,39 @@ func TestVerify(t *testing.T) {
 		}
 		for _, tt := range []struct {
 			name, change, undo string
-			kind               call.FaultKind
-			where              string
+			want               []string
 		}{
 			{
 				"a call", "UPDATE calls SET customer_number = customer_number || '0' WHERE id = '" + victim.ID + "'",
 				"UPDATE calls SET customer_number = substr(customer_number, 1, length(customer_number) - 1) WHERE id = '" + victim.ID + "'",
-				call.FaultCall, "call/" + victim.ID,
+				[]string{"call call/" + victim.ID},
 			},
 			{
 				"a recording's hash", "UPDATE recordings SET sha256 = 'x' || sha256 WHERE call_id = '" + victim.ID + "'",
 				"UPDATE recordings SET sha256 = substr(sha256, 2) WHERE call_id = '" + victim.ID + "'",
-				call.FaultMismatch, victim.Recordings[0].ObjectKey,
+				[]string{"mismatch " + victim.Recordings[0].ObjectKey, "recording recording/" + victim.Recordings[0].ID},
+			},
+			{
+				"a line of the log", "UPDATE audit_entries SET actor_name = actor_name || 'x' WHERE seq = 3",
+				"UPDATE audit_entries SET actor_name = substr(actor_name, 1, length(actor_name) - 1) WHERE seq = 3",
+				[]string{"log log/3"},
 			},
 		} {
 			in.tamper(t, s, tt.change)
 			got, status := in.verify(t)
-			if status != exitWrong || len(got.Faults) != 1 || got.Faults[0].Kind != tt.kind || got.Faults[0].Where != tt.where {
-				t.Errorf("%s: status %d, %+v", tt.name, status, got.Faults)
+			var found []string
+			for _, f := range got.Faults {
+				found = append(found, string(f.Kind)+" "+f.Where)
+			}
+			if diff := cmp.Diff(tt.want, found); diff != "" || status != exitWrong {
+				t.Errorf("%s: status %d\n%s", tt.name, status, diff)
 			}
 			in.tamper(t, s, tt.undo)
 		}
 		if rec, err := stored.Recording(t.Context(), victim.Recordings[0].ID); err != nil || time.Since(rec.VerifiedAt) > time.Hour {
 			t.Errorf("verified at %v, %v", rec.VerifiedAt, err)
 		}
-		if open, closed := faultCount(t, stored, call.AlertOpen), faultCount(t, stored, call.AlertClosed); open != 1 || closed != 1 {
+		if open, closed := faultCount(t, stored, call.AlertOpen), faultCount(t, stored, call.AlertClosed); open != 1 || closed != 3 {
 			t.Errorf("%d faults are open and %d closed: nothing was verified since the last was undone", open, closed)
 		}
 		in.verify(t)
@@ -187,7 +195,7 @@ func (in installation) scrub(t *testing.T, where string) {
 				}
 			}
 		}
-		if n, err := p.Count(t.Context()); err != nil || p.Weight > 0 && (looked == 0 || looked > n) {
+		if n, err := p.Count(t.Context()); err != nil || p.Weight > 0 && (looked == 0 || looked > n && p.Name != "log") {
 			t.Errorf("%s: %d of %d were looked at, %v", p.Name, looked, n, err)
 		}
 	}
@@ -238,7 +246,8 @@ func TestVerifyUsage(t *testing.T) {
 		}
 	}
 	got, status := in.verify(t)
-	want := verifyResult{Faults: []call.Fault{}, Notices: []call.Fault{}, Parts: map[string]int64{"calls": 0, "legs": 0, "deliveries": 0}}
+	// Of the log there are always a head and a key to look at.
+	want := verifyResult{Checked: 2, OK: 2, Faults: []call.Fault{}, Notices: []call.Fault{}, Parts: map[string]int64{"calls": 0, "legs": 0, "deliveries": 0, "log": 2}}
 	if diff := cmp.Diff(want, got); diff != "" || status != exitDone {
 		t.Errorf("an empty vault: status %d\n%s", status, diff)
 	}

@@ -35,11 +35,28 @@ const (
 	FaultDelivery FaultKind = "delivery"
 )
 
+// The kinds of faults in the evidence.
+const (
+	// FaultLog: an entry of the audit log, its hashes, the head over all of them
+	// or the key is not what it was. Where is "log/<seq>", "log/head" or
+	// "log/key".
+	FaultLog FaultKind = "log"
+	// FaultSeal: a seal is not signed by the key of the log, or the log is not
+	// the one that it sealed. Where is its object key.
+	FaultSeal FaultKind = "seal"
+	// FaultRecording: the row of a recording is not what the log says. Where is
+	// "recording/<id>".
+	FaultRecording FaultKind = "recording"
+	// FaultSegment: the row of a segment of the journal is not what the log
+	// says. Where is "journal/<number>".
+	FaultSegment FaultKind = "segment"
+)
+
 // FaultKinds lists every kind.
 func FaultKinds() []FaultKind {
 	return []FaultKind{
 		FaultMismatch, FaultMissing, FaultUnreadable, FaultUnknown, FaultWeaker, FaultVersions,
-		FaultCall, FaultLeg, FaultDelivery,
+		FaultCall, FaultLeg, FaultDelivery, FaultLog, FaultSeal, FaultRecording, FaultSegment,
 	}
 }
 
@@ -81,6 +98,9 @@ type CheckOptions struct {
 	// ReadSince is since when this version of the program has been reading what
 	// comes. What was read before may have been read otherwise, by right.
 	ReadSince time.Time
+	// Verifier is the public half of the key with which this machine signs the
+	// audit log; empty: it has none.
+	Verifier string
 }
 
 // KeptObject is what must lie in the vault under a key.

@@ -189,11 +189,11 @@ func (s *Store) KeepScrub(ctx context.Context, token string, state call.Scrub, l
 }
 
 // CountKept counts what a pass over everything looks at: recordings that have
-// an object key, calls, legs and deliveries.
+// an object key, calls, legs, deliveries, and entries of the audit log.
 func (s *Store) CountKept(ctx context.Context) (map[string]int64, error) {
 	counts := map[string]int64{}
 	for name, from := range map[string]string{
-		"recordings": "recordings WHERE object_key <> ''", "calls": "calls", "legs": "legs", "deliveries": "deliveries",
+		"recordings": "recordings WHERE object_key <> ''", "calls": "calls", "legs": "legs", "deliveries": "deliveries", "log": "audit_entries",
 	} {
 		err := s.each(ctx, "SELECT count(*) FROM "+from, nil, func(rows *sql.Rows) error {
 			var n int64

@@ -127,3 +127,27 @@ func (s *Store) OldestDelivery(ctx context.Context) (at time.Time, err error) {
 	}
 	return at, nil
 }
+
+// EachSegment calls f for every segment of the journal that is in the vault.
+func (s *Store) EachSegment(ctx context.Context, f func(call.JournalSegment) error) error {
+	for after, more := int64(0), true; more; {
+		var page []call.JournalSegment
+		err := s.each(ctx, "SELECT number, size, sha256 FROM journal_segments WHERE number > ? AND sha256 <> '' ORDER BY number LIMIT ?", []any{after, backgroundRows}, func(rows *sql.Rows) error {
+			var g call.JournalSegment
+			err := rows.Scan(&g.Number, &g.Size, &g.SHA256)
+			page = append(page, g)
+			return err
+		})
+		if err != nil {
+			return fmt.Errorf("read the journal's segments: %w", err)
+		}
+		for _, g := range page {
+			after = g.Number
+			if err := f(g); err != nil {
+				return err
+			}
+		}
+		more = len(page) == backgroundRows
+	}
+	return nil
+}

@@ -1,0 +1,359 @@
+package store
+
+import (
+	"bytes"
+	"context"
+	"database/sql"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+
+	"callvault/internal/audit"
+	"callvault/internal/call"
+
+	"golang.org/x/mod/sumdb/tlog"
+)
+
+// logPlace is how far the check of the log is: the tree over the entries before
+// it, computed anew, and the key that signed it by then.
+type logPlace struct {
+	Size     int64  `json:"size"`
+	Edge     []byte `json:"edge"`
+	Verifier string `json:"verifier"`
+	// Broken: an entry is gone, so that the tree cannot be computed any more.
+	Broken bool `json:"broken,omitempty"`
+}
+
+// CheckLog computes the tree over a page of the audit log's entries, beginning
+// after the place that a page before ended with, and compares it with the
+// stored hashes and, at the end, with the head; the seals with the tree as it
+// was when they were signed; and the rows of recordings with what the log says
+// of them.
+func (s *Store) CheckLog(ctx context.Context, o call.CheckOptions, after string, limit int) (call.Checked, error) {
+	var place logPlace
+	if after != "" {
+		if err := json.Unmarshal([]byte(after), &place); err != nil {
+			return call.Checked{}, call.Errorf(call.Invalid, "not a place that a page ended with")
+		}
+	}
+	checked, err := s.checkLog(ctx, o, place, limit)
+	if err != nil {
+		return call.Checked{}, fmt.Errorf("check the audit log: %w", err)
+	}
+	return checked, nil
+}
+
+func (s *Store) checkLog(ctx context.Context, o call.CheckOptions, place logPlace, limit int) (call.Checked, error) {
+	seals, err := s.Seals(ctx, place.Size, limit)
+	if err != nil {
+		return call.Checked{}, err
+	}
+	entries, err := s.keptEntries(ctx, place.Size, limit)
+	if err != nil {
+		return call.Checked{}, err
+	}
+	// Where an entry and its hash do not belong together, one of them was
+	// changed: the one without which fewer other things are wrong.
+	computed := map[int64]bool{}
+	try := func() (*logChecker, error) {
+		c := &logChecker{checker: newChecker(s, o, call.FaultLog), place: place, seals: seals, computed: computed, archived: map[string]audit.RecordingFacts{}}
+		c.checked.Kinds = []call.FaultKind{call.FaultLog, call.FaultSeal, call.FaultRecording, call.FaultSegment}
+		return c, c.page(ctx, entries, limit)
+	}
+	best, err := try()
+	if err != nil {
+		return call.Checked{}, err
+	}
+	for _, seq := range slices.Clone(best.doubted[:min(len(best.doubted), maxDoubted)]) {
+		computed[seq] = true
+		other, err := try()
+		if err != nil {
+			return call.Checked{}, err
+		}
+		if len(other.checked.Faults) < len(best.checked.Faults) {
+			best = other
+		} else {
+			delete(computed, seq)
+		}
+	}
+	return best.checked, nil
+}
+
+// maxDoubted is of how many entries of a page it is found out whether they or
+// their hashes were changed.
+const maxDoubted = 20
+
+type logChecker struct {
+	*checker
+	place logPlace
+	tree  audit.Tree
+	seals []audit.KeptSeal
+	// archived are what the log says of recordings, by their ids.
+	archived map[string]audit.RecordingFacts
+	// segments are what it says of the journal's.
+	segments []segmentFacts
+	// doubted are the entries that are not those of their stored hashes;
+	// computed are those of them of which the hash was changed.
+	doubted  []int64
+	computed map[int64]bool
+}
+
+type keptEntry struct {
+	audit.Entry
+	hashes []byte
+}
+
+func entryPlace(seq int64) string { return "log/" + strconv.FormatInt(seq, 10) }
+
+func (s *Store) keptEntries(ctx context.Context, from int64, limit int) (entries []keptEntry, err error) {
+	err = s.each(ctx, "SELECT "+auditColumns+", hashes FROM audit_entries WHERE seq >= ? ORDER BY seq LIMIT ?", []any{from, limit}, func(rows *sql.Rows) error {
+		var e keptEntry
+		var facts string
+		err := rows.Scan(&e.Seq, timeInto{&e.At}, &e.Action, &e.Actor.Kind, &e.Actor.Name, &e.Actor.Address, &e.Subject, &e.Reason, &facts, &e.hashes)
+		if facts != "" {
+			e.Facts = json.RawMessage(facts)
+		}
+		entries = append(entries, e)
+		return err
+	})
+	return entries, err
+}
+
+func (c *logChecker) page(ctx context.Context, entries []keptEntry, limit int) error {
+	edge, err := readHashes(c.place.Edge)
+	if err != nil {
+		return err
+	}
+	c.tree = audit.Tree{Size: c.place.Size, Edge: edge}
+	for i := range entries {
+		if err := c.entry(&entries[i]); err != nil {
+			return err
+		}
+	}
+	if err := c.recordings(ctx); err != nil {
+		return err
+	}
+	if err := c.journal(ctx); err != nil {
+		return err
+	}
+	if len(entries) == limit {
+		c.place.Size, c.place.Edge = c.tree.Size, hashBytes(c.tree.Edge)
+		next, err := json.Marshal(c.place)
+		c.checked.Next = string(next)
+		return err
+	}
+	return c.end(ctx)
+}
+
+// entry takes an entry into the tree.
+func (c *logChecker) entry(e *keptEntry) error {
+	where := entryPlace(e.Seq)
+	if e.Seq != c.tree.Size {
+		gone := entryPlace(c.tree.Size)
+		c.checked.Where = append(c.checked.Where, gone)
+		c.fault(call.FaultLog, gone, "it is gone, and %d after it with it", e.Seq-c.tree.Size-1)
+		c.place.Broken = true
+		c.tree = audit.Tree{Size: e.Seq} // its edge is not known any more
+	}
+	c.checked.Where = append(c.checked.Where, where)
+	stored, err := readHashes(e.hashes)
+	leaf, hashErr := e.Hash()
+	switch {
+	case err != nil || len(stored) == 0:
+		c.fault(call.FaultLog, where, "its hashes cannot be read")
+	case hashErr != nil || leaf != stored[0]:
+		// What follows is judged by itself.
+		c.doubted = append(c.doubted, e.Seq)
+		if c.computed[e.Seq] && hashErr == nil {
+			c.fault(call.FaultLog, where, "the hash that is stored with it is another")
+		} else {
+			c.fault(call.FaultLog, where, "it is not what was logged: its hash is another")
+			leaf = stored[0]
+		}
+	default:
+		c.note(e)
+	}
+	if c.place.Broken {
+		c.tree.Size++
+		return nil
+	}
+	tree, hashes, err := c.tree.Append([]tlog.Hash{leaf})
+	if err != nil {
+		return err
+	}
+	if len(stored) > 0 && !slices.Equal(hashes[0][1:], stored[1:]) {
+		c.fault(call.FaultLog, where, "the tree's hashes that are stored with it are others")
+	}
+	c.tree = tree
+	return c.seal()
+}
+
+// note takes what an entry says.
+func (c *logChecker) note(e *keptEntry) {
+	switch e.Action {
+	case audit.LogKeyMade, audit.LogKeyChanged:
+		var f audit.KeyFacts
+		if json.Unmarshal(e.Facts, &f) == nil {
+			c.place.Verifier = f.Verifier
+		}
+	case audit.RecordingArchived:
+		var f audit.RecordingFacts
+		if json.Unmarshal(e.Facts, &f) == nil {
+			c.archived[f.ID] = f
+		}
+	case audit.JournalWritten:
+		var f segmentFacts
+		if json.Unmarshal(e.Facts, &f) == nil {
+			f.subject = e.Subject
+			c.segments = append(c.segments, f)
+		}
+	default:
+	}
+}
+
+// seal compares the seals of the tree as it is now.
+func (c *logChecker) seal() error {
+	for len(c.seals) > 0 && c.seals[0].Size == c.tree.Size {
+		k := c.seals[0]
+		c.seals = c.seals[1:]
+		c.checked.Where = append(c.checked.Where, k.ObjectKey)
+		head, err := c.tree.Head()
+		if err != nil {
+			return err
+		}
+		switch sealed, err := audit.OpenSeal(k.Note, c.place.Verifier); {
+		case err != nil:
+			c.fault(call.FaultSeal, k.ObjectKey, "it is not signed by the key of the log (%s)", audit.Fingerprint(c.place.Verifier))
+		case sealed.Size != k.Size || sealed.Hash != head.Hash:
+			c.fault(call.FaultSeal, k.ObjectKey, "the log of %d entries is not the one that it sealed: it has been rewritten", k.Size)
+		}
+	}
+	return nil
+}
+
+// end compares the whole tree with the head. More may have been logged since
+// the last page was read, and is left to the next check.
+func (c *logChecker) end(ctx context.Context) error {
+	const head = "log/head"
+	c.checked.Where = append(c.checked.Where, head, "log/key")
+	var size int64
+	var edge []byte
+	var missing bool
+	err := c.each(ctx, "SELECT size, edge, NOT EXISTS (SELECT 1 FROM audit_entries WHERE seq = size - 1) FROM audit_head WHERE id = 0", nil, func(rows *sql.Rows) error {
+		return rows.Scan(&size, &edge, &missing)
+	})
+	if err != nil {
+		return err
+	}
+	switch {
+	case size < c.tree.Size:
+		c.fault(call.FaultLog, head, "it says that there are %d entries, and there are %d", size, c.tree.Size)
+	case size > 0 && missing:
+		c.fault(call.FaultLog, head, "it says that there are %d entries, and the last of them is gone", size)
+	case size == c.tree.Size && !c.place.Broken && !bytes.Equal(edge, hashBytes(c.tree.Edge)):
+		c.fault(call.FaultLog, head, "it is not that of the entries")
+	}
+	for _, k := range c.seals {
+		if k.Size > size {
+			c.checked.Where = append(c.checked.Where, k.ObjectKey)
+			c.fault(call.FaultSeal, k.ObjectKey, "it sealed %d entries, and the log has %d: some have been cut off", k.Size, size)
+		}
+	}
+	return c.key(ctx)
+}
+
+// key compares the key that the log names with the one that is used.
+func (c *logChecker) key(ctx context.Context) error {
+	known, err := c.AuditKey(ctx)
+	if err != nil {
+		return err
+	}
+	switch {
+	case known != c.place.Verifier && !c.place.Broken && (known != "" || c.tree.Size > 0 && c.place.Verifier != ""):
+		// A key may have been made since the last page was read.
+		head, err := c.AuditHead(ctx)
+		if err == nil && head.Size == c.tree.Size {
+			c.fault(call.FaultLog, "log/key", "the log names the key %s, and the database %s", audit.Fingerprint(c.place.Verifier), audit.Fingerprint(known))
+		}
+	case c.o.Verifier != "" && known != "" && known != c.o.Verifier:
+		c.fault(call.FaultLog, "log/key", "the log is signed by the key %s, and the key file has %s", audit.Fingerprint(known), audit.Fingerprint(c.o.Verifier))
+	}
+	return nil
+}
+
+// segmentFacts are what the log says of a segment of the journal.
+type segmentFacts struct {
+	SHA256  string `json:"sha256"`
+	Size    int64  `json:"size"`
+	subject string
+}
+
+// journal compares the rows of segments, by which the objects are judged, with
+// what the log says of them.
+func (c *logChecker) journal(ctx context.Context) error {
+	for _, f := range c.segments {
+		c.checked.Where = append(c.checked.Where, f.subject)
+		number, err := strconv.ParseInt(strings.TrimPrefix(f.subject, "journal/"), 10, 64)
+		if err != nil {
+			continue
+		}
+		found := segmentFacts{subject: f.subject}
+		there := false
+		err = c.each(ctx, "SELECT sha256, size FROM journal_segments WHERE number = ?", []any{number}, func(rows *sql.Rows) error {
+			there = true
+			return rows.Scan(&found.SHA256, &found.Size)
+		})
+		if err != nil {
+			return err
+		}
+		if !there {
+			c.fault(call.FaultSegment, f.subject, "its row is gone; the log says that it was written")
+		} else if found != f {
+			c.fault(call.FaultSegment, f.subject, "its row is not what the log says was written: size or SHA-256 is another")
+		}
+	}
+	return nil
+}
+
+// recordings compares rows with what the log says of them.
+func (c *logChecker) recordings(ctx context.Context) error {
+	ids := make([]string, 0, len(c.archived))
+	for id := range c.archived {
+		ids = append(ids, id)
+	}
+	slices.Sort(ids)
+	for chunk := range slices.Chunk(ids, chunkSizes[0]) {
+		args := make([]any, len(chunk))
+		for i, id := range chunk {
+			args[i] = id
+		}
+		found := map[string]call.Recording{}
+		err := c.each(ctx, "SELECT "+recordingColumns+" FROM recordings WHERE id IN "+tuples(1, len(args)), args, func(rows *sql.Rows) error {
+			var r call.Recording
+			err := rows.Scan(recordingFields(&r)...)
+			found[r.ID] = r
+			return err
+		})
+		if err != nil {
+			return err
+		}
+		for _, id := range chunk {
+			where := "recording/" + id
+			c.checked.Where = append(c.checked.Where, where)
+			r, there := found[id]
+			switch f := c.archived[id]; {
+			case !there:
+				c.fault(call.FaultRecording, where, "its row is gone; the log says that it was archived as %s", f.ObjectKey)
+			case r.State != call.Archived:
+				// Gone, or going, by right; the vault's check tells if not.
+			case r.SHA256 != f.SHA256 || r.Size != f.Size || r.ObjectKey != f.ObjectKey:
+				c.fault(call.FaultRecording, where, "its row is not what the log says was archived as %s: key, size or SHA-256 is another", f.ObjectKey)
+			case r.Account != f.Account || r.Source != f.Source || string(r.Kind) != f.Kind:
+				c.fault(call.FaultRecording, where, "its row says that it came from elsewhere than the log does")
+			}
+		}
+	}
+	return nil
+}
