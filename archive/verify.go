@@ -481,11 +481,12 @@ func (v *Verifier) look(ctx context.Context, o object) error {
 		}
 		fault(call.FaultUnreadable, "it cannot be read: %v", err)
 	default:
-		if info.Size != o.Size {
+		switch hashed := hex.EncodeToString(sum[:]); {
+		case info.Size != o.Size:
 			fault(call.FaultMismatch, "it has %d bytes; %d were kept", info.Size, o.Size)
-		} else if hex.EncodeToString(sum[:]) != o.SHA256 {
+		case hashed != o.SHA256:
 			fault(call.FaultMismatch, "its bytes have SHA-256 %x; kept were those with %s", sum, o.SHA256)
-		} else if o.RecordingID != "" && o.AudioSHA256 != o.SHA256 { // nothing is done to audio before it is put
+		case o.RecordingID != "" && o.AudioSHA256 != o.SHA256: // nothing is done to audio before it is put
 			fault(call.FaultMismatch, "its bytes have SHA-256 %x; the row says that those of the audio have %s", sum, o.AudioSHA256)
 		}
 		if o.lying.versions+o.lying.markers > 1 {
