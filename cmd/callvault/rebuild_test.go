@@ -195,19 +195,25 @@ func TestRebuild(t *testing.T) {
 				}
 			}
 			// With its key it is an installation like any other.
-			key, err := os.ReadFile(filepath.Join(in.data, "audit.key"))
-			if err != nil {
-				t.Fatal(err)
-			}
-			if err := os.WriteFile(filepath.Join(again.data, "audit.key"), key, 0o600); err != nil {
-				t.Fatal(err)
-			}
+			in.share(t, again, "audit.key")
 			p := again.start(t)
 			p.stop(syscall.SIGTERM)
 			if twice := command(t, "", "rebuild", "--data", again.data); twice.status != exitWrong || !strings.Contains(twice.stderr, "is not empty") {
 				t.Errorf("a database in use was made again: %+v", twice)
 			}
 		})
+	}
+}
+
+// share copies a file of the data folder to that of another node.
+func (in installation) share(t *testing.T, with installation, name string) {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join(in.data, name))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(with.data, name), text, 0o600); err != nil {
+		t.Fatal(err)
 	}
 }
 
@@ -226,13 +232,8 @@ func livedIn(t *testing.T, s storage, calls int, more string) installation {
 	if s.dsn != "" {
 		second := in
 		second.data = t.TempDir()
-		text, err := os.ReadFile(filepath.Join(in.data, config.FileName))
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(filepath.Join(second.data, config.FileName), text, 0o600); err != nil {
-			t.Fatal(err)
-		}
+		in.share(t, second, config.FileName)
+		in.share(t, second, "audit.key")
 		nodes = append(nodes, second.start(t))
 	}
 	var mu sync.Mutex
