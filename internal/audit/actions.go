@@ -84,6 +84,7 @@ const (
 	DeliveryViewed     Action = "delivery.viewed"
 	AudioPlayed        Action = "audio.played"
 	AudioDownloaded    Action = "audio.downloaded"
+	WaveformViewed     Action = "waveform.viewed"
 	ReportDownloaded   Action = "report.downloaded"
 	LiveViewed         Action = "live.viewed"
 	// ReconciliationViewed lists calls that differ.

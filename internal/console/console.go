@@ -34,12 +34,17 @@ type Store interface {
 	FindDrift(ctx context.Context, f call.DriftFilter) ([]call.Drift, string, error)
 	TokenByHash(ctx context.Context, hash [32]byte) (call.Token, error)
 	RecordingStore
-	Backfills(ctx context.Context) (map[string]call.BackfillState, error)
-	Reconcile(ctx context.Context, f call.ReconciliationFilter) (call.Reconciliation, error)
+	BackfillStore
 	RunStore
 	HoldStore
 	ExportStore
 	AuditStore
+}
+
+// BackfillStore is what the API asks about the providers' call lists.
+type BackfillStore interface {
+	Backfills(ctx context.Context) (map[string]call.BackfillState, error)
+	Reconcile(ctx context.Context, f call.ReconciliationFilter) (call.Reconciliation, error)
 }
 
 // RecordingStore is what the API asks about recordings alone.

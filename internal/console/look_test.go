@@ -90,6 +90,7 @@ func TestLooksAreLogged(t *testing.T) {
 		"/calls/none":                        {},
 		"/recordings/rec-1/audio":            {"token counsel audio.played recording/rec-1"},
 		"/recordings/rec-1/audio?download=1": {"token counsel audio.downloaded recording/rec-1"},
+		"/recordings/rec-1/peaks":            {"token counsel waveform.viewed recording/rec-1"},
 		"/deliveries/7":                      {"token counsel delivery.viewed delivery/7"},
 		"/live":                              {"token counsel live.viewed"},
 		"/reports/run-1/files/daily%202023-01-02%20calls.csv": {"token counsel report.downloaded run/run-1"},

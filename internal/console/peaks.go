@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 
+	"callvault/internal/audit"
 	"callvault/internal/call"
 
 	"github.com/gorilla/mux"
@@ -40,6 +41,9 @@ func (c *Console) peaks(w http.ResponseWriter, r *http.Request, who call.Token) 
 	defer cancel()
 	a, err := c.store.Analysis(ctx, rec.ID)
 	if err != nil {
+		return err
+	}
+	if err := c.look(r, audit.WaveformViewed, "recording/"+rec.ID, map[string]any{"call_id": rec.CallID}); err != nil {
 		return err
 	}
 	answer := peaksJSON{State: a.State, Reason: optional(a.Reason), AnalysedAt: moment(a.AnalysedAt), Channels: make([]channelJSON, len(a.Peaks))}
