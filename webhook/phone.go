@@ -150,3 +150,7 @@ func valid(number, region string) string {
 	}
 	return phonenumbers.Format(&n, phonenumbers.E164)
 }
+
+// NormalizeNumber is the form in which a number that somebody typed stands in
+// calls of accounts of a region: E.164 if it is a valid number, else its digits.
+func NormalizeNumber(number, region string) string { return newPhones(region, false).normalize(number) }

@@ -201,6 +201,7 @@ func (a *app) run(ctx context.Context) (err error) {
 		group.Go(func() error { a.vaultEye.run(ctx); return nil })
 		group.Go(func() error { a.holds.Run(ctx); return nil })
 		group.Go(func() error { a.sweeper.Run(ctx); return nil })
+		group.Go(func() error { newEraser(a.store, a.vault, a.sealer, a.logger).Run(ctx); return nil })
 		group.Go(func() error { a.watcher.Run(ctx); return nil })
 		if a.scrubber != nil {
 			group.Go(func() error { a.scrubber.Run(ctx); return nil })

@@ -46,6 +46,7 @@ type commands struct {
 	Export      exportCommand      `cmd:"" help:"Write calls with recordings and evidence into one ZIP."`
 	Backup      backupCommand      `cmd:"" help:"Write a consistent copy of the SQLite database; for PostgreSQL, say how."`
 	Rebuild     rebuildCommand     `cmd:"" help:"Make the database again from the vault alone."`
+	Erase       eraseCommand       `cmd:"" help:"Erase what is kept under a customer's number, as far as holds and locks allow."`
 	Drill       drillCommand       `cmd:"" help:"Play a provider's faults against the running installation, on accounts of its own, and say what held."`
 	Config      configCommand      `cmd:"" help:"Check, print or show an example of the configuration."`
 	User        userCommand        `cmd:"" help:"Manage the people who may log in."`

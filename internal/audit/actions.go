@@ -124,9 +124,13 @@ const (
 	HoldReleased     Action = "hold.released"
 )
 
-// Erasures of a person's number. Subject: "erasure/<id>". No entry holds the
-// number.
+// Erasures of a person's number. Subject: "erasure/<id>", of the first two
+// "recording/<id>" with RecordingErasure. No entry holds the number.
 const (
+	RecordingErased Action = "recording.erased"
+	// RecordingErasureFailed: the vault keeps it after all.
+	RecordingErasureFailed Action = "recording.erasure_failed"
+
 	ErasureBegun Action = "erasure.begun"
 	// ErasureDone: Facts hold the items that were erased, by their kinds.
 	ErasureDone Action = "erasure.done"
@@ -144,3 +148,14 @@ const (
 	// segment, and how many entries were known.
 	DatabaseRebuilt Action = "database.rebuilt"
 )
+
+// RecordingErasure is a recording whose audio is deleted on request. It does not
+// say where the audio lay, for that may hold the number.
+type RecordingErasure struct {
+	ID        string `json:"id"`
+	CallID    string `json:"call_id"`
+	Account   string `json:"account"`
+	ObjectKey string `json:"object_key,omitempty"`
+	Size      int64  `json:"size"` // bytes
+	SHA256    string `json:"sha256,omitempty"`
+}

@@ -108,6 +108,9 @@ type Leg struct {
 	// Joined is the call key of the reported leg that a row is about, where
 	// the row does not name it. The store sets it.
 	Joined Key `json:"joined,omitzero"`
+	// Erased: a person's number was taken out of it on request. No report tells
+	// it anything any more.
+	Erased bool `json:"erased,omitempty"`
 }
 
 // Wanted names an audio file that a leg's reports say exists.
@@ -124,6 +127,11 @@ type Wanted struct {
 // IsGuest reports whether the leg is the customer's side of an inbound
 // TeleCMI call. Agents who are rung have side b.
 func (l *Leg) IsGuest() bool { return l.Direction == Inbound && l.Side != SideB }
+
+// Began is the earliest moment that is known of the leg; zero: none is.
+func (l *Leg) Began() time.Time {
+	return earliest(earliest(l.first(), l.EndedAt), earliest(l.RecordedFrom, l.LiveFrom))
+}
 
 // TellsEnd reports whether what was reported of the leg speaks of the call's
 // end: neither an agent who was rung in vain nor a recording does. live is the
@@ -208,8 +216,11 @@ func (l *Leg) AddKey(kind KeyKind, value string) {
 //   - starts: the earliest; ends and durations: the greatest;
 //   - identifiers and recordings: the union.
 //
-// It reports whether l has changed.
+// A leg that was erased stays as it is. Fill reports whether l has changed.
 func (l *Leg) Fill(o Leg) (changed bool) {
+	if l.Erased {
+		return false
+	}
 	before := *l
 	if c := cmp.Compare(rank(o.Outcome), rank(l.Outcome)); c > 0 ||
 		c == 0 && richer(l.Status, o.Status) == o.Status {
@@ -251,7 +262,7 @@ func (l *Leg) Fill(o Leg) (changed bool) {
 // among its attributes, because older deliveries are not kept any more, or where
 // the leg has no report, they only fill in.
 func (l *Leg) Reread(reports, moved []Leg) Leg {
-	if len(reports) == 0 {
+	if len(reports) == 0 || l.Erased {
 		return *l
 	}
 	again := reports[0]

@@ -36,7 +36,7 @@ type Store interface {
 	RecordingStore
 	BackfillStore
 	RunStore
-	HoldStore
+	KeepStore
 	ExportStore
 	AuditStore
 }
@@ -216,6 +216,8 @@ func (c *Console) endpoints() map[string]endpoint {
 		"/audit/proof":                c.auditProof,
 		"/holds":                      c.findHolds,
 		"/holds/{name}":               c.hold,
+		"/erasures":                   c.findErasures,
+		"/erasures/{id}":              c.erasure,
 	}
 }
 
@@ -223,6 +225,7 @@ func (c *Console) endpoints() map[string]endpoint {
 func (c *Console) posts() map[string]endpoint {
 	return map[string]endpoint{
 		"/exports":              c.addExport,
+		"/erasures":             c.beginErasure,
 		"/holds":                c.placeHold,
 		"/holds/{name}/release": c.releaseHold,
 	}

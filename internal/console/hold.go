@@ -15,6 +15,13 @@ import (
 	"github.com/gorilla/mux"
 )
 
+// KeepStore is what the API asks of the database about what must stay and what
+// must go.
+type KeepStore interface {
+	HoldStore
+	ErasureStore
+}
+
 // HoldStore is what the API asks of the database about legal holds.
 type HoldStore interface {
 	Holds(ctx context.Context) ([]call.Hold, error)

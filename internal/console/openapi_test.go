@@ -157,6 +157,9 @@ func TestDescriptionMatchesTheAnswers(t *testing.T) {
 		{"/audit/proof?older=1&size=2", "/audit/proof"},
 		{"/audit/proof?size=3", "/audit/proof"},
 		{"/holds", "/holds"},
+		{"/erasures", "/erasures"},
+		{"/erasures/erasure-1", "/erasures/{id}"},
+		{"/erasures/none", "/erasures/{id}"},
 		{"/holds/Case%207", "/holds/{name}"},
 		{"/holds/none", "/holds/{name}"},
 		{"/exports", "/exports"},
@@ -205,7 +208,7 @@ func TestDescriptionMatchesTheParameters(t *testing.T) {
 			continue
 		}
 		address := "/api/v1" + strings.NewReplacer("calls/{id}", "calls/call-1", "recordings/{id}", "recordings/rec-1",
-			"deliveries/{id}", "deliveries/7", "exports/{id}", "exports/export-1", "{run}", "run-1", "holds/{name}", "holds/Case%207", "{name}", "daily%202023-01-02%20calls.csv").Replace(path)
+			"deliveries/{id}", "deliveries/7", "exports/{id}", "exports/export-1", "erasures/{id}", "erasures/erasure-1", "{run}", "run-1", "holds/{name}", "holds/Case%207", "{name}", "daily%202023-01-02%20calls.csv").Replace(path)
 		var described []string
 		for _, p := range in[[]any](t, d.operation(t, path), "parameters") {
 			p := d.resolve(t, in[object](t, p))

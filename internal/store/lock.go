@@ -51,6 +51,11 @@ func (r *recorder) lock(ctx context.Context, fresh []int) error {
 			return err
 		}
 	}
+	// Asked when all is locked: whoever erases locks out all others.
+	err = r.tx.later(ctx, statement{what: "look for erased numbers", query: "SELECT coalesce(max(seq), 0) FROM suppressed_numbers", scan: func(rows row) error { return rows.Scan(&r.suppressSeq) }})
+	if err != nil {
+		return err
+	}
 	if err := r.loadLegs(ctx, fresh); err != nil {
 		return err
 	}

@@ -32,6 +32,7 @@ func (s *Store) Record(ctx context.Context, deliveries []*call.Delivery) error {
 		return fmt.Errorf("record %d deliveries: %w", len(deliveries), notWritten(err))
 	}
 	s.ownNumbers.add(r.noted)
+	s.suppressed.Store(r.suppressed)
 	for i, d := range deliveries {
 		stored := r.stored[i]
 		d.ID, d.Items, d.Outcome, d.Error, d.CallIDs = stored.ID, stored.Items, stored.Outcome, stored.Error, stored.CallIDs
@@ -41,7 +42,7 @@ func (s *Store) Record(ctx context.Context, deliveries []*call.Delivery) error {
 
 func (s *Store) newRecorder(t *tx) *recorder {
 	return &recorder{
-		tx: t, now: time.Now(), firstTries: &s.firstTries, known: &s.ownNumbers,
+		tx: t, now: time.Now(), firstTries: &s.firstTries, known: &s.ownNumbers, suppressed: s.suppressed.Load(),
 		legs: map[legKey]*leg{}, keys: map[callKey]string{},
 		calls: map[string]*callState{}, held: map[callKey]bool{},
 		live: map[callKey]liveState{}, keysRead: map[callKey]bool{}, liveRead: map[callKey]bool{}, tracesRead: map[callKey]bool{},
@@ -115,6 +116,12 @@ type recorder struct {
 	keys     map[callKey]string
 	calls    map[string]*callState
 	merged   []mergedCalls
+	// suppressed are the erased numbers as far as they are known, suppressSeq is
+	// the last there is, and redacted are the deliveries, by index, that numbers
+	// were taken out of.
+	suppressed  *suppressedNumbers
+	suppressSeq int64
+	redacted    []int
 	// parted are calls of which a leg went to another: what holds kept of it is
 	// kept there, too.
 	parted []mergedCalls
@@ -163,7 +170,7 @@ func (r *recorder) record(ctx context.Context, deliveries []*call.Delivery) erro
 	if err != nil {
 		return err
 	}
-	if err := r.lock(ctx, fresh); err != nil {
+	if err := r.lockSuppressed(ctx, fresh); err != nil {
 		return err
 	}
 	r.fill(fresh)
@@ -178,7 +185,10 @@ func (r *recorder) record(ctx context.Context, deliveries []*call.Delivery) erro
 	if r.journaled != nil {
 		r.keepOutcomes()
 	}
-	return r.writeDeliveries(ctx, fresh)
+	if err := r.writeDeliveries(ctx, fresh); err != nil {
+		return err
+	}
+	return r.markRedacted(ctx)
 }
 
 // conclude gives the changed legs their calls, and writes both.

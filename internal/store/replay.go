@@ -206,7 +206,7 @@ func (p *replay) each(ctx context.Context, what, query string, ids []int64, scan
 
 // eachDelivery reads deliveries with their bodies, one after the other.
 func (p *replay) eachDelivery(ctx context.Context, ids []int64, f func(*call.Delivery)) error {
-	return p.each(ctx, "read deliveries", "SELECT "+deliveryColumns+", (SELECT body FROM bodies WHERE sha256 = body_sha256) FROM deliveries WHERE id IN ({rows})",
+	return p.each(ctx, "read deliveries", "SELECT "+deliveryColumns+", (SELECT body FROM bodies WHERE sha256 = body_sha256) FROM deliveries WHERE erased <> 'whole' AND id IN ({rows})",
 		ids, func(r row) error {
 			d := &call.Delivery{}
 			var query []byte

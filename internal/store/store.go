@@ -17,6 +17,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"callvault/internal/call"
@@ -56,6 +57,7 @@ type Store struct {
 
 	firstTries firstTries
 	ownNumbers ownNumbers
+	suppressed atomic.Pointer[suppressedNumbers]
 }
 
 // Open opens the database and brings its schema up to date; a schema newer

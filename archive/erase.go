@@ -1,0 +1,448 @@
+package archive
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"path"
+	"strings"
+	"time"
+
+	"callvault/internal/call"
+
+	"github.com/klauspost/compress/zstd"
+)
+
+// ErasureStore is what an Eraser asks of the database.
+type ErasureStore interface {
+	ClaimErasure(ctx context.Context, id string, lease time.Duration) (e call.Erasure, leaseToken string, ok bool, err error)
+	RenewErasure(ctx context.Context, leaseToken string, lease time.Duration) error
+	EndErasureRound(ctx context.Context, leaseToken string, next time.Time, certificate string, keepNumber bool, facts any) error
+	ScanDeliveries(ctx context.Context, e *call.Erasure) (done bool, err error)
+	EraseLive(ctx context.Context, number string) error
+	ErasureRows
+	ErasureItems(ctx context.Context, id string, kind call.ErasureKind, after string, limit int, states ...call.ErasureState) ([]call.ErasureItem, error)
+	AddErasureItem(ctx context.Context, id string, i call.ErasureItem) error
+	KeepErasureItem(ctx context.Context, id string, i call.ErasureItem) error
+	IsCertified(ctx context.Context, id string) (bool, error)
+	CountErasureItems(ctx context.Context, id string) (map[call.ErasureKind]map[call.ErasureState]int64, error)
+}
+
+// ErasureRows is how the rows are erased.
+type ErasureRows interface {
+	HeldBy(ctx context.Context, callIDs []string) (map[string][]call.Hold, error)
+	Recording(ctx context.Context, id string) (call.Recording, error)
+	EraseRecording(ctx context.Context, erasureID, id string) (key string, err error)
+	EraseRecordingFailed(ctx context.Context, id string) error
+	ErasedAudio(ctx context.Context, erasureID, id string) error
+	EraseCalls(ctx context.Context, erasureID string, callIDs []string) error
+	DeliveryCalls(ctx context.Context, ref string) ([]string, error)
+	EraseDelivery(ctx context.Context, erasure call.Erasure, ref string) error
+	RunsOver(ctx context.Context, erasureID string) ([]call.Run, error)
+	EraseRunFiles(ctx context.Context, erasureID, runID string) error
+}
+
+// EraserOptions is what an Eraser works with. Head may be nil.
+type EraserOptions struct {
+	Store ErasureStore
+	Vault Vault
+	// Head gives the audit log's signed head, for the certificate.
+	Head   func(context.Context) (string, error)
+	Now    func() time.Time
+	Logger *slog.Logger
+}
+
+// Eraser erases what is kept under numbers whose owners asked for it: at once
+// what can go, and the rest when it can. Any number of them may work on the same
+// store; interrupted anywhere, another goes on.
+type Eraser struct{ o EraserOptions }
+
+const (
+	// eraseEvery is how often a node looks whether an erasure is due.
+	eraseEvery = time.Minute
+	// eraseLease is how long an erasure waits for a node that died at it.
+	eraseLease = time.Minute
+	// eraseAgain is when it is tried again what is kept without a date: what a
+	// hold keeps, or what could not be reached.
+	eraseAgain = 24 * time.Hour
+	// erasePage is how many items are worked on between renewals of the lease.
+	erasePage = 25
+	// inFlight is how long a recording that was just being fetched may still
+	// arrive in the vault.
+	inFlight = putTimeout + 2*time.Minute
+	// maxInput bounds the unpacked input of a report that is looked through, in
+	// bytes.
+	maxInput = 4 << 30
+)
+
+// NewEraser makes an Eraser.
+func NewEraser(o EraserOptions) *Eraser { return &Eraser{o} }
+
+// Run goes on with erasures that are due until ctx ends.
+func (e *Eraser) Run(ctx context.Context) {
+	tick := time.NewTicker(eraseEvery)
+	defer tick.Stop()
+	for {
+		for more := true; more && ctx.Err() == nil; {
+			var err error
+			if more, err = e.Continue(ctx, ""); err != nil && ctx.Err() == nil {
+				e.o.Logger.WarnContext(ctx, "an erasure could not go on; it is tried again", "error", err)
+				break
+			}
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+	}
+}
+
+// round is one go at an erasure.
+type round struct {
+	*Eraser
+	erasure call.Erasure
+	token   string
+	// next is when the first of what is kept can go.
+	next time.Time
+	// needsNumber: rows that still hold the number are kept.
+	needsNumber bool
+}
+
+// Continue erases what can go by now of one erasure that is due, that with the
+// id if one is given, and says whether there was one.
+func (e *Eraser) Continue(ctx context.Context, id string) (bool, error) {
+	erasure, token, ok, err := e.o.Store.ClaimErasure(ctx, id, eraseLease)
+	if err != nil || !ok {
+		return false, err
+	}
+	r := &round{Eraser: e, erasure: erasure, token: token}
+	if err := r.work(ctx); err != nil {
+		return true, fmt.Errorf("erasure %s: %w", erasure.ID, err)
+	}
+	return true, nil
+}
+
+func (r *round) work(ctx context.Context) error {
+	if r.erasure.FoundAt.IsZero() {
+		if err := r.find(ctx); err != nil {
+			return err
+		}
+	}
+	for _, kind := range call.ErasureKinds() {
+		if err := r.kind(ctx, kind); err != nil {
+			return err
+		}
+	}
+	certificate, facts := "", any(nil)
+	certified, err := r.o.Store.IsCertified(ctx, r.erasure.ID)
+	if err != nil {
+		return err
+	}
+	if !certified {
+		if certificate, facts, err = r.certify(ctx); err != nil {
+			return err
+		}
+	}
+	return r.o.Store.EndErasureRound(ctx, r.token, r.next, certificate, r.needsNumber, facts)
+}
+
+// find lists all that holds the number.
+func (r *round) find(ctx context.Context) error {
+	if err := r.o.Store.EraseLive(ctx, r.erasure.Number); err != nil {
+		return err
+	}
+	for done := false; !done; {
+		var err error
+		if done, err = r.o.Store.ScanDeliveries(ctx, &r.erasure); err != nil {
+			return err
+		}
+		if err := r.o.Store.RenewErasure(ctx, r.token, eraseLease); err != nil {
+			return err
+		}
+	}
+	runs, err := r.o.Store.RunsOver(ctx, r.erasure.ID)
+	if err != nil {
+		return err
+	}
+	for _, run := range runs {
+		holds, err := r.reportHolds(ctx, run)
+		if err != nil {
+			return err
+		}
+		if holds {
+			err = r.o.Store.AddErasureItem(ctx, r.erasure.ID, call.ErasureItem{Kind: call.ErasedReport, Ref: run.ID, State: call.ErasureDue})
+		}
+		if err == nil {
+			err = r.o.Store.RenewErasure(ctx, r.token, eraseLease)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// reportHolds looks for the number in a run's frozen input, of which all of its
+// files are made.
+func (r *round) reportHolds(ctx context.Context, run call.Run) (bool, error) {
+	redactor := call.NewRedactor(r.erasure.Number, nil)
+	for _, f := range run.Files {
+		if !strings.HasSuffix(f.Name, ".ndjson.zst") {
+			continue
+		}
+		body, _, err := r.o.Vault.Open(ctx, f.ObjectKey, 0, -1)
+		if errors.Is(err, ErrNotFound) {
+			return true, nil // whatever else is left of it
+		}
+		if err != nil {
+			return false, err
+		}
+		holds, err := holdsNumber(body, redactor)
+		if err := errors.Join(err, body.Close()); err != nil {
+			return false, fmt.Errorf("look through %s: %w", f.ObjectKey, err)
+		}
+		return holds, nil
+	}
+	return true, nil // without input nobody knows
+}
+
+// holdsNumber looks through packed lines.
+func holdsNumber(packed io.Reader, redactor *call.Redactor) (bool, error) {
+	unpacked, err := zstd.NewReader(packed, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxMemory(maxInput))
+	if err != nil {
+		return false, err
+	}
+	defer unpacked.Close()
+	// By pieces that overlap by more than a number.
+	buffer := make([]byte, 0, 1<<20)
+	for {
+		n, err := io.ReadFull(unpacked, buffer[len(buffer):cap(buffer)])
+		buffer = buffer[:len(buffer)+n]
+		if redactor.Holds(string(buffer)) {
+			return true, nil
+		}
+		if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+			return false, nil
+		}
+		if err != nil {
+			return false, err
+		}
+		const overlap = 64
+		buffer = append(buffer[:0], bytes.Clone(buffer[len(buffer)-overlap:])...)
+	}
+}
+
+// kind works on all items of a kind.
+func (r *round) kind(ctx context.Context, kind call.ErasureKind) error {
+	after := ""
+	for {
+		items, err := r.o.Store.ErasureItems(ctx, r.erasure.ID, kind, after, erasePage, call.ErasureDue, call.ErasureKept)
+		if err != nil {
+			return err
+		}
+		for _, item := range items {
+			after = item.Ref
+			if item.Until.After(r.o.Now()) {
+				r.wait(item)
+				continue
+			}
+			if err := r.item(ctx, item); err != nil {
+				return err
+			}
+		}
+		if err := r.o.Store.RenewErasure(ctx, r.token, eraseLease); err != nil {
+			return err
+		}
+		if len(items) < erasePage {
+			return nil
+		}
+	}
+}
+
+func (r *round) item(ctx context.Context, item call.ErasureItem) error {
+	var err error
+	switch item.Kind {
+	case call.ErasedAudio:
+		err = r.audio(ctx, item)
+	case call.ErasedReport:
+		err = r.report(ctx, item)
+	case call.ErasedCall:
+		err = r.call(ctx, item)
+	case call.ErasedDelivery:
+		err = r.delivery(ctx, item)
+	}
+	return err
+}
+
+// wait notes what is kept.
+func (r *round) wait(item call.ErasureItem) {
+	if item.Kind == call.ErasedCall || item.Kind == call.ErasedDelivery {
+		r.needsNumber = true
+	}
+	at := item.Until
+	if !at.After(r.o.Now()) {
+		at = r.o.Now().Add(eraseAgain)
+	}
+	if r.next.IsZero() || at.Before(r.next) {
+		r.next = at
+	}
+}
+
+// keep writes down what is kept, until when (zero: not known) and why.
+func (r *round) keep(ctx context.Context, item call.ErasureItem, until time.Time, why string) error {
+	item.Until, item.Why = until, why
+	r.wait(item)
+	return r.o.Store.KeepErasureItem(ctx, r.erasure.ID, item)
+}
+
+// holds says which holds keep calls; empty: none does.
+func (r *round) holds(ctx context.Context, callIDs ...string) (string, error) {
+	held, err := r.o.Store.HeldBy(ctx, callIDs)
+	for _, id := range callIDs {
+		for _, h := range held[id] {
+			return "legal hold " + h.Name, err
+		}
+	}
+	return "", err
+}
+
+func (r *round) audio(ctx context.Context, item call.ErasureItem) error {
+	rec, err := r.o.Store.Recording(ctx, item.Ref)
+	if call.CodeOf(err) == call.NotFound {
+		return r.o.Store.ErasedAudio(ctx, r.erasure.ID, item.Ref)
+	}
+	if err != nil {
+		return err
+	}
+	why, err := r.holds(ctx, rec.CallID)
+	if err != nil {
+		return err
+	}
+	if why != "" {
+		return r.keep(ctx, item, time.Time{}, why)
+	}
+	if rec.State == call.Archived {
+		kept, err := r.locked(ctx, item, rec.ObjectKey)
+		if kept || err != nil {
+			return err
+		}
+	}
+	key, err := r.o.Store.EraseRecording(ctx, r.erasure.ID, rec.ID)
+	if call.CodeOf(err) == call.Conflict {
+		return r.keep(ctx, item, time.Time{}, "it came under a legal hold just now")
+	}
+	if err != nil {
+		return err
+	}
+	if rec.State == call.Pending && key != "" {
+		return r.keep(ctx, item, r.o.Now().Add(inFlight), "it was just being fetched")
+	}
+	if key != "" {
+		if err := r.remove(ctx, key); err != nil {
+			if locked, ok := errors.AsType[*LockedError](err); ok {
+				return errors.Join(r.o.Store.EraseRecordingFailed(ctx, rec.ID), r.keep(ctx, item, locked.Until, lockReason(locked.Protection)))
+			}
+			return err
+		}
+	}
+	return r.o.Store.ErasedAudio(ctx, r.erasure.ID, rec.ID)
+}
+
+// remove deletes all versions of an object.
+func (r *round) remove(ctx context.Context, key string) error {
+	ctx, cancel := context.WithTimeout(ctx, protectTimeout)
+	defer cancel()
+	return r.o.Vault.Delete(ctx, key)
+}
+
+// locked keeps an item whose object the vault keeps.
+func (r *round) locked(ctx context.Context, item call.ErasureItem, key string) (bool, error) {
+	limit, cancel := context.WithTimeout(ctx, protectTimeout)
+	defer cancel()
+	p, err := r.o.Vault.Protection(limit, key)
+	if errors.Is(err, ErrNotFound) {
+		return false, nil
+	}
+	if err != nil || !p.Keeps(r.o.Now()) {
+		return false, err
+	}
+	return true, r.keep(ctx, item, p.Until, lockReason(p))
+}
+
+func lockReason(p Protection) string {
+	if p.Hold {
+		return "the bucket's legal hold"
+	}
+	return "the bucket's lock"
+}
+
+func (r *round) report(ctx context.Context, item call.ErasureItem) error {
+	runs, err := r.o.Store.RunsOver(ctx, r.erasure.ID)
+	if err != nil {
+		return err
+	}
+	for _, run := range runs {
+		if run.ID != item.Ref {
+			continue
+		}
+		for _, f := range run.Files {
+			if kept, err := r.locked(ctx, item, f.ObjectKey); kept || err != nil {
+				return err
+			}
+		}
+		for _, f := range run.Files {
+			if err := r.remove(ctx, f.ObjectKey); err != nil {
+				return err
+			}
+		}
+	}
+	return r.o.Store.EraseRunFiles(ctx, r.erasure.ID, item.Ref)
+}
+
+func (r *round) call(ctx context.Context, item call.ErasureItem) error {
+	why, err := r.holds(ctx, item.Ref)
+	if err != nil {
+		return err
+	}
+	if why != "" {
+		return r.keep(ctx, item, time.Time{}, why)
+	}
+	return r.o.Store.EraseCalls(ctx, r.erasure.ID, []string{item.Ref})
+}
+
+func (r *round) delivery(ctx context.Context, item call.ErasureItem) error {
+	calls, err := r.o.Store.DeliveryCalls(ctx, item.Ref)
+	if err != nil {
+		return err
+	}
+	why, err := r.holds(ctx, calls...)
+	if err == nil && len(calls) == 0 {
+		// Of whose call nobody knows: it stays while one of the person's is held.
+		why, err = r.anyHeld(ctx)
+	}
+	if err != nil {
+		return err
+	}
+	if why != "" {
+		return r.keep(ctx, item, time.Time{}, why)
+	}
+	return r.o.Store.EraseDelivery(ctx, r.erasure, item.Ref)
+}
+
+// anyHeld says why a call of the person is kept; empty: none is.
+func (r *round) anyHeld(ctx context.Context) (string, error) {
+	kept, err := r.o.Store.ErasureItems(ctx, r.erasure.ID, call.ErasedCall, "", 1, call.ErasureKept)
+	if err != nil || len(kept) == 0 {
+		return "", err
+	}
+	return kept[0].Why, nil
+}
+
+// certificateKey is where the n-th certificate lies, without its extension.
+func certificateKey(id string, n int) string {
+	return path.Join("erasures", id, fmt.Sprintf("certificate-%d", n))
+}

@@ -1,0 +1,68 @@
+package call
+
+import "time"
+
+// Erasure is what one person asked for: that all that is kept under their
+// number goes, as soon as it can.
+type Erasure struct {
+	ID string
+	// NumberHash is the number's keyed hash, in lower-case hex. The key is in
+	// the database alone.
+	NumberHash string
+	// Number is emptied as soon as no row holds it any more.
+	Number  string
+	Reason  string
+	AskedAt time.Time
+	AskedBy string
+	// Scanned is the last delivery that was looked through for the number.
+	Scanned int64
+	// FoundAt is when all had been; zero: not yet.
+	FoundAt time.Time
+	// NextAt is when it goes on; zero: it is done.
+	NextAt     time.Time
+	FinishedAt time.Time
+	// Certificate is the object key of the last certificate, without its
+	// extension; Certificates is how many there are.
+	Certificate  string
+	Certificates int
+}
+
+// ErasureKind says what an item of an erasure is.
+type ErasureKind string
+
+// The kinds of items. Ref of an item is a call's, recording's, delivery's or
+// run's id.
+const (
+	ErasedCall     ErasureKind = "call"
+	ErasedAudio    ErasureKind = "audio"
+	ErasedDelivery ErasureKind = "delivery"
+	ErasedReport   ErasureKind = "report"
+)
+
+// ErasureKinds lists them in the order in which they are worked on.
+func ErasureKinds() []ErasureKind {
+	return []ErasureKind{ErasedAudio, ErasedReport, ErasedCall, ErasedDelivery}
+}
+
+// ErasureState is what became of an item.
+type ErasureState string
+
+// The states of items.
+const (
+	ErasureDue  ErasureState = "due"
+	ErasureKept ErasureState = "kept"
+	ErasureDone ErasureState = "erased"
+)
+
+// ErasureItem is one thing that an erasure is about.
+type ErasureItem struct {
+	Kind  ErasureKind
+	Ref   string
+	State ErasureState
+	// Until is when what is kept can go; zero: that is not known.
+	Until time.Time
+	// Why says why it is kept, for people.
+	Why string
+	// At is when it came to its state.
+	At time.Time
+}
