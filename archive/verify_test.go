@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	"context"
+	"crypto/sha256"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -189,6 +190,22 @@ func TestVerifyDirectory(t *testing.T) {
 		t.Errorf("the first two days: %v of %d", found, looked)
 	}
 	if err := os.Remove(stranger); err != nil {
+		t.Fatal(err)
+	}
+	// What no row knows the hash of is compared with what was put.
+	const piece = "exports/e1/bundle-000001"
+	if err := v.Put(t.Context(), piece, strings.NewReader("PK"), archive.PutOptions{Size: 2, SHA256: sha256.Sum256([]byte("PK"))}); err != nil {
+		t.Fatal(err)
+	}
+	l.expect(t, v)
+	if err := os.Chmod(filepath.Join(folder, piece), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(folder, piece), []byte("XY"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	l.expect(t, v, "mismatch "+piece)
+	if err := os.Remove(filepath.Join(folder, piece)); err != nil {
 		t.Fatal(err)
 	}
 	write(filepath.Join(folder, "elsewhere.txt"), "x")

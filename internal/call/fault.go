@@ -108,7 +108,7 @@ type KeptObject struct {
 	Key string
 	// Size is in bytes.
 	Size int64
-	// SHA256 is in lower-case hex.
+	// SHA256 is in lower-case hex; empty where only the vault knows it.
 	SHA256 string
 	// AudioSHA256 is that of the audio, of a recording.
 	AudioSHA256 string
