@@ -250,13 +250,14 @@ func (l *segmentLines) addEntries(ctx context.Context, s JournalStore, to int64,
 }
 
 func (l *segmentLines) addDeliveries(ctx context.Context, s JournalStore, limit int) error {
+	last := l.segment.DeliveriesAfter // one entry may fill a segment
 	for d, err := range s.JournalDeliveries(ctx, l.segment.DeliveriesAfter, l.segment.DeliveriesTo) {
 		if err != nil {
 			return err
 		}
 		if l.isFull(limit) {
 			l.full = true
-			l.segment.DeliveriesTo = l.deliveries[len(l.deliveries)-1].id
+			l.segment.DeliveriesTo = last
 			return nil
 		}
 		line, err := encodeDelivery(d)
@@ -265,6 +266,7 @@ func (l *segmentLines) addDeliveries(ctx context.Context, s JournalStore, limit 
 		}
 		l.text.Write(line)
 		l.text.WriteByte('\n')
+		last = d.ID
 		l.deliveries = append(l.deliveries, deliveryMark{d.ID, d.UID, [sha256.Size]byte(d.BodySHA256)})
 		l.segment.Deliveries++
 		l.news = true

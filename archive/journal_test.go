@@ -264,6 +264,27 @@ func TestJournalCutsSegments(t *testing.T) {
 	}
 }
 
+// TestEntryFillsSegment: an entry as large as a segment leaves the deliveries to
+// the next one.
+func TestEntryFillsSegment(t *testing.T) {
+	t.Parallel()
+	s, v := onSQLite(t), onDirectory(t)
+	entry := audit.Entry{Action: audit.HoldPlaced, Facts: fmt.Appendf(nil, `{"calls":%q}`, strings.Repeat("x", 9<<20))}
+	if err := s.Audit(t.Context(), entry); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Record(t.Context(), []*call.Delivery{posted(1)}); err != nil {
+		t.Fatal(err)
+	}
+	if err := openJournal(t, s, v).Flush(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	got, _, segments := journaled(t, v)
+	if len(got) != 1 || len(segments) != 2 {
+		t.Errorf("%d deliveries in %d segments", len(got), len(segments))
+	}
+}
+
 // TestJournalFaultsAreFound changes one thing at a time in the vault.
 func TestJournalFaultsAreFound(t *testing.T) {
 	t.Parallel()
