@@ -19,14 +19,11 @@ import (
 )
 
 const (
-	// journalEvery is how often a segment is written if there is anything to
-	// write; journalSize how many bytes of lines make one at once.
+	// journalEvery is how often what has come is written, in segments of about
+	// journalSize bytes of lines. It is not written earlier when much has come:
+	// then call reports come in crowds, and they go first.
 	journalEvery = time.Minute
 	journalSize  = 8 << 20
-	// journalLook is how often it is looked whether so much has come;
-	// journalMany deliveries are about so much.
-	journalLook = 5 * time.Second
-	journalMany = 6000
 	// A segment takes journalLimit at most, and a node that died holds the lease
 	// for journalLease, which must be longer.
 	journalLimit = 2 * time.Minute
@@ -92,15 +89,11 @@ func NewJournal(o JournalOptions) (*Journal, error) {
 // Run writes the journal until ctx ends. What comes in after the last segment is
 // left to Flush.
 func (j *Journal) Run(ctx context.Context) {
-	tick := time.NewTicker(journalLook)
+	tick := time.NewTicker(journalEvery)
 	defer tick.Stop()
-	var looked time.Time // when it was last written, or tried
 	for {
-		if time.Since(looked) >= journalEvery || j.isMuch(ctx) {
-			looked = time.Now()
-			if err := j.Write(ctx); err != nil && ctx.Err() == nil {
-				j.o.Logger.WarnContext(ctx, "the journal could not be written; it is tried again", "error", err)
-			}
+		if err := j.Write(ctx); err != nil && ctx.Err() == nil {
+			j.o.Logger.WarnContext(ctx, "the journal could not be written; it is tried again", "error", err)
 		}
 		select {
 		case <-ctx.Done():
@@ -108,14 +101,6 @@ func (j *Journal) Run(ctx context.Context) {
 		case <-tick.C:
 		}
 	}
-}
-
-// isMuch reports whether about a segment of deliveries waits.
-func (j *Journal) isMuch(ctx context.Context) bool {
-	ctx, cancel := context.WithTimeout(ctx, journalLook)
-	defer cancel()
-	state, err := j.o.Store.JournalState(ctx)
-	return err == nil && state.Drawn-state.Last.DeliveriesTo >= journalMany // on error: in a minute
 }
 
 // Flush writes what there is and lets another node go on, when this one ends.

@@ -64,6 +64,4 @@ type JournalState struct {
 	Last JournalSegment
 	// Planned is the one after it, if somebody has begun it.
 	Planned *JournalSegment
-	// Drawn is the highest id that a delivery may have by now.
-	Drawn int64
 }

@@ -56,9 +56,6 @@ func (s *Store) JournalState(ctx context.Context) (call.JournalState, error) {
 		}
 		return nil
 	})
-	if err == nil {
-		state.Drawn, err = s.drawnDeliveries(ctx)
-	}
 	if err != nil {
 		return state, fmt.Errorf("read how far the journal is: %w", err)
 	}
