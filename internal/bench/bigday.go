@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"callvault/archive"
 	"callvault/internal/call"
 	"callvault/internal/store"
 	"callvault/webhook"
@@ -42,7 +43,7 @@ func (b *bench) bigDay(ctx context.Context, calls int) (settings, error) {
 	if err := errors.Join(os.RemoveAll(making.data), os.MkdirAll(making.data, 0o700)); err != nil {
 		return s, err
 	}
-	if err := fillDay(ctx, making, calls); err != nil {
+	if err := fillDay(ctx, making, calls, nil); err != nil {
 		return s, err
 	}
 	return s, os.Rename(making.data, s.data)
@@ -66,7 +67,9 @@ func (b *bench) schema() (string, error) {
 	return hex.EncodeToString(h.Sum(nil)[:4]), nil
 }
 
-func fillDay(ctx context.Context, c settings, calls int) (err error) {
+// fillDay fills a database with a day of calls. Their recordings are put into
+// the vault, if there is one, and marked as archived.
+func fillDay(ctx context.Context, c settings, calls int, v archive.Vault) (err error) {
 	s, err := store.Open(ctx, c.storeOptions())
 	if err != nil {
 		return err
@@ -93,7 +96,7 @@ func fillDay(ctx context.Context, c settings, calls int) (err error) {
 			progress("making a day of %d calls for this time and the next: %d", calls, first)
 		}
 	}
-	return archiveDay(ctx, s)
+	return archiveDay(ctx, s, v)
 }
 
 // bigDayReport is one of the day's call reports, as it was received.
@@ -118,8 +121,8 @@ func bigDayReport(decoder *webhook.Decoder, number, calls int) (*call.Delivery, 
 	return d, nil
 }
 
-// archiveDay marks the day's recordings as archived.
-func archiveDay(ctx context.Context, s *store.Store) error {
+// archiveDay archives the day's recordings.
+func archiveDay(ctx context.Context, s *store.Store, v archive.Vault) error {
 	sum := strings.Repeat("5e", 32)
 	for done := 0; ; {
 		claims, err := s.ClaimRecordings(ctx, call.ClaimOptions{Limit: 500, Lease: time.Minute})
@@ -133,11 +136,17 @@ func archiveDay(ctx context.Context, s *store.Store) error {
 		group.SetLimit(64) // as many as share a transaction
 		for _, c := range claims {
 			group.Go(func() error {
-				return s.MarkArchived(groupCtx, c.LeaseToken, call.Archiving{
+				a := call.Archiving{
 					ObjectKey: "calls/2026/03/10/" + account + "/" + c.ID + ".mp3", Size: recordingSize,
 					SHA256: sum, MediaType: "audio/mpeg",
 					Media: call.Media{Format: call.MP3, Codec: "mp3", Channels: 1, SampleRate: 8000, BitRate: 16000, Duration: recordingSize / 2000 * time.Second},
-				})
+				}
+				if v != nil {
+					if err := putTiny(groupCtx, v, &a); err != nil {
+						return err
+					}
+				}
+				return s.MarkArchived(groupCtx, c.LeaseToken, a)
 			})
 		}
 		if err := group.Wait(); err != nil {

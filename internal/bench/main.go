@@ -2,7 +2,7 @@
 // from outside, on this machine, and writes what it finds into
 // docs/performance.md, which also says what each figure means.
 //
-//	go run ./internal/bench [-runs N] [-quick] [ingest|archive|lock|report|export|all]
+//	go run ./internal/bench [-runs N] [-quick] [ingest|archive|lock|report|export|rebuild|all]
 //
 // `make bench` installs what it needs first. Nothing is asserted: a figure is
 // for people to judge, and a busy machine is no fault of the program.
@@ -43,6 +43,7 @@ func benchmarks() []benchmark {
 		{"lock", (*bench).lock},
 		{"report", (*bench).report},
 		{"export", (*bench).export},
+		{"rebuild", (*bench).rebuild},
 	}
 }
 
@@ -141,7 +142,7 @@ func choose(names []string) ([]benchmark, error) {
 			}
 		}
 		if !found {
-			return nil, fmt.Errorf("there is no benchmark %q: say ingest, archive, lock, report, export or all", name)
+			return nil, fmt.Errorf("there is no benchmark %q: say ingest, archive, lock, report, export, rebuild or all", name)
 		}
 	}
 	return chosen, nil

@@ -210,6 +210,16 @@ func (s *PostgresServer) DSN() string {
 	return fmt.Sprintf("postgres://%s@127.0.0.1:%d/postgres?sslmode=disable", s.role, s.port)
 }
 
+// NewDatabase returns the DSN of a fresh, empty database on this server. It goes
+// with the server.
+func (s *PostgresServer) NewDatabase(ctx context.Context) (string, error) {
+	name := uniqueName("test_")
+	if err := inDatabase(ctx, s.DSN(), `CREATE DATABASE `+name+` TEMPLATE template0`); err != nil {
+		return "", fmt.Errorf("create database: %w", err)
+	}
+	return withDatabase(s.DSN(), name), nil
+}
+
 // postgresCredential returns the user to run PostgreSQL as, nil for our own.
 func postgresCredential() (*syscall.Credential, error) {
 	if os.Geteuid() != 0 {
