@@ -53,7 +53,7 @@ func (auditHead) Run(ctx context.Context, g *globals) error {
 			result.Fingerprint = audit.Fingerprint(key)
 		}
 		return g.print(result, func(w io.Writer) {
-			fmt.Fprintf(w, "The log has %d entries, with the root hash %s.\n", head.Size, head.Hash)
+			fmt.Fprintf(w, "The log has %s, with the root hash %s.\n", counted(head.Size, "entry"), head.Hash)
 			if key == "" {
 				fmt.Fprintln(w, "It was never sealed: Callvault has not run yet (`callvault serve`).")
 				return

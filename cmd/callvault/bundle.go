@@ -49,7 +49,7 @@ func (g *globals) verifyBundle(ctx context.Context, file, key string) error {
 		return err
 	}
 	if n := len(checked.Faults) + checked.MoreFaults; n > 0 {
-		return fmt.Errorf("%s is %s: %d faults", file, verdictAltered, n)
+		return fmt.Errorf("%s is %s: %s", file, verdictAltered, counted(n, "fault"))
 	}
 	return nil
 }
@@ -64,12 +64,12 @@ func (v *verdict) write(w io.Writer, file string) {
 		fmt.Fprintf(w, "%s: %s\n", where, f.What)
 	}
 	if v.MoreFaults > 0 {
-		fmt.Fprintf(w, "… and %d more faults\n", v.MoreFaults)
+		fmt.Fprintf(w, "… and %s more\n", counted(v.MoreFaults, "fault"))
 	}
 	fmt.Fprintf(w, "%s: %s.\n", file, v.Verdict)
 	if v.ID != "" {
-		fmt.Fprintf(w, "Bundle %s, made at %s by %s: %d calls, %d recordings, %d missing, %d entries of custody.\n",
-			v.ID, v.MadeAt, v.By, v.Calls, v.Recordings, v.Missing, v.Custody)
+		fmt.Fprintf(w, "Bundle %s, made at %s by %s: %s, %s, %d missing, %s of custody.\n",
+			v.ID, v.MadeAt, v.By, counted(v.Calls, "call"), counted(v.Recordings, "recording"), v.Missing, counted(v.Custody, "entry"))
 	}
 	if v.Fingerprint != "" {
 		fmt.Fprintf(w, "The signing key's fingerprint: %s\n", v.Fingerprint)

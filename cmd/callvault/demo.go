@@ -245,7 +245,7 @@ func (g *globals) settle(ctx context.Context, a *app) (call.QueueStats, error) {
 
 // write tells a person what the demo has done.
 func (s *demoSummary) write(w io.Writer, cfg *config.Config) {
-	fmt.Fprintf(w, "\n%d deliveries made %d calls.\n", s.Deliveries, s.Calls)
+	fmt.Fprintf(w, "\n%s made %s.\n", counted(s.Deliveries, "delivery"), counted(s.Calls, "call"))
 	r := s.Recordings
 	fmt.Fprintf(w, "Recordings: %d archived, %d absent, %d refused, %d pending, in %s\n", r.Archived, r.Absent, r.Refused, r.Pending, vaultKind(cfg))
 	fmt.Fprintf(w, "Report %s of %s:\n", s.Report.Name, s.Report.Date)

@@ -92,7 +92,7 @@ func (c exportCommand) Run(ctx context.Context, g *globals) error {
 			return err
 		}
 		return g.print(result, func(w io.Writer) {
-			fmt.Fprintf(w, "%s: %d calls, %d recordings, %s.\n", result.File, result.Calls, result.Recordings, humanize.IBytes(uint64(result.Size)))
+			fmt.Fprintf(w, "%s: %s, %s, %s.\n", result.File, counted(result.Calls, "call"), counted(result.Recordings, "recording"), humanize.IBytes(uint64(result.Size)))
 			if result.Missing > 0 {
 				fmt.Fprintf(w, "%d are missing; missing.csv in it says which and why.\n", result.Missing)
 			}

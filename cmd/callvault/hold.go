@@ -128,14 +128,6 @@ func printHold(ctx context.Context, g *globals, s *store.Store, v archive.Vault,
 	})
 }
 
-// counted is a number with its noun.
-func counted(n int64, noun string) string {
-	if n == 1 {
-		return "1 " + noun
-	}
-	return humanize.Comma(n) + " " + noun + "s"
-}
-
 type holdList struct {
 	Name string `arg:"" optional:"" help:"Only this one, with all that is known of it."`
 }

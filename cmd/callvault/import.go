@@ -92,9 +92,9 @@ func (c importCommand) Run(ctx context.Context, g *globals) error {
 	}
 	if err == nil && total.Unreadable > 0 {
 		if c.DryRun {
-			return fmt.Errorf("%d deliveries cannot be read", total.Unreadable)
+			return fmt.Errorf("%s cannot be read", counted(total.Unreadable, "delivery"))
 		}
-		return fmt.Errorf("%d deliveries could not be read; they are kept, and listed by /api/v1/deliveries?outcome=unreadable", total.Unreadable)
+		return fmt.Errorf("%s could not be read; kept, and listed by /api/v1/deliveries?outcome=unreadable", counted(total.Unreadable, "delivery"))
 	}
 	return err
 }
@@ -102,10 +102,10 @@ func (c importCommand) Run(ctx context.Context, g *globals) error {
 // write shows the result to people.
 func (t *rehearsed) write(w io.Writer) {
 	t.changes.write(w)
-	fmt.Fprintf(w, "%d deliveries: %d recorded, %d duplicate, %d ignored, %d unreadable.\n",
-		t.Deliveries, t.Recorded, t.Duplicate, t.Ignored, t.Unreadable)
+	fmt.Fprintf(w, "%s: %d recorded, %d duplicate, %d ignored, %d unreadable.\n",
+		counted(t.Deliveries, "delivery"), t.Recorded, t.Duplicate, t.Ignored, t.Unreadable)
 	if t.DryRun {
-		fmt.Fprintf(w, "%d calls would be changed. Nothing was stored.\n", t.Changed)
+		fmt.Fprintf(w, "%s would be changed. Nothing was stored.\n", counted(t.Changed, "call"))
 	}
 }
 

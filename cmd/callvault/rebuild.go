@@ -80,9 +80,9 @@ func (c rebuildCommand) Run(ctx context.Context, g *globals) error {
 	}
 	switch {
 	case len(b.result.Faults) > 0:
-		return fmt.Errorf("the journal has %d faults: what they held is lost", len(b.result.Faults))
+		return fmt.Errorf("the journal has %s: what they held is lost", counted(len(b.result.Faults), "fault"))
 	case b.result.MissingCount > 0:
-		return fmt.Errorf("%d recordings are not in the vault though they were archived", b.result.MissingCount)
+		return fmt.Errorf("%s that %s archived %s not in the vault", counted(b.result.MissingCount, "recording"), verb(b.result.MissingCount, "was", "were"), verb(b.result.MissingCount, "is", "are"))
 	}
 	return nil
 }
@@ -299,9 +299,9 @@ func (r *rebuilt) write(w io.Writer) {
 	list("recordings that were archived are not in the vault", r.Missing, r.MissingCount)
 	list("objects in the vault belong to no recording (their call reports came after the last journal segment; ask the provider for them with `callvault backfill`)", r.Unknown, r.UnknownCount)
 	if r.Adopted > 0 {
-		fmt.Fprintf(w, "%d recordings had been archived after the last journal segment, and are known again.\n", r.Adopted)
+		fmt.Fprintf(w, "%s had been archived after the last journal segment, and %s known again.\n", counted(r.Adopted, "recording"), verb(r.Adopted, "is", "are"))
 	}
-	fmt.Fprintf(w, "Made again from %d journal segments with %d deliveries: %d calls, %d legs, %d recordings.\n",
-		r.Segments, r.Deliveries, r.Calls, r.Legs, r.Recordings)
+	fmt.Fprintf(w, "Made again from %s with %s: %s, %s, %s.\n", counted(r.Segments, "journal segment"), counted(r.Deliveries, "delivery"),
+		counted(r.Calls, "call"), counted(r.Legs, "leg"), counted(r.Recordings, "recording"))
 	fmt.Fprintln(w, "Users, tokens and logins are not in the vault: make them with `callvault user add` and `callvault token add`, or take them from a backup.")
 }

@@ -90,7 +90,7 @@ func (c replayCommand) Run(ctx context.Context, g *globals) error {
 		err = errors.Join(err, g.print(&r.result, r.result.write))
 	}
 	if err == nil && r.result.Unreadable > 0 {
-		return fmt.Errorf("%d deliveries cannot be read; they are kept, and listed by /api/v1/deliveries?outcome=unreadable", r.result.Unreadable)
+		return fmt.Errorf("%s cannot be read; kept, and listed by /api/v1/deliveries?outcome=unreadable", counted(r.result.Unreadable, "delivery"))
 	}
 	return err
 }
@@ -237,8 +237,8 @@ func (r *replayed) write(w io.Writer) {
 	if r.DryRun {
 		would = "would be "
 	}
-	fmt.Fprintf(w, "%d deliveries read again: %d recorded, %d duplicate, %d ignored, %d unreadable. %d calls %schanged.\n",
-		r.Deliveries, r.Recorded, r.Duplicate, r.Ignored, r.Unreadable, r.Changed, would)
+	fmt.Fprintf(w, "%s read again: %d recorded, %d duplicate, %d ignored, %d unreadable. %s %schanged.\n",
+		counted(r.Deliveries, "delivery"), r.Recorded, r.Duplicate, r.Ignored, r.Unreadable, counted(r.Changed, "call"), would)
 	if r.DryRun {
 		fmt.Fprintln(w, "Nothing was changed.")
 	}

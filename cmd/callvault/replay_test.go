@@ -167,7 +167,7 @@ func TestReplayCommand(t *testing.T) {
 			}
 		}
 		done, got := run("--outcome", "unreadable")
-		if got.status != exitWrong || !strings.Contains(got.stderr, "1 deliveries cannot be read") {
+		if got.status != exitWrong || !strings.Contains(got.stderr, "1 delivery cannot be read") {
 			t.Errorf("replay: %+v", got)
 		}
 		dry.DryRun = false

@@ -107,8 +107,8 @@ func faultConditions(s *store.Store, logger *slog.Logger) func(context.Context, 
 		}
 		if total > 0 {
 			c = watch.Condition{Kind: call.AlertFaults, Bad: true, Since: since, Sentence: fmt.Sprintf(
-				"%d things are not as they were kept: somebody or something has altered or lost them. Nothing was mended. "+
-					"/api/v1/faults?state=open lists them; docs/operations.md says what to do.", total)}
+				"%s not as kept: somebody or something has altered or lost what was there. Nothing was mended. "+
+					"/api/v1/faults?state=open lists it; docs/operations.md says what to do.", counted(total, "thing")+verb(total, " is", " are"))}
 		}
 		return []watch.Condition{c}
 	}

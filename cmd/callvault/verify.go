@@ -93,7 +93,7 @@ func (c verifyCommand) Run(ctx context.Context, g *globals) error {
 		err = errors.Join(err, g.print(&v.verified, v.write))
 	}
 	if err == nil && v.found > 0 {
-		return fmt.Errorf("%d faults were found; docs/operations.md says what to do", v.found)
+		return fmt.Errorf("%s %s found; docs/operations.md says what to do", counted(v.found, "fault"), verb(v.found, "was", "were"))
 	}
 	return err
 }
@@ -309,6 +309,7 @@ func (v *verified) write(w io.Writer) {
 	if v.More > 0 {
 		fmt.Fprintf(w, "and %d more\n", v.More)
 	}
-	fmt.Fprintf(w, "%d objects (%s) read and hashed; %d calls, %d legs and %d deliveries computed again; %d places of the log. %d of %d are as they were kept.\n",
-		v.Parts["objects"], humanize.IBytes(uint64(max(v.Bytes, 0))), v.Parts["calls"], v.Parts["legs"], v.Parts["deliveries"], v.Parts["log"], v.OK, v.Checked)
+	fmt.Fprintf(w, "%s (%s) read and hashed; %s, %s and %s computed again; %s of the log. %s of %s are as they were kept.\n",
+		counted(v.Parts["objects"], "object"), humanize.IBytes(uint64(max(v.Bytes, 0))), counted(v.Parts["calls"], "call"), counted(v.Parts["legs"], "leg"),
+		counted(v.Parts["deliveries"], "delivery"), counted(v.Parts["log"], "place"), humanize.Comma(v.OK), humanize.Comma(v.Checked))
 }

@@ -223,7 +223,7 @@ func (in installation) damage(t *testing.T, key string) {
 	}
 	in.scrub(t, key)
 	told := command(t, "", "verify", "--data", in.data, "--rate", "1GiB/s")
-	if told.status != exitWrong || !strings.Contains(told.stdout, "mismatch  "+key) || !strings.Contains(told.stderr, "1 faults were found") ||
+	if told.status != exitWrong || !strings.Contains(told.stdout, "mismatch  "+key) || !strings.Contains(told.stderr, "1 fault was found") ||
 		!strings.Contains(told.stderr, "objects read: ") {
 		t.Errorf("for people: %+v", told)
 	}

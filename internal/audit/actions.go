@@ -149,6 +149,14 @@ const (
 	DatabaseRebuilt Action = "database.rebuilt"
 )
 
+// What was found not to be as it was kept. Subject: "fault/<id>". Facts: kind,
+// where and what, as call.Fault has them.
+const (
+	FaultOpened Action = "fault.opened"
+	// FaultClosed: it was looked for again, and not found.
+	FaultClosed Action = "fault.closed"
+)
+
 // RecordingErasure is a recording whose audio is deleted on request. It does not
 // say where the audio lay, for that may hold the number.
 type RecordingErasure struct {

@@ -7,17 +7,20 @@ import (
 	"slices"
 	"time"
 
+	"callvault/internal/audit"
 	"callvault/internal/call"
 )
 
 // NoteChecked keeps what was found of what was looked at: faults that are new
 // are opened, those that were found again stay open, and those that were looked
-// for and not found are closed. It returns those that it opened.
+// for and not found are closed. The audit log says so of each; audit.ActorOf(ctx)
+// is who looked. It returns those that it opened.
 func (s *Store) NoteChecked(ctx context.Context, checked ...call.Checked) (opened []call.Fault, err error) {
+	actor := audit.ActorOf(ctx)
 	err = s.change(ctx, func(ctx context.Context, t *tx) error {
 		opened = nil
 		for _, c := range checked {
-			if err := t.noteChecked(ctx, c, &opened); err != nil {
+			if err := t.noteChecked(ctx, actor, c, &opened); err != nil {
 				return err
 			}
 		}
@@ -29,7 +32,7 @@ func (s *Store) NoteChecked(ctx context.Context, checked ...call.Checked) (opene
 	return opened, nil
 }
 
-func (t *tx) noteChecked(ctx context.Context, c call.Checked, opened *[]call.Fault) error {
+func (t *tx) noteChecked(ctx context.Context, actor audit.Actor, c call.Checked, opened *[]call.Fault) error {
 	type open struct {
 		id string
 		call.Fault
@@ -58,10 +61,7 @@ func (t *tx) noteChecked(ctx context.Context, c call.Checked, opened *[]call.Fau
 			err = t.exec(ctx, "UPDATE faults SET last_seen = {now}, what = ? WHERE id = ?", f.What, known[i].id)
 			known = slices.Delete(known, i, i+1)
 		} else {
-			*opened = append(*opened, f)
-			err = t.exec(ctx, `INSERT INTO faults (id, kind, place, what, first_seen, last_seen) VALUES (?, ?, ?, ?, {now}, {now})
-				ON CONFLICT (place, kind) WHERE closed_at IS NULL DO UPDATE SET last_seen = excluded.last_seen, what = excluded.what`,
-				newID(), string(f.Kind), f.Where, f.What)
+			err = t.openFault(ctx, actor, f, opened)
 		}
 		if err != nil {
 			return err
@@ -69,12 +69,50 @@ func (t *tx) noteChecked(ctx context.Context, c call.Checked, opened *[]call.Fau
 	}
 	for _, o := range known {
 		if slices.Contains(c.Kinds, o.Kind) {
-			if err := t.exec(ctx, "UPDATE faults SET closed_at = {now} WHERE id = ?", o.id); err != nil {
+			if err := t.closeFault(ctx, actor, o.id); err != nil {
 				return err
 			}
 		}
 	}
 	return nil
+}
+
+// openFault opens a fault, unless somebody else has just done so.
+func (t *tx) openFault(ctx context.Context, actor audit.Actor, f call.Fault, opened *[]call.Fault) error {
+	id := newID()
+	return t.later(ctx, statement{
+		query: `INSERT INTO faults (id, kind, place, what, first_seen, last_seen) VALUES (?, ?, ?, ?, {now}, {now})
+			ON CONFLICT (place, kind) WHERE closed_at IS NULL DO UPDATE SET last_seen = excluded.last_seen, what = excluded.what RETURNING id`,
+		args: []any{id, string(f.Kind), f.Where, f.What}, audits: true, scan: func(r row) error {
+			var kept string
+			if err := r.Scan(&kept); err != nil || kept != id {
+				return err
+			}
+			*opened = append(*opened, f)
+			return t.auditFault(ctx, actor, audit.FaultOpened, id, f)
+		},
+	})
+}
+
+func (t *tx) closeFault(ctx context.Context, actor audit.Actor, id string) error {
+	return t.later(ctx, statement{
+		query: "UPDATE faults SET closed_at = {now} WHERE id = ? AND closed_at IS NULL RETURNING kind, place, what",
+		args:  []any{id}, audits: true, scan: func(r row) error {
+			var f call.Fault
+			if err := r.Scan(&f.Kind, &f.Where, &f.What); err != nil {
+				return err
+			}
+			return t.auditFault(ctx, actor, audit.FaultClosed, id, f)
+		},
+	})
+}
+
+func (t *tx) auditFault(ctx context.Context, actor audit.Actor, action audit.Action, id string, f call.Fault) error {
+	e, err := audit.New(action, "fault/"+id, f)
+	if e.Actor = actor; err != nil {
+		return err
+	}
+	return t.audit(ctx, e)
 }
 
 const faultColumns = "id, kind, place, what, first_seen, last_seen, closed_at"

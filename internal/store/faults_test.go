@@ -1,9 +1,11 @@
 package store_test
 
 import (
+	"fmt"
 	"testing"
 	"time"
 
+	"callvault/internal/audit"
 	"callvault/internal/call"
 	"callvault/internal/store"
 
@@ -17,7 +19,7 @@ func TestFaultsOpenAndClose(t *testing.T) {
 		s := open(t, o)
 		note := func(c ...call.Checked) []call.Fault {
 			t.Helper()
-			return must(s.NoteChecked(t.Context(), c...))(t)
+			return must(s.NoteChecked(audit.By(t.Context(), audit.Actor{Kind: audit.KindCommand, Name: "asha"}), c...))(t)
 		}
 		openNow := func() []string {
 			t.Helper()
@@ -81,6 +83,20 @@ func TestFaultsOpenAndClose(t *testing.T) {
 		}
 		if stale := must(s.StaleFaults(t.Context(), time.Now().Add(-time.Minute), 10))(t); len(stale) != 0 {
 			t.Errorf("stale a minute ago: %+v", stale)
+		}
+		var logged []string
+		for _, e := range must(s.AuditEntries(t.Context(), 0, 100))(t) {
+			logged = append(logged, fmt.Sprintf("%s %s %s", e.Action, e.Actor.Name, e.Facts))
+		}
+		want := []string{
+			`fault.opened asha {"kind":"mismatch","where":"calls/a","what":"other bytes"}`,
+			`fault.opened asha {"kind":"versions","where":"calls/a","what":"two versions"}`,
+			`fault.closed asha {"kind":"mismatch","where":"calls/a","what":"still other bytes"}`,
+			`fault.closed asha {"kind":"versions","where":"calls/a","what":"two versions"}`,
+			`fault.opened asha {"kind":"mismatch","where":"calls/a","what":"other bytes"}`,
+		}
+		if diff := cmp.Diff(want, logged); diff != "" {
+			t.Errorf("the log (-want +got):\n%s", diff)
 		}
 	})
 }
