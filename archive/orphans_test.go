@@ -44,7 +44,7 @@ func (s *sweep) Recording(ctx context.Context, id string) (call.Recording, error
 	return r, err
 }
 
-func (s *sweep) RecordingsByKey(ctx context.Context, key, id string, limit int) ([]call.Recording, error) {
+func (s *sweep) RecordingsByKey(ctx context.Context, key, id string, limit int) ([]call.KeyedRecording, error) {
 	found, err := s.Store.RecordingsByKey(ctx, key, id, limit)
 	for i := range found {
 		if state, ok := s.states[found[i].ID]; ok {

@@ -18,7 +18,6 @@ import (
 // VerifyStore says what must lie in the vault.
 type VerifyStore interface {
 	keyedRecordings
-	Recording(ctx context.Context, id string) (call.Recording, error)
 	// MarkVerified notes that the objects of recordings were just read and
 	// found to be as they were archived.
 	MarkVerified(ctx context.Context, ids []string) error

@@ -1,7 +1,6 @@
 package archive
 
 import (
-	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -60,6 +59,9 @@ func (v *Verifier) look(ctx context.Context, o object) error {
 		if what := v.weaker(o.KeptObject, info); what != "" {
 			fault(call.FaultWeaker, "%s", what)
 		}
+		if o.RecordingID != "" && !o.Hold && !o.HoldMoving && info.Protection.Hold {
+			fault(call.FaultHeld, "the store has it under a legal hold, and no hold keeps it")
+		}
 	}
 	if len(faults) > 0 {
 		// It may have been deleted by right, or changed its key, meanwhile.
@@ -72,7 +74,7 @@ func (v *Verifier) look(ctx context.Context, o object) error {
 
 // objectKinds are what is looked for when an object is read, and listed or not.
 func objectKinds(listed bool) []call.FaultKind {
-	kinds := []call.FaultKind{call.FaultMismatch, call.FaultMissing, call.FaultUnreadable, call.FaultWeaker}
+	kinds := []call.FaultKind{call.FaultMismatch, call.FaultMissing, call.FaultUnreadable, call.FaultWeaker, call.FaultHeld}
 	if listed {
 		kinds = append(kinds, call.FaultUnknown, call.FaultVersions)
 	}
@@ -91,7 +93,7 @@ func (v *Verifier) weaker(k call.KeptObject, info ObjectInfo) string {
 		}
 		return "it is locked until " + until.UTC().Format(time.RFC3339) + "; until " + k.RetainUntil.UTC().Format(time.RFC3339) + " was promised"
 	}
-	if k.Hold && !info.Protection.Hold {
+	if k.Hold && !k.HoldMoving && !info.Protection.Hold {
 		return "it is under a legal hold, and the store does not hold it"
 	}
 	return ""
@@ -102,12 +104,15 @@ func (v *Verifier) changed(ctx context.Context, k call.KeptObject) (bool, error)
 	if k.RecordingID == "" {
 		return false, nil
 	}
-	r, err := v.o.Store.Recording(ctx, k.RecordingID)
-	if call.CodeOf(err) == call.NotFound {
-		return true, nil
+	for id := ""; ; {
+		page, err := v.o.Store.RecordingsByKey(ctx, k.Key, id, 1)
+		if err != nil || len(page) == 0 || page[0].ObjectKey != k.Key {
+			return true, err
+		}
+		if id = page[0].ID; id == k.RecordingID {
+			return page[0].State != call.Archived || keptRecording(page[0]) != k, nil
+		}
 	}
-	return r.State != call.Archived || r.ObjectKey != k.Key ||
-		r.SHA256 != k.AudioSHA256 || cmp.Or(r.StoredSHA256, r.SHA256) != k.SHA256 || !r.RetainUntil.Equal(k.RetainUntil), err
 }
 
 // read hashes an object. What does not work at once is tried again.

@@ -14,11 +14,14 @@ import (
 type keyedRecordings interface {
 	// RecordingsByKey returns at most limit recordings that have an object key,
 	// in the order of keys and ids, beginning after the one given.
-	RecordingsByKey(ctx context.Context, afterKey, afterID string, limit int) ([]call.Recording, error)
+	RecordingsByKey(ctx context.Context, afterKey, afterID string, limit int) ([]call.KeyedRecording, error)
 }
 
-func keptRecording(r call.Recording) call.KeptObject {
-	return call.KeptObject{Key: r.ObjectKey, Size: r.Size, SHA256: cmp.Or(r.StoredSHA256, r.SHA256), AudioSHA256: r.SHA256, RecordingID: r.ID, RetainUntil: r.RetainUntil}
+func keptRecording(r call.KeyedRecording) call.KeptObject {
+	return call.KeptObject{
+		Key: r.ObjectKey, Size: r.Size, SHA256: cmp.Or(r.StoredSHA256, r.SHA256), AudioSHA256: r.SHA256, RecordingID: r.ID,
+		RetainUntil: r.RetainUntil, Hold: r.Held, HoldMoving: r.HoldMoving,
+	}
 }
 
 // keySet is a set of keys in a few bytes each.
@@ -61,14 +64,14 @@ func (v *Verifier) others(ctx context.Context, jobs chan<- object) (*keySet, err
 type rows struct {
 	store  keyedRecordings
 	prefix string
-	page   []call.Recording
+	page   []call.KeyedRecording
 	key    string
 	id     string
 	ended  bool
 }
 
 // peek is the next row, nil after the last.
-func (r *rows) peek(ctx context.Context) (*call.Recording, error) {
+func (r *rows) peek(ctx context.Context) (*call.KeyedRecording, error) {
 	if len(r.page) == 0 && !r.ended {
 		page, err := r.store.RecordingsByKey(ctx, r.key, r.id, verifyPage)
 		if err != nil {

@@ -27,14 +27,14 @@ import (
 
 // ledger is what must lie in a vault, as a store tells it.
 type ledger struct {
-	rows     []call.Recording
+	rows     []call.KeyedRecording
 	others   []call.KeptObject
 	segments []call.JournalSegment
 	verified []string
 }
 
-func (l *ledger) RecordingsByKey(_ context.Context, afterKey, afterID string, limit int) (page []call.Recording, _ error) {
-	slices.SortFunc(l.rows, func(a, b call.Recording) int {
+func (l *ledger) RecordingsByKey(_ context.Context, afterKey, afterID string, limit int) (page []call.KeyedRecording, _ error) {
+	slices.SortFunc(l.rows, func(a, b call.KeyedRecording) int {
 		return cmp.Or(strings.Compare(a.ObjectKey, b.ObjectKey), strings.Compare(a.ID, b.ID))
 	})
 	for _, r := range l.rows {
@@ -44,15 +44,6 @@ func (l *ledger) RecordingsByKey(_ context.Context, afterKey, afterID string, li
 		}
 	}
 	return page, nil
-}
-
-func (l *ledger) Recording(_ context.Context, id string) (call.Recording, error) {
-	for _, r := range l.rows {
-		if r.ID == id {
-			return r, nil
-		}
-	}
-	return call.Recording{}, call.Errorf(call.NotFound, "no such recording")
 }
 
 func (l *ledger) MarkVerified(_ context.Context, ids []string) error {
@@ -88,9 +79,9 @@ func (l *ledger) fill(t *testing.T, v archive.Vault, n int, until time.Time) {
 		if err := v.Put(t.Context(), key, strings.NewReader(key), opts); err != nil {
 			t.Fatal(err)
 		}
-		l.rows = append(l.rows, call.Recording{
+		l.rows = append(l.rows, call.KeyedRecording{Recording: call.Recording{
 			ID: fmt.Sprintf("r%d", i), State: call.Archived, ObjectKey: key, Size: int64(len(key)), SHA256: hex.EncodeToString(opts.SHA256[:]), RetainUntil: until,
-		})
+		}})
 	}
 	put(t, v, "reports/daily/2026-11-20/r1-0/daily.xlsx", "report")
 	sum := describe([]byte("report")).SHA256
@@ -328,6 +319,7 @@ func TestVerifyBucket(t *testing.T) {
 				// More is promised than was locked.
 				l.rows[3].RetainUntil = until.Add(time.Hour)
 				expect("weaker " + key(3))
+				holdInTurns(t, &l, v, want)
 			}
 			if tt.lock == archive.Governance {
 				mode, sooner := minio.Governance, until.Add(-time.Hour)
@@ -346,6 +338,35 @@ func TestVerifyBucket(t *testing.T) {
 			expect("unknown calls/2026/11/20/sales/stranger.wav")
 		})
 	}
+}
+
+// holdInTurns lets a legal hold be lost, and be there for nothing; want are the
+// faults of before. The vault may not have been told yet.
+func holdInTurns(t *testing.T, l *ledger, v archive.Vault, want []string) {
+	t.Helper()
+	row := &l.rows[3]
+	protect := func(hold bool) {
+		t.Helper()
+		if err := v.Protect(t.Context(), row.ObjectKey, archive.Protection{Hold: hold}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	row.Held, row.HoldMoving = true, true
+	l.expect(t, v, want...)
+	row.RetainUntil = row.RetainUntil.Add(-time.Hour)
+	row.HoldMoving = false
+	l.expect(t, v, want...) // it is weaker all the same
+	protect(true)
+	less := slices.DeleteFunc(slices.Clone(want), func(w string) bool { return w == "weaker "+row.ObjectKey })
+	l.expect(t, v, less...)
+	row.Held = false
+	l.expect(t, v, slices.Concat(less, []string{"held " + row.ObjectKey})...)
+	row.HoldMoving = true
+	l.expect(t, v, less...)
+	protect(false)
+	row.HoldMoving = false
+	l.expect(t, v, less...)
+	row.RetainUntil = row.RetainUntil.Add(time.Hour)
 }
 
 // failingVault gives some objects out only in part.
@@ -407,7 +428,7 @@ func TestVerifyRate(t *testing.T) {
 		if err := v.Put(t.Context(), key, bytes.NewReader(body), opts); err != nil {
 			t.Fatal(err)
 		}
-		l.rows = append(l.rows, call.Recording{ID: key, State: call.Archived, ObjectKey: key, Size: int64(len(body)), SHA256: hex.EncodeToString(opts.SHA256[:])})
+		l.rows = append(l.rows, call.KeyedRecording{Recording: call.Recording{ID: key, State: call.Archived, ObjectKey: key, Size: int64(len(body)), SHA256: hex.EncodeToString(opts.SHA256[:])}})
 	}
 	verifier := archive.NewVerifier(archive.VerifyOptions{Store: &l, Vault: v, Rate: 1 << 20, Found: func(call.Checked) error { return nil }})
 	began := time.Now()

@@ -19,6 +19,9 @@ const (
 	// FaultWeaker: an object is locked for less long than was promised, or not
 	// held.
 	FaultWeaker FaultKind = "weaker"
+	// FaultHeld: an object is under a legal hold in the vault that nobody has
+	// placed, or whose lifting was undone.
+	FaultHeld FaultKind = "held"
 	// FaultVersions: somebody has put something over an object, or hidden it.
 	FaultVersions FaultKind = "versions"
 )
@@ -55,7 +58,7 @@ const (
 // FaultKinds lists every kind.
 func FaultKinds() []FaultKind {
 	return []FaultKind{
-		FaultMismatch, FaultMissing, FaultUnreadable, FaultUnknown, FaultWeaker, FaultVersions,
+		FaultMismatch, FaultMissing, FaultUnreadable, FaultUnknown, FaultWeaker, FaultHeld, FaultVersions,
 		FaultCall, FaultLeg, FaultDelivery, FaultLog, FaultSeal, FaultRecording, FaultSegment,
 	}
 }
@@ -117,6 +120,17 @@ type KeptObject struct {
 	// RetainUntil and Hold are what was promised of its protection.
 	RetainUntil time.Time
 	Hold        bool
+	// HoldMoving: the hold is being set or lifted just now, so that the object
+	// may have it or not.
+	HoldMoving bool
+}
+
+// KeyedRecording is a recording that has an object key, with what legal holds
+// want of its object.
+type KeyedRecording struct {
+	Recording
+	// Held: a hold keeps its call. HoldMoving: the vault has not been told yet.
+	Held, HoldMoving bool
 }
 
 // FoundFault is a fault as it is kept: until it is looked for and not found any

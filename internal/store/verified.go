@@ -12,12 +12,19 @@ import (
 
 // RecordingsByKey returns at most limit recordings that have an object key, in
 // the order of keys and ids, beginning after the one given.
-func (s *Store) RecordingsByKey(ctx context.Context, afterKey, afterID string, limit int) ([]call.Recording, error) {
-	var found []call.Recording
-	err := s.each(ctx, "SELECT "+recordingColumns+" FROM recordings WHERE object_key <> '' AND object_key >= ? AND (object_key, id) > (?, ?) ORDER BY object_key, id LIMIT ?",
+func (s *Store) RecordingsByKey(ctx context.Context, afterKey, afterID string, limit int) ([]call.KeyedRecording, error) {
+	var found []call.KeyedRecording
+	// The object has what holds want when HoldKeeper has said so last.
+	err := s.each(ctx, "SELECT "+recordingColumns+", CASE WHEN "+heldCall("recordings.call_id")+` THEN 1 ELSE 0 END,
+			coalesce((SELECT CASE WHEN h.pushed_at IS NULL THEN 2 ELSE 1 END FROM held_recordings h WHERE h.recording_id = recordings.id), 0)
+		FROM recordings WHERE object_key <> '' AND object_key >= ? AND (object_key, id) > (?, ?) ORDER BY object_key, id LIMIT ?`,
 		[]any{afterKey, afterKey, afterID, limit}, func(rows *sql.Rows) error {
-			found = append(found, call.Recording{})
-			return rows.Scan(recordingFields(&found[len(found)-1])...)
+			var r call.KeyedRecording
+			var held, pushed int
+			err := rows.Scan(append(recordingFields(&r.Recording), &held, &pushed)...)
+			r.Held, r.HoldMoving = held == 1, pushed == 2
+			found = append(found, r)
+			return err
 		})
 	if err != nil {
 		return nil, fmt.Errorf("read recordings by their keys: %w", err)
