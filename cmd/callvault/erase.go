@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"strings"
 	"time"
 
 	"callvault/archive"
@@ -42,15 +41,15 @@ type eraseDryRun struct {
 
 // Run erases a number.
 func (c eraseCommand) Run(ctx context.Context, g *globals) error {
-	if strings.TrimSpace(c.Reason) == "" {
-		return usagef("--reason must say why")
+	if err := call.CheckReason(c.Reason); err != nil {
+		return usageError{err}
 	}
 	return g.withVault(ctx, func(cfg *config.Config, s *store.Store, v archive.Vault) error {
 		number, err := typedNumber(cfg, c.Number)
 		if err != nil {
 			return err
 		}
-		if call.NewRedactor(number, nil).Holds(c.Reason) {
+		if call.NewRedactor(number, nil).IsNamed(c.Reason) {
 			return usagef("--reason must not name the number: it is kept")
 		}
 		if c.DryRun {

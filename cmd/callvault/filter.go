@@ -44,5 +44,8 @@ func (f filterFlags) filter() (call.Filter, error) {
 	if day {
 		c.To = c.To.AddDate(0, 0, 1)
 	}
+	if err := c.Check(); err != nil {
+		return c, usageError{err}
+	}
 	return c, nil
 }

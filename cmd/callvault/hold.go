@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"strings"
 	"text/tabwriter"
 	"time"
 
@@ -44,11 +43,8 @@ func (holdPlace) Help() string {
 // hold is what the flags ask for.
 func (c holdPlace) hold(now time.Time) (call.Hold, error) {
 	h := call.Hold{Name: c.Name, Reason: c.Reason, CallIDs: c.Call}
-	if err := checkName(c.Name); err != nil {
-		return h, err
-	}
-	if strings.TrimSpace(c.Reason) == "" {
-		return h, usagef("--reason must say why")
+	if err := h.Check(); err != nil {
+		return h, usageError{err}
 	}
 	switch {
 	case len(c.Call) > 0 && (!c.isZero() || c.OnlyNow || c.Until != ""):
@@ -122,6 +118,9 @@ func printHold(ctx context.Context, g *globals, s *store.Store, v archive.Vault,
 	}
 	return g.print(console.HoldOf(h, n, v.Locks() != archive.Unlocked), func(w io.Writer) {
 		fmt.Fprintf(w, "Hold %s is %s: %s, %s with %s.\n", h.Name, done, counted(n.Calls, "call"), counted(n.Recordings, "recording"), humanize.IBytes(uint64(n.Bytes)))
+		if n.Calls == 0 && h.InForce() {
+			fmt.Fprintln(w, "It keeps nothing yet, for no call matches: look at the filters.")
+		}
 		if n.NotPushed > 0 && v.Locks() != archive.Unlocked {
 			fmt.Fprintf(w, "%s in the bucket do not have the store's legal hold yet; a running server sets them within seconds.\n", counted(n.NotPushed, "object"))
 		}
@@ -193,8 +192,8 @@ type holdRelease struct {
 
 // Run releases a hold.
 func (c holdRelease) Run(ctx context.Context, g *globals) error {
-	if strings.TrimSpace(c.Reason) == "" {
-		return usagef("--reason must say why")
+	if err := call.CheckReason(c.Reason); err != nil {
+		return usageError{err}
 	}
 	return g.withVault(ctx, func(cfg *config.Config, s *store.Store, v archive.Vault) error {
 		h, err := s.Hold(ctx, c.Name)

@@ -1,6 +1,13 @@
 package call
 
-import "time"
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+	"unicode"
+	"unicode/utf8"
+)
 
 // Filter selects calls. Empty fields select everything.
 type Filter struct {
@@ -62,3 +69,61 @@ const (
 	DefaultLimit = 50
 	MaxLimit     = 500
 )
+
+// maxFilterText bounds, in bytes, each text of a filter.
+const maxFilterText = 1000
+
+// Check refuses what nobody can have meant: bounds between which nothing lies,
+// and words that no call has. A hold or an export by such a filter would look
+// like one, and keep or hold nothing. The Invalid error names all that is wrong.
+func (f *Filter) Check() error {
+	var faults []string
+	fault := func(format string, args ...any) { faults = append(faults, fmt.Sprintf(format, args...)) }
+	if !f.From.IsZero() && !f.To.IsZero() && f.From.After(f.To) {
+		fault("from is after to")
+	}
+	for _, t := range []struct{ name, value string }{
+		{"q", f.Text}, {"number", f.Number}, {"agent", f.Agent}, {"group", f.Group}, {"account", f.Account}, {"campaign", f.Campaign},
+	} {
+		switch {
+		case len(t.value) > maxFilterText:
+			fault("%s is longer than %d bytes", t.name, maxFilterText)
+		case !IsLine(t.value):
+			fault("%s is not plain text", t.name)
+		}
+	}
+	if f.Number != "" && onlyDigits(f.Number) == "" {
+		fault("number has no digits")
+	}
+	checkWord(fault, "direction", f.Direction, []Direction{Inbound, Outbound})
+	checkWord(fault, "outcome", f.Outcome, Outcomes())
+	checkWord(fault, "recording", f.Recording, append(RecordingStates(), RecordingNone))
+	checkWord(fault, "audio", f.Audio, AudioFaults())
+	switch {
+	case f.MinTalk != nil && *f.MinTalk < 0 || f.MaxTalk != nil && *f.MaxTalk < 0:
+		fault("a talk time is never below 0")
+	case f.MinTalk != nil && f.MaxTalk != nil && *f.MinTalk > *f.MaxTalk:
+		fault("min_talk is greater than max_talk")
+	}
+	if len(faults) > 0 {
+		return Errorf(Invalid, "%s", strings.Join(faults, "; "))
+	}
+	return nil
+}
+
+func checkWord[T ~string](fault func(string, ...any), name string, word T, words []T) {
+	if word == "" || slices.Contains(words, word) {
+		return
+	}
+	texts := make([]string, len(words))
+	for i, w := range words {
+		texts[i] = string(w)
+	}
+	fault("%s is none of %s", name, strings.Join(texts, ", "))
+}
+
+// IsLine reports whether s is text without control characters, which any
+// database and any terminal takes.
+func IsLine(s string) bool {
+	return utf8.ValidString(s) && strings.IndexFunc(s, unicode.IsControl) < 0
+}

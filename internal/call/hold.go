@@ -1,6 +1,9 @@
 package call
 
-import "time"
+import (
+	"strings"
+	"time"
+)
 
 // Hold is a legal case that keeps calls, with all that is known of them, from
 // being deleted, whatever retention or an erasure says.
@@ -39,6 +42,33 @@ type HoldRelease struct {
 	At     time.Time `json:"at"`
 	By     string    `json:"by"`
 	Reason string    `json:"reason"`
+}
+
+// maxHoldName bounds, in characters, what a case is called.
+const maxHoldName = 100
+
+// Check refuses a hold by whose name it could not be found again, without a
+// reason, or with a filter that nobody can have meant. All errors are Invalid.
+func (h *Hold) Check() error {
+	if n := len([]rune(h.Name)); n == 0 || n > maxHoldName || strings.TrimSpace(h.Name) != h.Name || !IsLine(h.Name) || strings.Contains(h.Name, "/") {
+		return Errorf(Invalid, "name must have 1 to %d printable characters, no / and no spaces around it", maxHoldName)
+	}
+	if err := CheckReason(h.Reason); err != nil || h.Filter == nil {
+		return err
+	}
+	return h.Filter.Check()
+}
+
+// MaxReason bounds, in bytes, why something is done.
+const MaxReason = 1000
+
+// CheckReason refuses, with an Invalid error, a reason that says nothing, or is
+// not one line: it is kept for good, and read in lists.
+func CheckReason(reason string) error {
+	if strings.TrimSpace(reason) == "" || len(reason) > MaxReason || !IsLine(reason) {
+		return Errorf(Invalid, "reason must say why, on one line of at most %d bytes", MaxReason)
+	}
+	return nil
 }
 
 // InForce reports whether the hold keeps its calls.

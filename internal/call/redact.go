@@ -50,6 +50,14 @@ func (r *Redactor) Holds(text string) bool {
 	return found
 }
 
+// IsNamed reports whether a person would read the number in a text, also where
+// blanks or dashes stand between its digits, or others beside them: for texts
+// that are kept and must not name it.
+func (r *Redactor) IsNamed(text string) bool {
+	whole := strings.TrimLeft(r.digits, "0")
+	return whole != "" && strings.Contains(onlyDigits(text), whole[max(0, len(whole)-minRun):])
+}
+
 // each calls f with the bounds of each run of digits that is the number.
 func (r *Redactor) each(text string, f func(from, to int)) {
 	for i := 0; i < len(text); {

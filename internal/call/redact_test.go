@@ -58,3 +58,21 @@ func TestErasedLegStaysErased(t *testing.T) {
 		t.Errorf("too much or too little is left: %s", text)
 	}
 }
+
+func TestNumberNamedInAReason(t *testing.T) {
+	t.Parallel()
+	r := call.NewRedactor("+919812345678", nil)
+	for text, want := range map[string]bool{
+		"request of +919812345678":    true,
+		"request of 98123 45678":      true,
+		"request of (0)98123-45678":   true,
+		"of 2026-11-20, 9812345678.":  true,
+		"request of 2026-11-20":       false,
+		"ticket 20261120/45678":       false,
+		"of 9812345679, not 98123456": false,
+	} {
+		if got := r.IsNamed(text); got != want {
+			t.Errorf("%q names the number: %t", text, got)
+		}
+	}
+}

@@ -1,6 +1,7 @@
 package console
 
 import (
+	"cmp"
 	"context"
 	"math"
 	"net/http"
@@ -128,10 +129,7 @@ func (c *Console) callFilter(r *http.Request) (call.Filter, error) {
 	f.MaxTalk = q.number("max_talk", 0, math.MaxInt32)
 	f.Sort = oneOf(q, "sort", call.NewestFirst, call.OldestFirst)
 	f.Limit, f.Cursor = q.page()
-	if f.MinTalk != nil && f.MaxTalk != nil && *f.MinTalk > *f.MaxTalk {
-		q.fault("min_talk is greater than max_talk")
-	}
-	return f, q.err()
+	return f, cmp.Or(q.err(), f.Check())
 }
 
 func (c *Console) call(w http.ResponseWriter, r *http.Request, who call.Token) error {

@@ -149,9 +149,9 @@ func (c *Console) beginErasure(w http.ResponseWriter, r *http.Request, who call.
 	switch {
 	case !strings.HasPrefix(number, "+") || strings.Trim(number[1:], "0123456789") != "":
 		return call.Errorf(call.Invalid, "number must be + and digits with the country code, such as +919812345678")
-	case strings.TrimSpace(asked.Reason) == "" || len(asked.Reason) > maxParameter || !printable(asked.Reason):
-		return call.Errorf(call.Invalid, "reason must say why, on one line")
-	case call.NewRedactor(number, nil).Holds(asked.Reason):
+	case call.CheckReason(asked.Reason) != nil:
+		return call.CheckReason(asked.Reason)
+	case call.NewRedactor(number, nil).IsNamed(asked.Reason):
 		return call.Errorf(call.Invalid, "reason must not name the number: it is kept")
 	}
 	ctx, cancel := context.WithTimeout(acting(r, who), questionLimit)

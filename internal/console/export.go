@@ -84,8 +84,8 @@ func (c *Console) addExport(w http.ResponseWriter, r *http.Request, who call.Tok
 	if err := readJSON(r, &asked); err != nil {
 		return err
 	}
-	if strings.TrimSpace(asked.Reason) == "" || len(asked.Reason) > maxParameter || !printable(asked.Reason) {
-		return call.Errorf(call.Invalid, "reason must say why, on one line")
+	if err := call.CheckReason(asked.Reason); err != nil {
+		return err
 	}
 	if asked.Filter != nil {
 		if err := checkFilter(*asked.Filter); err != nil {

@@ -41,6 +41,7 @@ func TestAskForExports(t *testing.T) {
 		`{"filter": {"group": "x", "groups": ["Billing"]}, "reason": "x"}`:    http.StatusBadRequest,
 		`{"filter": {}, "reason": "x"}`:                                       http.StatusBadRequest,
 		`{"filter": {"group": "x"}, "reason": "x", "by": {"name": "nobody"}}`: http.StatusBadRequest,
+		`{"filter": {"recording": "sideways"}, "reason": "x"}`:                http.StatusBadRequest,
 		`{"reason": "x"}`: http.StatusBadRequest,
 		`nonsense`:        http.StatusBadRequest,
 		fmt.Sprintf(`{"call_ids": [%s"a"], "reason": "x"}`, strings.Repeat(`"a",`, export.MaxCalls)): http.StatusBadRequest,

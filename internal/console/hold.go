@@ -200,11 +200,10 @@ func (c *Console) placeHold(w http.ResponseWriter, r *http.Request, who call.Tok
 		return err
 	}
 	h := call.Hold{Name: asked.Name, Reason: asked.Reason, Filter: asked.Filter, CallIDs: asked.CallIDs, Until: asked.Until, TwoPerson: c.twoPerson}
+	if err := h.Check(); err != nil {
+		return err
+	}
 	switch {
-	case asked.Name == "" || len(asked.Name) > 100 || strings.TrimSpace(asked.Name) != asked.Name || !printable(asked.Name) || strings.Contains(asked.Name, "/"):
-		return call.Errorf(call.Invalid, "name must have 1 to 100 printable characters, no / and no spaces around it")
-	case strings.TrimSpace(asked.Reason) == "" || len(asked.Reason) > maxParameter || !printable(asked.Reason):
-		return call.Errorf(call.Invalid, "reason must say why, on one line")
 	case (len(asked.CallIDs) > 0) == (asked.Filter != nil):
 		return call.Errorf(call.Invalid, "give either call_ids or filter")
 	case len(asked.CallIDs) > maxNamedCalls:
@@ -246,7 +245,7 @@ func checkFilter(f call.Filter) error {
 	case string(text) != string(whole):
 		return call.Errorf(call.Invalid, "filter takes from, to, q, number, agent, group, account, direction, outcome, campaign, recording, min_talk and max_talk")
 	}
-	return nil
+	return f.Check()
 }
 
 func (c *Console) releaseHold(w http.ResponseWriter, r *http.Request, who call.Token) error {
@@ -259,8 +258,8 @@ func (c *Console) releaseHold(w http.ResponseWriter, r *http.Request, who call.T
 	if err := readJSON(r, &asked); err != nil {
 		return err
 	}
-	if strings.TrimSpace(asked.Reason) == "" || len(asked.Reason) > maxParameter || !printable(asked.Reason) {
-		return call.Errorf(call.Invalid, "reason must say why, on one line")
+	if err := call.CheckReason(asked.Reason); err != nil {
+		return err
 	}
 	name := mux.Vars(r)["name"]
 	if !printable(name) {

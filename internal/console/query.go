@@ -8,8 +8,6 @@ import (
 	"strconv"
 	"strings"
 	"time"
-	"unicode"
-	"unicode/utf8"
 
 	"callvault/internal/call"
 )
@@ -90,9 +88,7 @@ func (q *query) text(name string) string {
 }
 
 // printable reports whether s is text that any database takes.
-func printable(s string) bool {
-	return utf8.ValidString(s) && strings.IndexFunc(s, unicode.IsControl) < 0
-}
+func printable(s string) bool { return call.IsLine(s) }
 
 // oneOf is a parameter that has only certain values.
 func oneOf[T ~string](q *query, name string, allowed ...T) T {

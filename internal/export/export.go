@@ -59,14 +59,13 @@ func (r *Request) Check() error {
 		return call.Errorf(call.Invalid, "give either a filter or calls, not both")
 	case len(r.Calls) > MaxCalls:
 		return call.Errorf(call.Invalid, "at most %d calls can be named; use a filter", MaxCalls)
-	case len(r.Reason) > maxReason:
-		return call.Errorf(call.Invalid, "the reason is longer than %d bytes", maxReason)
+	case r.Reason != "" && call.CheckReason(r.Reason) != nil:
+		return call.CheckReason(r.Reason)
+	case r.Filter != nil:
+		return r.Filter.Check()
 	}
 	return nil
 }
-
-// maxReason bounds, in bytes, why an export is made.
-const maxReason = 2000
 
 // maySee reports whether whoever asks may see a call of this group.
 func (r *Request) maySee(group string) bool {
