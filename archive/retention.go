@@ -273,8 +273,8 @@ func (r *Retainer) judgeInBackground(ctx context.Context, a *Applied) error {
 	return r.judge(ctx, a)
 }
 
-// forecastDays is how far back the growth is measured, forecastYears how far
-// ahead is looked.
+// forecastDays is over how many days the mean growth is taken: whole weeks,
+// for days of the week differ. forecastYears is how far ahead is looked.
 const (
 	forecastDays  = 28
 	forecastYears = 12
@@ -284,19 +284,23 @@ const (
 // what is in it now. It changes no recording.
 func (r *Retainer) Forecast(ctx context.Context) (call.Forecast, error) {
 	now := r.o.Now().UTC()
-	f := call.Forecast{AsOf: now, From: now.Truncate(24*time.Hour).AddDate(0, 0, -forecastDays)}
+	today := now.Truncate(24 * time.Hour)
+	f := call.Forecast{AsOf: now, From: today.AddDate(0, 0, -forecastDays)}
 	if err := r.o.Store.CountStorage(ctx, now); err != nil {
 		return f, err
 	}
+	spans := call.GrowthDays()
 	var err error
-	if f.Totals, f.Days, err = r.o.Store.Storage(ctx, f.From); err != nil {
+	if f.Totals, f.Days, err = r.o.Store.Storage(ctx, today.AddDate(0, 0, -spans[len(spans)-1])); err != nil {
 		return f, err
 	}
-	today := now.Truncate(24 * time.Hour)
+	for _, days := range spans {
+		f.Growth = append(f.Growth, growth(f.Days, days, today))
+	}
 	var bytes int64
 	first := today
 	for _, d := range f.Days {
-		if !d.Day.Before(today) || d.Added == 0 {
+		if !d.Day.Before(today) || d.Day.Before(f.From) || d.Added == 0 {
 			continue
 		}
 		bytes += d.AddedBytes
@@ -314,6 +318,45 @@ func (r *Retainer) Forecast(ctx context.Context) (call.Forecast, error) {
 	plan, err := r.Plan(ctx, now.AddDate(forecastYears, 0, 0), nil)
 	f.Frees = plan.Due
 	return f, err
+}
+
+func growth(all []call.StorageDay, days int, today time.Time) call.StorageGrowth {
+	g := call.StorageGrowth{Days: days}
+	for _, d := range all {
+		if d.Day.Before(today) && !d.Day.Before(today.AddDate(0, 0, -days)) {
+			g.Added += d.Added
+			g.AddedBytes += d.AddedBytes
+			g.Deleted += d.Deleted
+			g.DeletedBytes += d.DeletedBytes
+		}
+	}
+	return g
+}
+
+// Standing says by which rules recordings are kept, since when, and when the
+// daily job comes.
+func (r *Retainer) Standing(ctx context.Context) (call.RetentionStanding, error) {
+	rules := r.o.Rules()
+	run, err := r.o.Store.JobRun(ctx, RetentionJob)
+	if err != nil {
+		return call.RetentionStanding{}, err
+	}
+	standing := call.RetentionStanding{Rules: rules.Names(), Terms: rules.Terms, Job: run}
+	if run.Rules == rules.Text() {
+		standing.Since = run.RulesSince
+	}
+	if r.o.Next == nil {
+		standing.Job.NextAt = time.Time{}
+		return standing, nil
+	}
+	since := standing.Since
+	if since.IsZero() {
+		since = r.o.Now() // no job has seen them yet
+	}
+	if until := since.Add(r.o.Wait); until.After(r.o.Now()) {
+		standing.WaitsUntil = until
+	}
+	return standing, nil
 }
 
 // applyDaily deletes nothing while the rules are new.

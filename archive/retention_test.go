@@ -265,7 +265,7 @@ func TestShorterRulesShortenNothing(t *testing.T) {
 				k.Errorf("plan: %+v", plan)
 			}
 			for i := range plan.Kept {
-				plan.Kept[i].Until = time.Time{}
+				plan.Kept[i].From, plan.Kept[i].Until = time.Time{}, time.Time{}
 			}
 			if diff := cmp.Diff(want, plan.Kept); diff != "" {
 				k.Errorf("plan (-want +got):\n%s", diff)
@@ -368,12 +368,12 @@ func TestLockedObjectIsNotDeleted(t *testing.T) {
 	day := until.Truncate(24 * time.Hour)
 	want := []call.KeptSum{
 		{Why: call.KeptLocked, Account: "sales", By: "a legal hold on the object", Recordings: 1, Bytes: held.Size},
-		{Why: call.KeptLocked, Account: "sales", By: "a lock on the object", Until: day, Recordings: 1, Bytes: locked.Size},
+		{Why: call.KeptLocked, Account: "sales", By: "a lock on the object", From: day, Until: day, Recordings: 1, Bytes: locked.Size},
 	}
 	plan := k.plan(time.Now())
 	for i := range plan.Kept {
 		if plan.Kept[i].By == "a legal hold on the object" {
-			plan.Kept[i].Until = time.Time{} // when it is tried again
+			plan.Kept[i].From, plan.Kept[i].Until = time.Time{}, time.Time{} // when it is tried again
 		}
 	}
 	if diff := cmp.Diff(want, plan.Kept); diff != "" || len(plan.Due) != 0 {

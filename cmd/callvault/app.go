@@ -416,6 +416,7 @@ func (a *app) build(ctx context.Context, s *store.Store) error {
 	a.console = console.New(console.Options{
 		Store:    a.people,
 		Vault:    vaultRooms{a.vault},
+		Retainer: a.retainer,
 		Registry: a.registry,
 		Ready:    a.ready,
 		Logger:   a.logger,

@@ -12,6 +12,7 @@ import (
 	"callvault/archive"
 	"callvault/internal/call"
 	"callvault/internal/config"
+	"callvault/internal/console"
 	"callvault/internal/store"
 
 	"github.com/dustin/go-humanize"
@@ -40,32 +41,11 @@ func (retentionPlanCommand) Help() string {
 
 // planned is what the command gives.
 type planned struct {
-	By         time.Time     `json:"by"`
-	Recordings int64         `json:"recordings"`
-	Bytes      int64         `json:"bytes"`
-	Due        []plannedDue  `json:"due"`
-	Kept       []plannedKept `json:"kept"`
-	Unjudged   int64         `json:"unjudged"`
+	console.RetentionPlan
+
 	NextRun    *time.Time    `json:"next_run"`
 	WaitsUntil *time.Time    `json:"waits_until"`
 	List       []plannedItem `json:"list,omitempty"`
-}
-
-type plannedDue struct {
-	Month      string `json:"month"`
-	Account    string `json:"account"`
-	Rule       string `json:"rule"`
-	Recordings int64  `json:"recordings"`
-	Bytes      int64  `json:"bytes"`
-}
-
-type plannedKept struct {
-	Why        call.KeptWhy `json:"why"`
-	By         string       `json:"by"`
-	Account    string       `json:"account"`
-	Until      *time.Time   `json:"until"`
-	Recordings int64        `json:"recordings"`
-	Bytes      int64        `json:"bytes"`
 }
 
 type plannedItem struct {
@@ -93,7 +73,7 @@ func (c retentionPlanCommand) Run(ctx context.Context, g *globals) error {
 	case by.IsZero():
 		by = time.Now()
 	}
-	return g.withRetainer(ctx, func(cfg *config.Config, s *store.Store, r *archive.Retainer) error {
+	return g.withRetainer(ctx, func(r *archive.Retainer) error {
 		// A plan may be long: people get it a line at a time, JSON as a whole.
 		var result planned
 		var each func(call.PlanItem) error
@@ -112,42 +92,14 @@ func (c retentionPlanCommand) Run(ctx context.Context, g *globals) error {
 		if err != nil {
 			return err
 		}
-		result.sum(plan)
-		run, err := s.JobRun(ctx, archive.RetentionJob)
+		standing, err := r.Standing(ctx)
 		if err != nil {
 			return err
 		}
-		result.schedule(cfg, run)
+		result.RetentionPlan = console.PlanOf(plan)
+		result.NextRun, result.WaitsUntil = timeOrNull(standing.Job.NextAt), timeOrNull(standing.WaitsUntil)
 		return g.print(&result, result.write)
 	})
-}
-
-func (p *planned) sum(plan call.RetentionPlan) {
-	p.By, p.Unjudged, p.Due, p.Kept = plan.By.UTC().Truncate(time.Millisecond), plan.Unjudged, []plannedDue{}, []plannedKept{}
-	for _, d := range plan.Due {
-		p.Recordings += d.Recordings
-		p.Bytes += d.Bytes
-		p.Due = append(p.Due, plannedDue{d.Month.Format("2006-01"), d.Account, d.Rule, d.Recordings, d.Bytes})
-	}
-	for _, k := range plan.Kept {
-		p.Kept = append(p.Kept, plannedKept{k.Why, k.By, k.Account, timeOrNull(k.Until), k.Recordings, k.Bytes})
-	}
-}
-
-// schedule says when the daily job comes, and from when on it deletes.
-func (p *planned) schedule(cfg *config.Config, run call.JobRun) {
-	if cfg.Retention.Schedule == "" {
-		return
-	}
-	p.NextRun = timeOrNull(run.NextAt)
-	rules := retentionRules(cfg, false, func() *call.Roster { return call.NewRoster(nil, nil) })()
-	since := run.RulesSince
-	if run.Rules != rules.Text() || since.IsZero() {
-		since = time.Now() // no job has seen them yet
-	}
-	if until := since.Add(cfg.Retention.WaitAfterChange); until.After(time.Now()) {
-		p.WaitsUntil = timeOrNull(until)
-	}
 }
 
 func timeOrNull(t time.Time) *time.Time {
@@ -198,15 +150,15 @@ func (p *planned) write(w io.Writer) {
 		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\n", d.Month, d.Account, d.Rule, humanize.Comma(d.Recordings), humanSize(d.Bytes))
 	}
 	if len(p.Kept) > 0 {
-		fmt.Fprintln(table, "\nKEPT ALL THE SAME\tACCOUNT\tBY\tUNTIL\tRECORDINGS\tSIZE")
+		fmt.Fprintln(table, "\nKEPT ALL THE SAME\tACCOUNT\tBY\tFROM\tUNTIL\tRECORDINGS\tSIZE")
 	}
 	words := map[call.KeptWhy]string{call.KeptPromised: "a later date was promised", call.KeptLocked: "the vault refuses", call.KeptHeld: "a hold"}
 	for _, k := range p.Kept {
-		until := "not known"
-		if k.Until != nil {
-			until = k.Until.Format(time.DateOnly)
+		from, until := "not known", "not known"
+		if k.From != nil && k.Until != nil {
+			from, until = k.From.Format(time.DateOnly), k.Until.Format(time.DateOnly)
 		}
-		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%s\n", words[k.Why], k.Account, k.By, until, humanize.Comma(k.Recordings), humanSize(k.Bytes))
+		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", words[k.Why], k.Account, k.By, from, until, humanize.Comma(k.Recordings), humanSize(k.Bytes))
 	}
 	if err := table.Flush(); err != nil {
 		return // as with every line of this text: nobody reads on
@@ -234,7 +186,7 @@ func (retentionApplyCommand) Help() string {
 
 // Run deletes what is due.
 func (retentionApplyCommand) Run(ctx context.Context, g *globals) error {
-	return g.withRetainer(ctx, func(_ *config.Config, _ *store.Store, r *archive.Retainer) error {
+	return g.withRetainer(ctx, func(r *archive.Retainer) error {
 		began := time.Now()
 		shown := newProgress(g.stderr, "recordings deleted")
 		applied, err := r.Apply(ctx, func(done int64) { shown.show(int(done), 0) })
@@ -259,7 +211,7 @@ func (retentionApplyCommand) Run(ctx context.Context, g *globals) error {
 }
 
 // withRetainer opens the database and the vault beside a running server.
-func (g *globals) withRetainer(ctx context.Context, f func(*config.Config, *store.Store, *archive.Retainer) error) (err error) {
+func (g *globals) withRetainer(ctx context.Context, f func(*archive.Retainer) error) (err error) {
 	cfg, err := g.load()
 	if err != nil {
 		return err
@@ -284,7 +236,7 @@ func (g *globals) withRetainer(ctx context.Context, f func(*config.Config, *stor
 		if err != nil {
 			return err
 		}
-		return f(cfg, s, r)
+		return f(r)
 	})
 	return err
 }

@@ -51,10 +51,11 @@ type KeptSum struct {
 	// By is the rule that was promised by, what the vault has on the object, or
 	// the name of the hold.
 	By string
-	// Until is the last day of them; zero if none is known.
-	Until      time.Time
-	Recordings int64
-	Bytes      int64
+	// From is when the first of them may go, Until the last; zero if that is not
+	// known.
+	From, Until time.Time
+	Recordings  int64
+	Bytes       int64
 }
 
 // PlanItem is one recording of a plan.
@@ -115,6 +116,9 @@ func (plan *RetentionPlan) Add(p PlanItem, n, bytes int64) {
 	k.Bytes += bytes
 	if p.Until.After(k.Until) {
 		k.Until = p.Until
+	}
+	if !p.Until.IsZero() && (k.From.IsZero() || p.Until.Before(k.From)) {
+		k.From = p.Until
 	}
 }
 

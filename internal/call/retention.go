@@ -108,14 +108,31 @@ func (r Retention) Filters() []Filter {
 }
 
 // Text is all that is kept for a time, as people read it, one rule a line.
-func (r Retention) Text() string { return strings.Join(append(r.names(), r.Terms), "\n") }
+func (r Retention) Text() string { return strings.Join(append(r.Names(), r.Terms), "\n") }
 
-func (r Retention) names() []string {
+// Names are the rules as people read them, in their order.
+func (r Retention) Names() []string {
 	var names []string
 	for _, rule := range r.Rules {
 		names = append(names, rule.Name)
 	}
 	return names
+}
+
+// RetentionStanding is how retention stands: by which rules, since when, and
+// when the daily job comes.
+type RetentionStanding struct {
+	// Rules are those for audio as people read them, the first that matches
+	// decides; Terms are those of what is not audio.
+	Rules []string
+	Terms string
+	// Since is when the daily job first saw them; zero: not yet.
+	Since time.Time
+	// WaitsUntil: because they are new, the job deletes nothing before; zero: it
+	// does not wait.
+	WaitsUntil time.Time
+	// Job is the daily job; its NextAt is zero if there is none.
+	Job JobRun
 }
 
 // ID is another one whenever the rules might judge otherwise: when they are
@@ -135,7 +152,7 @@ func (r Retention) ID(now time.Time) string {
 		Filters []Filter          `json:"filters"`
 		Zones   map[string]string `json:"zones"`
 		Year    int               `json:"year"`
-	}{r.names(), r.Filters(), zones, year})
+	}{r.Names(), r.Filters(), zones, year})
 	if err != nil { // it is made of texts and numbers
 		return "0"
 	}

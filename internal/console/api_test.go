@@ -50,11 +50,13 @@ func TestCallIsAsTheContractSays(t *testing.T) {
 	   "media_type": "audio/wav", "audio_seconds": 40,
 	   "media": {"format": "wav", "codec": "pcm_mulaw", "channels": 1, "sample_rate": 8000, "bit_rate": 64000,
 	    "truncated": true, "corrupt": 0, "flags": ["no_length", "audio_long"]}, "archived_at": "2023-01-02T09:04:00Z", "verified_at": null,
-	   "retain_until": "2026-01-02T09:02:30Z", "attempts": 1, "last_error": null},
+	   "rule": "group Sales: 3y", "retain_until": "2026-01-02T09:02:30Z", "due_at": "2026-01-02T09:02:30Z", "locked_until": "2026-01-02T09:02:30Z",
+	   "holds": ["Case 7"], "attempts": 1, "last_error": null},
 	  {"id": "rec-2", "kind": "voicemail", "state": "refused",
 	   "source": "https://newcallrecords.callerdesk.io/incoming/01_2023/x-9601.wav",
 	   "object_key": null, "size": null, "sha256": null, "media_type": null, "audio_seconds": null, "media": null,
-	   "archived_at": null, "verified_at": null, "retain_until": null, "attempts": 1, "last_error": "X-9601.WAV is an image"}]}`)
+	   "archived_at": null, "verified_at": null, "rule": null, "retain_until": null, "due_at": null, "locked_until": null,
+	   "holds": ["Case 7"], "attempts": 1, "last_error": "X-9601.WAV is an image"}]}`)
 	if diff := cmp.Diff(want, any(got)); diff != "" {
 		t.Error(diff)
 	}

@@ -48,31 +48,32 @@ type callJSON struct {
 	Recordings     []recordingJSON `json:"recordings"`
 }
 
-func callOf(c call.CallWithRecordings, who call.Token) callJSON {
+// callOf tells of a call; holds are those that keep it.
+func (c *Console) callOf(of call.CallWithRecordings, holds []callHoldJSON, who call.Token) callJSON {
 	return callJSON{
-		ID:             c.ID,
-		Account:        c.Account,
-		Provider:       c.Provider,
-		CallKey:        c.Key,
-		Direction:      optional(c.Direction),
-		Outcome:        optional(c.Outcome),
-		ProviderStatus: optional(c.Status),
-		CustomerNumber: optional(c.CustomerNumber),
-		BusinessNumber: optional(c.BusinessNumber),
-		Agent:          agentOf(c.Agent),
-		Group:          optional(c.Group),
-		Campaign:       optional(c.Campaign),
-		StartedAt:      moment(c.StartedAt),
-		AnsweredAt:     moment(c.AnsweredAt),
-		EndedAt:        moment(c.EndedAt),
-		WaitSeconds:    c.WaitSeconds,
-		TalkSeconds:    c.TalkSeconds,
-		TotalSeconds:   c.TotalSeconds,
-		HangupCause:    optional(c.HangupCause),
-		HangupBy:       optional(c.HangupBy),
-		Cost:           optional(c.Cost),
-		LegsCount:      c.LegsCount,
-		Recordings:     recordingsOf(c, who),
+		ID:             of.ID,
+		Account:        of.Account,
+		Provider:       of.Provider,
+		CallKey:        of.Key,
+		Direction:      optional(of.Direction),
+		Outcome:        optional(of.Outcome),
+		ProviderStatus: optional(of.Status),
+		CustomerNumber: optional(of.CustomerNumber),
+		BusinessNumber: optional(of.BusinessNumber),
+		Agent:          agentOf(of.Agent),
+		Group:          optional(of.Group),
+		Campaign:       optional(of.Campaign),
+		StartedAt:      moment(of.StartedAt),
+		AnsweredAt:     moment(of.AnsweredAt),
+		EndedAt:        moment(of.EndedAt),
+		WaitSeconds:    of.WaitSeconds,
+		TalkSeconds:    of.TalkSeconds,
+		TotalSeconds:   of.TotalSeconds,
+		HangupCause:    optional(of.HangupCause),
+		HangupBy:       optional(of.HangupBy),
+		Cost:           optional(of.Cost),
+		LegsCount:      of.LegsCount,
+		Recordings:     c.recordingsOf(of, holds, who),
 	}
 }
 
@@ -100,9 +101,17 @@ func (c *Console) findCalls(w http.ResponseWriter, r *http.Request, who call.Tok
 	if err != nil {
 		return err
 	}
+	ids := make([]string, len(found))
+	for i, f := range found {
+		ids[i] = f.ID
+	}
+	holds, err := c.holdsOf(ctx, ids, who)
+	if err != nil {
+		return err
+	}
 	calls := make([]callJSON, len(found))
 	for i, f := range found {
-		calls[i] = callOf(f, who)
+		calls[i] = c.callOf(f, holds[f.ID], who)
 	}
 	return writeJSON(w, struct {
 		Calls      []callJSON `json:"calls"`
@@ -143,13 +152,17 @@ func (c *Console) call(w http.ResponseWriter, r *http.Request, who call.Token) e
 	if err := c.look(r, audit.CallViewed, "call/"+detail.ID, nil); err != nil {
 		return err
 	}
+	ctx, cancel := context.WithTimeout(r.Context(), questionLimit)
+	defer cancel()
+	holds, err := c.holdsOf(ctx, []string{detail.ID}, who)
+	if err != nil {
+		return err
+	}
 	answer := callDetailJSON{
-		callJSON:   callOf(detail.CallWithRecordings, who),
+		callJSON:   c.callOf(detail.CallWithRecordings, holds[detail.ID], who),
 		Legs:       legsOf(detail, who),
 		Deliveries: make([]deliveryJSON, len(detail.Deliveries)),
-	}
-	if answer.Holds, err = c.holdsOf(r.Context(), detail.ID, who); err != nil {
-		return err
+		Holds:      holds[detail.ID],
 	}
 	for i, d := range detail.Deliveries {
 		answer.Deliveries[i] = deliveryOf(d)

@@ -62,7 +62,8 @@ type Vault interface {
 	Open(ctx context.Context, key string, offset, length int64) (io.ReadCloser, error)
 }
 
-// Options are what a Console is made of. Store to Now are required.
+// Options are what a Console is made of. Store to Now, and
+// Retainer, are required.
 type Options struct {
 	Store    Store
 	Vault    Vault
@@ -84,7 +85,8 @@ type Options struct {
 	// TwoPerson: releasing a hold needs two people.
 	TwoPerson bool
 	// Locks: the vault keeps legal holds itself.
-	Locks bool
+	Locks    bool
+	Retainer Retainer
 	// ExportChanged, if set, is called when an export was asked for or removed.
 	ExportChanged func()
 }
@@ -93,6 +95,7 @@ type Options struct {
 type Console struct {
 	store    Store
 	vault    Vault
+	retainer Retainer
 	registry prometheus.Gatherer
 	ready    func(ctx context.Context) map[string]error
 	logger   *slog.Logger
@@ -120,6 +123,7 @@ func New(o Options) *Console {
 	c := &Console{
 		store:    o.Store,
 		vault:    o.Vault,
+		retainer: o.Retainer,
 		registry: o.Registry,
 		ready:    o.Ready,
 		logger:   o.Logger,
@@ -206,6 +210,8 @@ func (c *Console) endpoints() map[string]endpoint {
 		"/backfill":                   c.backfills,
 		"/reconciliation":             c.reconciliation,
 		"/readiness":                  c.readiness,
+		"/retention":                  c.retention,
+		"/storage":                    c.storage,
 		"/reports":                    c.findRuns,
 		"/reports/{run}/files/{name}": c.runFile,
 		"/exports":                    c.findExports,

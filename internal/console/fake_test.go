@@ -430,6 +430,7 @@ func newHouseIn(t *testing.T, zone *time.Location) *house {
 	h.console = console.New(console.Options{
 		Store:    h.store,
 		Vault:    h.vault,
+		Retainer: h,
 		Registry: registry,
 		Ready:    func(context.Context) map[string]error { return h.ready },
 		Logger:   logger,
@@ -477,12 +478,12 @@ func (h *house) furnish(audioHash string) {
 		Source: source, State: call.Archived, ObjectKey: "calls/2023/01/02/sales/rec-1.wav", Size: audioBytes,
 		SHA256: audioHash, MediaType: "audio/wav", AudioSeconds: new(40),
 		Media:      call.Media{Format: call.WAV, Codec: "pcm_mulaw", Channels: 1, SampleRate: 8000, BitRate: 64000, Truncated: true, Flags: []call.MediaFlag{call.NoLength}},
-		ArchivedAt: at("09:04:00"), RetainUntil: at("09:02:30").AddDate(3, 0, 0), Attempts: 1,
+		ArchivedAt: at("09:04:00"), Rule: "group Sales: 3y", RetainUntil: at("09:02:30").AddDate(3, 0, 0), DueAt: at("09:02:30").AddDate(3, 0, 0), Attempts: 1,
 	}
 	refused := archived
 	refused.ID, refused.Kind, refused.State, refused.Reason = "rec-2", call.VoicemailMessage, call.Refused, "X-9601.WAV is an image"
 	refused.ObjectKey, refused.SHA256, refused.Size, refused.MediaType, refused.AudioSeconds = "", "", 0, "", nil
-	refused.ArchivedAt, refused.RetainUntil = time.Time{}, time.Time{}
+	refused.ArchivedAt, refused.RetainUntil, refused.DueAt, refused.Rule = time.Time{}, time.Time{}, time.Time{}, ""
 	strange := archived
 	strange.ID, strange.ObjectKey, strange.MediaType, strange.Size = "rec-strange", "calls/2023/01/02/sales/rec-strange.bin", "text/html", 6
 	strange.Source = "https://open.example.org/9/a" // its last part is in everything

@@ -101,20 +101,24 @@ type callHoldJSON struct {
 	PlacedAt *string `json:"placed_at"`
 }
 
-// holdsOf are the holds that keep a call; null for those who must not know why
-// it is kept.
-func (c *Console) holdsOf(ctx context.Context, id string, who call.Token) ([]callHoldJSON, error) {
-	if !who.Role.MayHear() {
-		return nil, nil
+// holdsOf are the holds that keep calls, by the call's id; none for those who
+// must not know why it is kept.
+func (c *Console) holdsOf(ctx context.Context, ids []string, who call.Token) (map[string][]callHoldJSON, error) {
+	holds := make(map[string][]callHoldJSON, len(ids))
+	if !who.Role.MayHear() || len(ids) == 0 {
+		return holds, nil
 	}
-	ctx, cancel := context.WithTimeout(ctx, questionLimit)
-	defer cancel()
-	held, err := c.store.HeldBy(ctx, []string{id})
-	holds := make([]callHoldJSON, len(held[id]))
-	for i, h := range held[id] {
-		holds[i] = callHoldJSON{h.Name, h.Reason, moment(h.PlacedAt)}
+	held, err := c.store.HeldBy(ctx, ids)
+	if err != nil {
+		return nil, err
 	}
-	return holds, err
+	for _, id := range ids {
+		holds[id] = []callHoldJSON{}
+		for _, h := range held[id] {
+			holds[id] = append(holds[id], callHoldJSON{h.Name, h.Reason, moment(h.PlacedAt)})
+		}
+	}
+	return holds, nil
 }
 
 // needKeeper refuses whom holds and erasures are none of the business of.

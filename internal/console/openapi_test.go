@@ -169,6 +169,9 @@ func TestDescriptionMatchesTheAnswers(t *testing.T) {
 		{"/backfill", "/backfill"},
 		{"/reconciliation?from=2023-01-01&to=2023-01-02", "/reconciliation"},
 		{"/readiness", "/readiness"},
+		{"/retention", "/retention"},
+		{"/retention?by=2023-12-31", "/retention"},
+		{"/storage", "/storage"},
 		{"/recordings/rec-1/peaks", "/recordings/{id}/peaks"},
 		{"/recordings/rec-2/peaks", "/recordings/{id}/peaks"},
 		{"/recordings/rec-strange/peaks", "/recordings/{id}/peaks"},
@@ -202,7 +205,7 @@ func TestDescriptionMatchesTheParameters(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)
 	d := describe(t, h)
-	samples := map[string]string{"from": "2026-11-21", "to": "2026-11-21T07:00:00Z", "cursor": "0"}
+	samples := map[string]string{"from": "2026-11-21", "to": "2026-11-21T07:00:00Z", "cursor": "0", "by": "2026-11-21"}
 	for path := range in[object](t, d.object, "paths") {
 		if path == "/openapi.json" || in[object](t, d.object, "paths", path)["get"] == nil {
 			continue

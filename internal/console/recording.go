@@ -28,7 +28,11 @@ type recordingJSON struct {
 	Media        *mediaJSON          `json:"media"`
 	ArchivedAt   *string             `json:"archived_at"`
 	VerifiedAt   *string             `json:"verified_at"`
+	Rule         *string             `json:"rule"`
 	RetainUntil  *string             `json:"retain_until"`
+	DueAt        *string             `json:"due_at"`
+	LockedUntil  *string             `json:"locked_until"`
+	Holds        []string            `json:"holds"`
 	Attempts     int                 `json:"attempts"`
 	LastError    *string             `json:"last_error"`
 }
@@ -62,11 +66,22 @@ func mediaOf(rec *call.Recording, match call.AudioMatch) *mediaJSON {
 	}
 }
 
-func recordingsOf(c call.CallWithRecordings, who call.Token) []recordingJSON {
-	answer := make([]recordingJSON, len(c.Recordings))
-	match := call.CompareAudio(c.TalkSeconds, c.Recordings)
-	for i, rec := range c.Recordings {
+// recordingsOf tells of a call's recordings; holds are those that keep the
+// call.
+func (c *Console) recordingsOf(of call.CallWithRecordings, holds []callHoldJSON, who call.Token) []recordingJSON {
+	answer := make([]recordingJSON, len(of.Recordings))
+	match := call.CompareAudio(of.TalkSeconds, of.Recordings)
+	for i, rec := range of.Recordings {
 		answer[i] = recordingOf(rec, match, who)
+		if c.locks && rec.State == call.Archived {
+			answer[i].LockedUntil = answer[i].RetainUntil
+		}
+		if who.Role.MayHear() {
+			answer[i].Holds = []string{}
+		}
+		for _, h := range holds {
+			answer[i].Holds = append(answer[i].Holds, h.Name)
+		}
 	}
 	return answer
 }
@@ -85,7 +100,9 @@ func recordingOf(rec call.Recording, match call.AudioMatch, who call.Token) reco
 		Media:        mediaOf(&rec, match),
 		ArchivedAt:   moment(rec.ArchivedAt),
 		VerifiedAt:   moment(rec.VerifiedAt),
+		Rule:         optional(rec.Rule),
 		RetainUntil:  moment(rec.RetainUntil),
+		DueAt:        moment(rec.DueAt),
 		Attempts:     rec.Attempts,
 		// Why it is absent or refused says more than what the last try met.
 		LastError: optional(cmp.Or(rec.Reason, rec.LastError)),
