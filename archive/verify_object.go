@@ -117,9 +117,18 @@ func (v *Verifier) changed(ctx context.Context, k call.KeptObject) (bool, error)
 
 // read hashes an object. What does not work at once is tried again.
 func (v *Verifier) read(ctx context.Context, key string) (sum [sha256.Size]byte, info ObjectInfo, err error) {
-	for n := range readTries {
+	err = v.tryToRead(ctx, func() (err error) {
 		sum, info, err = v.readOnce(ctx, key)
-		if err == nil || ctx.Err() != nil || errors.Is(err, ErrNotFound) || errors.Is(err, ErrKey) {
+		return err
+	})
+	return sum, info, err
+}
+
+func (v *Verifier) tryToRead(ctx context.Context, read func() error) (err error) {
+	for n := range readTries {
+		err = read()
+		_, broken := errors.AsType[*JournalFaultError](err)
+		if err == nil || broken || ctx.Err() != nil || errors.Is(err, ErrNotFound) || errors.Is(err, ErrKey) {
 			break
 		}
 		if n < readTries-1 {
@@ -129,7 +138,17 @@ func (v *Verifier) read(ctx context.Context, key string) (sum [sha256.Size]byte,
 			}
 		}
 	}
-	return sum, info, err
+	return err
+}
+
+// wait waits as long as reading so many bytes must take.
+func (v *Verifier) wait(ctx context.Context, size int64) error {
+	for ; size > 0; size -= verifyBuffer {
+		if err := v.limiter.WaitN(ctx, int(min(size, verifyBuffer))); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (v *Verifier) readOnce(ctx context.Context, key string) (sum [sha256.Size]byte, info ObjectInfo, err error) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"strconv"
 	"time"
 
 	"callvault/archive"
@@ -55,6 +56,21 @@ func scrubOptions(c *config.Config, s *store.Store, v archive.Vault, busy func()
 			},
 		},
 	}
+	journal := s.NewJournalCheck()
+	parts = append(parts, archive.ScrubPart{
+		Name: "journal", Weight: 1, Count: count("journal"),
+		Check: func(ctx context.Context, after string) ([]call.Checked, string, error) {
+			last, err := strconv.ParseInt("0"+after, 10, 64)
+			if err != nil {
+				return nil, "", err
+			}
+			checked, number, err := verifier.Segment(ctx, journal, last)
+			if number == 0 {
+				return checked, "", err
+			}
+			return checked, strconv.FormatInt(number, 10), err
+		},
+	})
 	rows := map[string]func(context.Context, call.CheckOptions, string, int) (call.Checked, error){
 		"calls": s.CheckCalls, "legs": s.CheckLegs, "deliveries": s.CheckDeliveries, "log": s.CheckLog,
 	}
@@ -82,7 +98,7 @@ func scrubOptions(c *config.Config, s *store.Store, v archive.Vault, busy func()
 				}
 				checked, err := s.CheckAgain(ctx, o, f.Where)
 				return []call.Checked{checked}, err
-			case call.FaultLog, call.FaultSeal, call.FaultRecording, call.FaultSegment:
+			case call.FaultLog, call.FaultSeal, call.FaultRecording, call.FaultSegment, call.FaultJournal:
 				// The next pass sees: only the whole log can tell.
 				return []call.Checked{{Where: []string{f.Where}}}, nil
 			default:

@@ -26,7 +26,7 @@ type verifyCommand struct {
 
 // Help is the end of the command's help.
 func (verifyCommand) Help() string {
-	return `Reads and hashes every object in the vault and compares it with what was archived; computes every call again from its legs, and every leg from its deliveries, and compares them with the rows. It mends nothing, and works beside a running server. The exit status is 1 if anything is not as it was kept.
+	return `Reads and hashes every object in the vault and compares it with what was archived; compares the rows with the journal in the vault; computes every call again from its legs, and every leg from its deliveries, and compares them with the rows; and computes the audit log's tree anew. It mends nothing, and works beside a running server. The exit status is 1 if anything is not as it was kept.
 
   callvault verify
   callvault verify --from 2026-11-01 --to 2026-11-30 --rate 50MiB/s
@@ -168,6 +168,11 @@ func (v *verification) all(ctx context.Context, g *globals, cfg *config.Config) 
 	if err := v.objects(ctx, g); err != nil {
 		return err
 	}
+	if v.bounds.to.IsZero() {
+		if err := v.journal(ctx, g); err != nil {
+			return err
+		}
+	}
 	o, err := checkOptions(ctx, cfg, v.store)
 	if err != nil {
 		return err
@@ -258,6 +263,28 @@ func (v *verification) objects(ctx context.Context, g *globals) error {
 	return errors.Join(err, v.flush(context.WithoutCancel(ctx)))
 }
 
+// journal compares the rows with the journal in the vault.
+func (v *verification) journal(ctx context.Context, g *globals) error {
+	verifier := archive.NewVerifier(archive.VerifyOptions{Store: v.store, Vault: v.vault, Rate: v.rate})
+	rows := v.store.NewJournalCheck()
+	shown := newProgress(g.stderr, "journal segments compared")
+	segments := 0
+	defer func() { shown.end(segments, 0) }()
+	for after := int64(0); ; segments++ {
+		checked, number, err := verifier.Segment(ctx, rows, after)
+		if err != nil || number == 0 {
+			return err
+		}
+		for _, c := range checked {
+			if err := v.note(ctx, "journal", c); err != nil {
+				return err
+			}
+		}
+		after = number
+		shown.show(segments+1, 0)
+	}
+}
+
 // noteEvery is of how many things it is written down together what was found.
 const noteEvery = 200
 
@@ -309,7 +336,7 @@ func (v *verified) write(w io.Writer) {
 	if v.More > 0 {
 		fmt.Fprintf(w, "and %d more\n", v.More)
 	}
-	fmt.Fprintf(w, "%s (%s) read and hashed; %s, %s and %s computed again; %s of the log. %s of %s are as they were kept.\n",
+	fmt.Fprintf(w, "%s (%s) read and hashed; %s, %s and %s computed again; %s of the log and %s of the journal compared. %s of %s are as they were kept.\n",
 		counted(v.Parts["objects"], "object"), humanize.IBytes(uint64(max(v.Bytes, 0))), counted(v.Parts["calls"], "call"), counted(v.Parts["legs"], "leg"),
-		counted(v.Parts["deliveries"], "delivery"), counted(v.Parts["log"], "place"), humanize.Comma(v.OK), humanize.Comma(v.Checked))
+		counted(v.Parts["deliveries"], "delivery"), counted(v.Parts["log"], "place"), counted(v.Parts["journal"], "line"), humanize.Comma(v.OK), humanize.Comma(v.Checked))
 }

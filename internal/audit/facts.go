@@ -54,6 +54,19 @@ type MediaFacts struct {
 	Flags      string `json:"flags,omitempty"`       // separated by blanks
 }
 
+// ForgottenFacts are what retention has deleted of one account's facts: calls
+// with all that belongs to them, or deliveries.
+type ForgottenFacts struct {
+	Calls []string `json:"calls,omitempty"`
+	// Deliveries is how many went, and DeliveryIDs their ids.
+	Deliveries  int    `json:"deliveries"`
+	DeliveryIDs Ranges `json:"delivery_ids,omitempty"`
+	// StartedBefore is the end of the term of calls, ReceivedBefore that of
+	// deliveries.
+	StartedBefore  time.Time `json:"started_before,omitzero"`
+	ReceivedBefore time.Time `json:"received_before,omitzero"`
+}
+
 // OrphanFacts is an object that its recording's row does not speak of.
 type OrphanFacts struct {
 	ObjectKey string    `json:"object_key"`

@@ -53,13 +53,17 @@ const (
 	// FaultSegment: the row of a segment of the journal is not what the log
 	// says. Where is "journal/<number>".
 	FaultSegment FaultKind = "segment"
+	// FaultJournal: a delivery or an entry of the log is not what the journal in
+	// the vault has, or a segment does not fit to the log or to the one before.
+	// Where is "delivery/<id>", "log/<seq>" or "journal/<number>".
+	FaultJournal FaultKind = "journal"
 )
 
 // FaultKinds lists every kind.
 func FaultKinds() []FaultKind {
 	return []FaultKind{
 		FaultMismatch, FaultMissing, FaultUnreadable, FaultUnknown, FaultWeaker, FaultHeld, FaultVersions,
-		FaultCall, FaultLeg, FaultDelivery, FaultLog, FaultSeal, FaultRecording, FaultSegment,
+		FaultCall, FaultLeg, FaultDelivery, FaultLog, FaultSeal, FaultRecording, FaultSegment, FaultJournal,
 	}
 }
 

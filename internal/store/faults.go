@@ -227,13 +227,16 @@ func (s *Store) KeepScrub(ctx context.Context, token string, state call.Scrub, l
 }
 
 // CountKept counts what a pass over everything looks at: recordings that have
-// an object key, calls, legs, deliveries, and entries of the audit log.
+// an object key, lines of the journal, calls, legs, deliveries, and entries of
+// the audit log.
 func (s *Store) CountKept(ctx context.Context) (map[string]int64, error) {
 	counts := map[string]int64{}
-	for name, from := range map[string]string{
-		"recordings": "recordings WHERE object_key <> ''", "calls": "calls", "legs": "legs", "deliveries": "deliveries", "log": "audit_entries",
+	for name, query := range map[string]string{
+		"recordings": "count(*) FROM recordings WHERE object_key <> ''", "calls": "count(*) FROM calls", "legs": "count(*) FROM legs",
+		"deliveries": "count(*) FROM deliveries", "log": "count(*) FROM audit_entries",
+		"journal": "coalesce(sum(1 + deliveries + entries_to - entries_from), 0) FROM journal_segments WHERE sha256 <> ''",
 	} {
-		err := s.each(ctx, "SELECT count(*) FROM "+from, nil, func(rows *sql.Rows) error {
+		err := s.each(ctx, "SELECT "+query, nil, func(rows *sql.Rows) error {
 			var n int64
 			err := rows.Scan(&n)
 			counts[name] = n

@@ -66,8 +66,8 @@ func (s *Store) ForgetDeliveries(ctx context.Context, account string, before tim
 		if err := t.forgetDeliveries(ctx, gone); err != nil {
 			return err
 		}
-		entry, err := audit.New(audit.DeliveriesExpired, "account/"+account, map[string]any{
-			"deliveries": len(gone), "received_before": before.UTC(), "first": gone[0].id, "last": gone[len(gone)-1].id,
+		entry, err := audit.New(audit.DeliveriesExpired, "account/"+account, audit.ForgottenFacts{
+			Deliveries: len(gone), DeliveryIDs: deliveryIDs(gone), ReceivedBefore: before.UTC(),
 		})
 		if err != nil {
 			return err
@@ -91,6 +91,14 @@ func deliveryID(p call.Place) int64 {
 		return 0 // the beginning
 	}
 	return id
+}
+
+func deliveryIDs(gone []forgettable) audit.Ranges {
+	ids := make([]int64, len(gone))
+	for i, f := range gone {
+		ids[i] = f.id
+	}
+	return audit.RangesOf(ids...)
 }
 
 // forgettable is a delivery that may go.
@@ -183,8 +191,8 @@ func (s *Store) ForgetCalls(ctx context.Context, account string, before time.Tim
 			if err != nil {
 				return err
 			}
-			entry, err := audit.New(audit.CallsExpired, "account/"+account, map[string]any{
-				"calls": calls, "deliveries": deliveries, "started_before": before.UTC(),
+			entry, err := audit.New(audit.CallsExpired, "account/"+account, audit.ForgottenFacts{
+				Calls: calls, Deliveries: len(deliveries), DeliveryIDs: deliveryIDs(deliveries), StartedBefore: before.UTC(),
 			})
 			if err != nil {
 				return err
@@ -210,9 +218,9 @@ func madeBefore(at time.Time) string {
 	return digits[:8] + "-" + digits[8:] + lastOfMillisecond
 }
 
-// forgetCalls deletes calls and all that belongs to them, and returns how many
-// deliveries went with them.
-func (t *tx) forgetCalls(ctx context.Context, calls []string) (int, error) {
+// forgetCalls deletes calls and all that belongs to them, and returns the
+// deliveries that went with them.
+func (t *tx) forgetCalls(ctx context.Context, calls []string) ([]forgettable, error) {
 	legs := map[int64]*leg{}
 	var legIDs []int64
 	byCall := func(id string, args []any) []any { return append(args, id) }
@@ -230,11 +238,11 @@ func (t *tx) forgetCalls(ctx context.Context, calls []string) (int, error) {
 		err = t.flush(ctx)
 	}
 	if err != nil {
-		return 0, err
+		return nil, err
 	}
 	deliveries, err := t.forgetItems(ctx, legIDs)
 	if err != nil {
-		return 0, err
+		return nil, err
 	}
 	var keys, traces []linkRow
 	for _, l := range legs {
@@ -248,12 +256,12 @@ func (t *tx) forgetCalls(ctx context.Context, calls []string) (int, error) {
 	err = selectMany(ctx, t, "forget call keys", "DELETE FROM call_keys WHERE (value, kind, account, call_id) IN ({rows})", "tttt", slices.Compact(keys),
 		func(k linkRow, args []any) []any { return append(args, k.value, string(k.kind), k.account, k.callID) }, nil)
 	if err != nil {
-		return 0, err
+		return nil, err
 	}
 	err = selectMany(ctx, t, "forget traces", "DELETE FROM list_traces WHERE (value, account, leg_key) IN ({rows})", "ttt", slices.Compact(traces),
 		func(k linkRow, args []any) []any { return append(args, k.value, k.account, k.callID) }, nil)
 	if err != nil {
-		return 0, err
+		return nil, err
 	}
 	for text := range strings.SplitSeq(strings.TrimSpace(`
 DELETE FROM call_links WHERE call_id IN ({rows})
@@ -266,7 +274,7 @@ DELETE FROM recordings WHERE call_id IN ({rows})
 DELETE FROM legs WHERE call_id IN ({rows})
 DELETE FROM calls WHERE id IN ({rows})`), "\n") {
 		if err := selectMany(ctx, t, "forget calls", text, "t", calls, byCall, nil); err != nil {
-			return 0, err
+			return nil, err
 		}
 	}
 	return deliveries, nil
@@ -274,7 +282,7 @@ DELETE FROM calls WHERE id IN ({rows})`), "\n") {
 
 // forgetItems takes legs out of what deliveries told of, and deletes the
 // deliveries that told of nothing else.
-func (t *tx) forgetItems(ctx context.Context, legIDs []int64) (int, error) {
+func (t *tx) forgetItems(ctx context.Context, legIDs []int64) ([]forgettable, error) {
 	var told, gone []forgettable
 	byLeg := func(id int64, args []any) []any { return append(args, id) }
 	byDelivery := func(f forgettable, args []any) []any { return append(args, f.id) }
@@ -292,7 +300,7 @@ func (t *tx) forgetItems(ctx context.Context, legIDs []int64) (int, error) {
 		err = t.flush(ctx)
 	}
 	if err != nil {
-		return 0, err
+		return nil, err
 	}
 	slices.SortFunc(told, func(a, b forgettable) int { return int(a.id - b.id) })
 	told = slices.CompactFunc(told, func(a, b forgettable) bool { return a.id == b.id })
@@ -308,7 +316,7 @@ func (t *tx) forgetItems(ctx context.Context, legIDs []int64) (int, error) {
 		err = t.flush(ctx)
 	}
 	if err != nil || len(gone) == 0 {
-		return 0, err
+		return nil, err
 	}
-	return len(gone), t.forgetDeliveries(ctx, gone)
+	return gone, t.forgetDeliveries(ctx, gone)
 }
