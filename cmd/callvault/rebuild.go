@@ -168,16 +168,10 @@ func (b *rebuilder) facts(ctx context.Context, g *globals) error {
 	return nil
 }
 
-// prepared is a segment with its deliveries as today's decoder reads them.
-type prepared struct {
-	*archive.Segment
-	deliveries []*call.Delivery
-}
-
 // journal takes in all segments after last. While one is stored the next is
-// read and decoded.
+// read, and no more: memory does not depend on how many there are.
 func (b *rebuilder) journal(ctx context.Context, g *globals, last call.JournalSegment, total int) error {
-	segments := make(chan prepared, 2)
+	segments := make(chan *archive.Segment)
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error {
 		defer close(segments)
@@ -187,11 +181,11 @@ func (b *rebuilder) journal(ctx context.Context, g *globals, last call.JournalSe
 		shown := newProgress(g.stderr, "journal segments taken in")
 		done := int(last.Number)
 		defer func() { shown.end(done, total) }()
-		for p := range segments {
-			if err := b.take(ctx, p); err != nil {
+		for s := range segments {
+			if err := b.take(ctx, s); err != nil {
 				return err
 			}
-			done = int(p.Number)
+			done = int(s.Number)
 			shown.show(done, total)
 		}
 		return nil
@@ -199,12 +193,12 @@ func (b *rebuilder) journal(ctx context.Context, g *globals, last call.JournalSe
 	return group.Wait()
 }
 
-func (b *rebuilder) read(ctx context.Context, last call.JournalSegment, segments chan<- prepared) error {
+func (b *rebuilder) read(ctx context.Context, last call.JournalSegment, segments chan<- *archive.Segment) error {
 	from := &last
 	if last.Number == 0 {
 		from = nil
 	}
-	for g, err := range archive.ReadJournal(ctx, b.vault, from) {
+	for s, err := range archive.ReadJournal(ctx, b.vault, from) {
 		if fault, ok := errors.AsType[*archive.JournalFaultError](err); ok {
 			if !b.despiteFaults {
 				return fmt.Errorf("%w; with --despite-faults the rest is taken in all the same", err)
@@ -213,13 +207,11 @@ func (b *rebuilder) read(ctx context.Context, last call.JournalSegment, segments
 		} else if err != nil {
 			return err
 		}
-		if g == nil {
+		if s == nil {
 			continue
 		}
-		p := prepared{g, make([]*call.Delivery, len(g.Deliveries))}
-		b.decode(p)
 		select {
-		case segments <- p:
+		case segments <- s:
 		case <-ctx.Done():
 			return ctx.Err()
 		}
@@ -227,56 +219,86 @@ func (b *rebuilder) read(ctx context.Context, last call.JournalSegment, segments
 	return nil
 }
 
-// decode lets today's decoder read the deliveries, on all processors.
-func (b *rebuilder) decode(p prepared) {
+// decode lets today's decoder read deliveries, on all processors.
+func (b *rebuilder) decode(journaled []*call.JournaledDelivery) []*call.Delivery {
+	deliveries := make([]*call.Delivery, len(journaled))
 	var next atomic.Int64
 	var group errgroup.Group
 	for range runtime.GOMAXPROCS(0) {
 		group.Go(func() error {
 			for {
 				i := int(next.Add(1)) - 1
-				if i >= len(p.deliveries) {
+				if i >= len(deliveries) {
 					return nil
 				}
-				d := p.Deliveries[i].Delivery
+				d := journaled[i].Delivery
 				// A rebuild that was interrupted may have it.
 				d.MayBeStored = true
 				b.decoder.Decode(&d)
 				d.Prepare()
 				// Of a body from which something was erased, that of the whole one.
-				d.BodySHA256 = p.Deliveries[i].BodySHA256
-				p.deliveries[i] = &d
+				d.BodySHA256 = journaled[i].BodySHA256
+				deliveries[i] = &d
 			}
 		})
 	}
 	_ = group.Wait() // they cannot fail
+	return deliveries
 }
 
 // take stores a segment.
-func (b *rebuilder) take(ctx context.Context, p prepared) error {
-	o := store.RebuildOptions{LiveMaxAge: liveMaxAge}
-	for from := 0; from < len(p.deliveries); from += rebuildBatch {
-		to := min(from+rebuildBatch, len(p.deliveries))
-		if err := b.store.RebuildDeliveries(ctx, p.deliveries[from:to], p.Deliveries[from:to], o); err != nil {
-			return fmt.Errorf("journal segment %d: %w", p.Number, err)
-		}
+func (b *rebuilder) take(ctx context.Context, g *archive.Segment) error {
+	if err := b.takeDeliveries(ctx, g.Deliveries); err != nil {
+		return fmt.Errorf("journal segment %d: %w", g.Number, err)
 	}
 	head, err := b.store.AuditHead(ctx)
 	if err != nil {
 		return err
 	}
-	b.torn = b.torn || p.EntriesFrom > head.Size
+	b.torn = b.torn || g.EntriesFrom > head.Size
 	if !b.torn {
-		if err := b.store.RebuildEntries(ctx, p.Entries); err != nil {
-			return fmt.Errorf("journal segment %d: %w", p.Number, err)
+		if err := b.store.RebuildEntries(ctx, g.Entries); err != nil {
+			return fmt.Errorf("journal segment %d: %w", g.Number, err)
 		}
 	}
-	if err := b.store.RebuildSegment(ctx, p.JournalSegment); err != nil {
+	if err := b.store.RebuildSegment(ctx, g.JournalSegment); err != nil {
 		return err
 	}
-	b.result.Deliveries += int64(len(p.deliveries))
+	b.result.Deliveries += int64(len(g.Deliveries))
 	b.result.Segments++
 	return nil
+}
+
+// takeDeliveries stores deliveries in batches. While one is stored the next is
+// decoded: what they hold takes many times the memory of their text.
+func (b *rebuilder) takeDeliveries(ctx context.Context, journaled []*call.JournaledDelivery) error {
+	type batch struct {
+		journaled  []*call.JournaledDelivery
+		deliveries []*call.Delivery
+	}
+	batches := make(chan batch)
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error {
+		defer close(batches)
+		for part := range slices.Chunk(journaled, rebuildBatch) {
+			select {
+			case batches <- batch{part, b.decode(part)}:
+			case <-ctx.Done():
+				return ctx.Err()
+			}
+		}
+		return nil
+	})
+	group.Go(func() error {
+		o := store.RebuildOptions{LiveMaxAge: liveMaxAge}
+		for p := range batches {
+			if err := b.store.RebuildDeliveries(ctx, p.deliveries, p.journaled, o); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	return group.Wait()
 }
 
 // write shows the result to people.

@@ -312,9 +312,8 @@ func halfRebuilt(t *testing.T, in installation) {
 		t.Fatal(err)
 	}
 	g.Deliveries = g.Deliveries[:(len(g.Deliveries)+1)/2]
-	p := prepared{g, make([]*call.Delivery, len(g.Deliveries))}
-	(&rebuilder{decoder: decoder}).decode(p)
-	if err := s.RebuildDeliveries(t.Context(), p.deliveries, g.Deliveries, store.RebuildOptions{LiveMaxAge: liveMaxAge}); err != nil {
+	decoded := (&rebuilder{decoder: decoder}).decode(g.Deliveries)
+	if err := s.RebuildDeliveries(t.Context(), decoded, g.Deliveries, store.RebuildOptions{LiveMaxAge: liveMaxAge}); err != nil {
 		t.Fatal(err)
 	}
 }
