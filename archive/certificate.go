@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"callvault/internal/audit"
 	"callvault/internal/call"
 )
 
@@ -97,21 +98,31 @@ func (r *round) certify(ctx context.Context) (key string, facts any, err error) 
 		if _, err := r.o.Vault.Stat(ctx, key+".json"); err == nil {
 			continue
 		}
-		if err := r.putCertificate(ctx, key+".json", "application/json", text); err != nil {
-			return "", nil, err
+		facts := audit.CertificateFacts{ObjectKey: key + ".json", Kept: len(c.Kept), Complete: c.Complete}
+		if r.o.Until != nil {
+			facts.RetainUntil = r.o.Until(c.At)
 		}
-		if err := r.putCertificate(ctx, key+".txt", "text/plain; charset=utf-8", c.text()); err != nil {
-			return "", nil, err
+		for _, o := range []struct {
+			extension, mediaType string
+			text                 []byte
+		}{{".json", "application/json", text}, {".txt", "text/plain; charset=utf-8", c.text()}} {
+			kept, err := r.putCertificate(ctx, key+o.extension, o.mediaType, o.text, facts.RetainUntil)
+			if err != nil {
+				return "", nil, err
+			}
+			facts.Objects = append(facts.Objects, kept)
 		}
-		sum := sha256.Sum256(text)
-		return key, map[string]any{"object_key": key + ".json", "sha256": hex.EncodeToString(sum[:]), "kept": len(c.Kept), "complete": c.Complete}, nil
+		facts.SHA256 = facts.Objects[0].SHA256
+		return key, facts, nil
 	}
 }
 
-func (r *round) putCertificate(ctx context.Context, key, mediaType string, text []byte) error {
+func (r *round) putCertificate(ctx context.Context, key, mediaType string, text []byte, until time.Time) (audit.KeptFile, error) {
 	ctx, cancel := context.WithTimeout(ctx, putTimeout)
 	defer cancel()
-	return PutOnce(ctx, r.o.Vault, key, bytes.NewReader(text), PutOptions{Size: int64(len(text)), SHA256: sha256.Sum256(text), MediaType: mediaType})
+	sum := sha256.Sum256(text)
+	return audit.KeptFile{ObjectKey: key, Size: int64(len(text)), SHA256: hex.EncodeToString(sum[:])},
+		PutOnce(ctx, r.o.Vault, key, bytes.NewReader(text), PutOptions{Size: int64(len(text)), SHA256: sum, MediaType: mediaType, Protection: Protection{Until: until}})
 }
 
 // text is the certificate for people.

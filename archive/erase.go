@@ -45,12 +45,14 @@ type ErasureRows interface {
 	EraseRunFiles(ctx context.Context, erasureID, runID string) error
 }
 
-// EraserOptions is what an Eraser works with. Head may be nil.
+// EraserOptions is what an Eraser works with. Head and Until may be nil.
 type EraserOptions struct {
 	Store ErasureStore
 	Vault Vault
 	// Head gives the audit log's signed head, for the certificate.
-	Head   func(context.Context) (string, error)
+	Head func(context.Context) (string, error)
+	// Until is how long a certificate that is made at a time is locked.
+	Until  func(at time.Time) time.Time
 	Now    func() time.Time
 	Logger *slog.Logger
 }

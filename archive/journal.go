@@ -46,10 +46,12 @@ type JournalStore interface {
 	FinishSegment(ctx context.Context, token string, g call.JournalSegment) error
 }
 
-// JournalOptions is what a Journal needs. All but Metrics are required.
+// JournalOptions is what a Journal needs. All but Until and Metrics are required.
 type JournalOptions struct {
-	Store   JournalStore
-	Vault   Vault
+	Store JournalStore
+	Vault Vault
+	// Until is how long a segment that is made at a time is locked; nil: not.
+	Until   func(at time.Time) time.Time
 	Now     func() time.Time
 	Logger  *slog.Logger
 	Metrics prometheus.Registerer
@@ -149,6 +151,9 @@ func (j *Journal) step(ctx context.Context) (more bool, err error) {
 	next := call.JournalSegment{
 		Number: state.Last.Number + 1, Previous: state.Last.SHA256, At: j.o.Now().UTC().Truncate(time.Millisecond),
 		DeliveriesAfter: state.Last.DeliveriesTo, DeliveriesTo: settled, EntriesFrom: state.Last.EntriesTo,
+	}
+	if j.o.Until != nil {
+		next.RetainUntil = j.o.Until(next.At)
 	}
 	lines, err := j.collect(ctx, next, -1, journalSize)
 	if err != nil || !lines.news {
@@ -269,7 +274,7 @@ func (j *Journal) put(ctx context.Context, l *segmentLines) error {
 	sum := sha256.Sum256(object)
 	g.SHA256, g.Size = hex.EncodeToString(sum[:]), int64(len(object))
 	err = PutOnce(ctx, j.o.Vault, SegmentKey(g.Number), bytes.NewReader(object), PutOptions{
-		Size: g.Size, SHA256: sum, MediaType: "application/zstd",
+		Size: g.Size, SHA256: sum, MediaType: "application/zstd", Protection: Protection{Until: g.RetainUntil},
 	})
 	if errors.Is(err, ErrConflict) {
 		// It was put before a crash; since then, what became of a delivery may

@@ -19,6 +19,7 @@ import (
 // RetentionStore is what retention asks of the database.
 type RetentionStore interface {
 	JobStore
+	PromiseStore
 	ToJudge(ctx context.Context, rules call.Retention, rulesID string, after *call.Judging, n int) ([]call.Judging, error)
 	SaveJudged(ctx context.Context, rulesID string, judged []call.Judged) error
 	BeginExpiring(ctx context.Context, rulesID string, n int) ([]call.Expiring, error)
@@ -49,6 +50,8 @@ type RetainerOptions struct {
 	Vault Vault
 	// Rules gives the rules for audio.
 	Rules func() call.Retention
+	// Terms promise for what is no recording; the zero value promises nothing.
+	Terms call.Terms
 	// Calls and Deliveries say when the terms of a call's facts and of a request
 	// as it arrived are over, and end the same for those that begin later; nil:
 	// never. By the calendar of each account of Rules' Zones.
@@ -143,6 +146,9 @@ type Applied struct {
 	// later.
 	Judged     int64 `json:"judged"`
 	Lengthened int64 `json:"lengthened"`
+	// Promised counts segments of the journal, seals and reports that are promised
+	// to stay until a later date.
+	Promised int64 `json:"promised"`
 	// WaitsUntil: nothing was deleted, for the rules were changed lately.
 	WaitsUntil *time.Time `json:"waits_until"`
 	// Error says why the run came to no good end, for people.
@@ -481,13 +487,17 @@ func (r *Retainer) eachToJudge(ctx context.Context, rules call.Retention, do fun
 func (r *Retainer) judge(ctx context.Context, a *Applied) error {
 	rules := r.o.Rules()
 	id := rules.ID(r.o.Now())
-	return r.eachToJudge(ctx, rules, func(judged []call.Judged) error {
+	err := r.eachToJudge(ctx, rules, func(judged []call.Judged) error {
 		if err := r.lengthen(ctx, judged, a); err != nil {
 			return err
 		}
 		a.Judged += int64(len(judged))
 		return r.o.Store.SaveJudged(ctx, id, judged)
 	})
+	if err != nil {
+		return err
+	}
+	return r.promise(ctx, a)
 }
 
 // lengthen lets the vault promise what is promised anew.

@@ -20,7 +20,8 @@ type SealStore interface {
 	// LastSeal returns the note of the last seal, empty if there is none.
 	LastSeal(context.Context) (string, error)
 	// NoteSeal keeps where a seal lies in the vault.
-	NoteSeal(ctx context.Context, seal audit.Seal, objectKey string) error
+	// It is promised to stay until a date; zero: nothing is.
+	NoteSeal(ctx context.Context, seal audit.Seal, objectKey string, until time.Time) error
 }
 
 // SealOptions say what a Sealer works on.
@@ -120,7 +121,7 @@ func (s *Sealer) seal(ctx context.Context) (audit.Seal, error) {
 	if seal, err = s.put(ctx, seal); err != nil {
 		return seal, err
 	}
-	return seal, s.o.Store.NoteSeal(ctx, seal, seal.ObjectKey())
+	return seal, s.o.Store.NoteSeal(ctx, seal, seal.ObjectKey(), s.o.Until(seal.At))
 }
 
 // put puts a seal into the vault. What another node has put there for the same

@@ -29,7 +29,7 @@ func (l *sealedLog) AuditHead(context.Context) (audit.Head, error) { return l.he
 
 func (l *sealedLog) LastSeal(context.Context) (string, error) { return l.last, nil }
 
-func (l *sealedLog) NoteSeal(_ context.Context, seal audit.Seal, objectKey string) error {
+func (l *sealedLog) NoteSeal(_ context.Context, seal audit.Seal, objectKey string, _ time.Time) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.last, l.seals[objectKey] = seal.Note, seal

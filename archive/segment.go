@@ -65,6 +65,8 @@ type segmentLine struct {
 	Deliveries      int64     `json:"deliveries"`
 	EntriesFrom     int64     `json:"entries_from"`
 	EntriesTo       int64     `json:"entries_to"`
+	// RetainUntil is the date that was promised when it was planned.
+	RetainUntil time.Time `json:"retain_until,omitzero"`
 }
 
 type deliveryLine struct {
@@ -172,7 +174,7 @@ func (l *deliveryLine) delivery() (*call.JournaledDelivery, error) {
 func headerOf(g call.JournalSegment) segmentLine {
 	return segmentLine{
 		Format: journalFormat, Number: g.Number, Previous: g.Previous, At: g.At.UTC(), DeliveriesAfter: g.DeliveriesAfter, DeliveriesTo: g.DeliveriesTo,
-		Deliveries: g.Deliveries, EntriesFrom: g.EntriesFrom, EntriesTo: g.EntriesTo,
+		Deliveries: g.Deliveries, EntriesFrom: g.EntriesFrom, EntriesTo: g.EntriesTo, RetainUntil: g.RetainUntil.UTC(),
 	}
 }
 

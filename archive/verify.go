@@ -18,6 +18,7 @@ import (
 // VerifyStore says what must lie in the vault.
 type VerifyStore interface {
 	keyedRecordings
+	Run(ctx context.Context, id string) (call.Run, error)
 	// MarkVerified notes that the objects of recordings were just read and
 	// found to be as they were archived.
 	MarkVerified(ctx context.Context, ids []string) error

@@ -101,6 +101,10 @@ func (v *Verifier) weaker(k call.KeptObject, info ObjectInfo) string {
 
 // changed reports whether what must be there is something else by now.
 func (v *Verifier) changed(ctx context.Context, k call.KeptObject) (bool, error) {
+	if k.RunID != "" {
+		run, err := v.o.Store.Run(ctx, k.RunID)
+		return !run.FilesExpiringAt.IsZero() || len(run.Files) == 0 || !run.RetainUntil.Equal(k.RetainUntil), err
+	}
 	if k.RecordingID == "" {
 		return false, nil
 	}

@@ -42,7 +42,7 @@ func (s *keySet) has(key string) bool {
 // recording.
 func (v *Verifier) eachKept(ctx context.Context, f func(call.KeptObject) error) error {
 	err := v.o.Store.EachSegment(ctx, func(g call.JournalSegment) error {
-		return f(call.KeptObject{Key: SegmentKey(g.Number), Size: g.Size, SHA256: g.SHA256})
+		return f(call.KeptObject{Key: SegmentKey(g.Number), Size: g.Size, SHA256: g.SHA256, RetainUntil: g.RetainUntil})
 	})
 	if err != nil {
 		return err
@@ -55,6 +55,9 @@ func (v *Verifier) others(ctx context.Context, jobs chan<- object) (*keySet, err
 	known := &keySet{maphash.MakeSeed(), map[uint64]struct{}{}}
 	err := v.eachKept(ctx, func(k call.KeptObject) error {
 		known.keys[maphash.String(known.seed, k.Key)] = struct{}{}
+		if k.Going {
+			return nil
+		}
 		return give(ctx, jobs, object{KeptObject: k})
 	})
 	return known, err

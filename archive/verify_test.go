@@ -440,3 +440,7 @@ func TestVerifyRate(t *testing.T) {
 		t.Errorf("1.2 MB at 1 MiB/s took %s", took)
 	}
 }
+
+func (l *ledger) Run(context.Context, string) (call.Run, error) {
+	return call.Run{}, errors.New("there is no run")
+}

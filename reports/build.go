@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"time"
 
 	"callvault/internal/call"
 )
@@ -129,13 +130,13 @@ func (f *File) copyTo(dir string) (err error) {
 }
 
 // put keeps a file in the vault.
-func (r *Reporter) put(ctx context.Context, f *File, key string) (kept call.RunFile, err error) {
+func (r *Reporter) put(ctx context.Context, f *File, key string, until time.Time) (kept call.RunFile, err error) {
 	body, err := os.Open(f.Path)
 	if err != nil {
 		return kept, err
 	}
 	defer func() { err = errors.Join(err, body.Close()) }()
-	if err := r.vault.PutFile(ctx, key, body, f.Size, f.SHA256, f.MediaType); err != nil {
+	if err := r.vault.PutFile(ctx, key, body, f.Size, f.SHA256, f.MediaType, until); err != nil {
 		return kept, fmt.Errorf("keep %s: %w", f.Name, err)
 	}
 	return call.RunFile{Name: f.Name, ObjectKey: key, Size: f.Size,

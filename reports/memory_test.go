@@ -255,7 +255,7 @@ type shelf struct {
 	files map[string][]byte
 }
 
-func (v *shelf) PutFile(_ context.Context, key string, body io.ReadSeeker, size int64, sum [32]byte, _ string) error {
+func (v *shelf) PutFile(_ context.Context, key string, body io.ReadSeeker, size int64, sum [32]byte, _ string, _ time.Time) error {
 	content, err := io.ReadAll(body)
 	if err != nil {
 		return err

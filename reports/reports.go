@@ -58,8 +58,9 @@ type MailStore interface {
 // Vault is where report files are kept. Putting the same bytes under the same
 // key again is no error.
 type Vault interface {
-	// PutFile keeps size bytes, whose SHA-256 is sum, under key.
-	PutFile(ctx context.Context, key string, body io.ReadSeeker, size int64, sum [32]byte, mediaType string) error
+	// PutFile keeps size bytes, whose SHA-256 is sum, under key, and promises
+	// that they stay until a date (zero: nothing).
+	PutFile(ctx context.Context, key string, body io.ReadSeeker, size int64, sum [32]byte, mediaType string, until time.Time) error
 	OpenFile(ctx context.Context, key string) (io.ReadCloser, error)
 }
 
@@ -97,8 +98,8 @@ const (
 	CSV  Format = "csv"
 )
 
-// Options are what a Reporter needs. All but Reports, Roster, Witness, PublicURL,
-// SMTP and Frugal are required.
+// Options are what a Reporter needs. All but Reports, Roster, Witness, Until,
+// PublicURL, SMTP and Frugal are required.
 type Options struct {
 	Store   Store
 	Vault   Vault
@@ -108,6 +109,9 @@ type Options struct {
 	Roster func() *call.Roster
 	// Witness, if set, seals the audit log for each report.
 	Witness Witness
+	// Until, if set, says until when the files of a period that ends at a time,
+	// in the report's zone, are promised to stay; zero: nothing is promised.
+	Until func(end time.Time) time.Time
 	// PublicURL is where the console is, without a slash at the end; empty if
 	// that is not known. Links in files and mails begin with it.
 	PublicURL string
@@ -129,6 +133,7 @@ type Reporter struct {
 	store     Store
 	vault     Vault
 	witness   Witness
+	until     func(end time.Time) time.Time
 	reports   []Report
 	roster    func() *call.Roster
 	schedules []schedule
@@ -156,10 +161,13 @@ type failure struct {
 // New makes a Reporter. Its error is a fault of the options.
 func New(o Options) (*Reporter, error) {
 	r := &Reporter{
-		store: o.Store, vault: o.Vault, witness: o.Witness, reports: o.Reports, roster: o.Roster,
+		store: o.Store, vault: o.Vault, witness: o.Witness, until: o.Until, reports: o.Reports, roster: o.Roster,
 		publicURL: o.PublicURL, spoolDir: o.SpoolDir, mail: o.Mail,
 		version: o.Version, now: o.Now, log: o.Log, frugal: o.Frugal,
 		failures: make(map[string]failure), late: make(map[string]bool),
+	}
+	if r.until == nil {
+		r.until = func(time.Time) time.Time { return time.Time{} }
 	}
 	if r.roster == nil {
 		nobody := call.NewRoster(nil, nil)

@@ -303,14 +303,14 @@ func (r *Reporter) keep(ctx context.Context, run call.Run, b *built) (call.Run, 
 	files := append(append([]File{}, b.files...), append(texts, input)...)
 	s := &b.input.Settings
 	run.Revision, run.AsOf, run.InputHash = s.Revision, s.AsOf, b.input.Hash
-	run.Files = nil
+	run.Files, run.RetainUntil = nil, r.until(b.input.period().To)
 	// The hash keeps apart what two nodes built of one period.
 	prefix := fmt.Sprintf("reports/%s/%s/r%d-%s/", s.Report, b.input.period().Label(), s.Revision, b.input.Hash[:12])
 	for i := range files {
 		if err := files[i].sum(); err != nil {
 			return run, err
 		}
-		kept, err := r.put(ctx, &files[i], prefix+files[i].Name)
+		kept, err := r.put(ctx, &files[i], prefix+files[i].Name, run.RetainUntil)
 		if err != nil {
 			return run, err
 		}

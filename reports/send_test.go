@@ -249,7 +249,7 @@ func TestCutBeforeDot(t *testing.T) {
 		content := bytes.Repeat([]byte("x"), size)
 		run.Files = append(run.Files, call.RunFile{Name: name, ObjectKey: name, Size: int64(size),
 			SHA256: fmt.Sprintf("%x", sha256.Sum256(content)), MediaType: "text/plain"})
-		if err := o.vault.PutFile(context.Background(), name, bytes.NewReader(content), int64(size), sha256.Sum256(content), ""); err != nil {
+		if err := o.vault.PutFile(context.Background(), name, bytes.NewReader(content), int64(size), sha256.Sum256(content), "", time.Time{}); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -201,7 +201,7 @@ func (a *app) run(ctx context.Context) (err error) {
 		group.Go(func() error { a.vaultEye.run(ctx); return nil })
 		group.Go(func() error { a.holds.Run(ctx); return nil })
 		group.Go(func() error { a.sweeper.Run(ctx); return nil })
-		group.Go(func() error { newEraser(a.store, a.vault, a.sealer, a.logger).Run(ctx); return nil })
+		group.Go(func() error { newEraser(a.config, a.store, a.vault, a.sealer, a.logger).Run(ctx); return nil })
 		group.Go(func() error { a.watcher.Run(ctx); return nil })
 		if a.scrubber != nil {
 			group.Go(func() error { a.scrubber.Run(ctx); return nil })
@@ -359,6 +359,8 @@ func (a *app) build(ctx context.Context, s *store.Store) error {
 	if a.members, err = memberLists(a.config); err != nil {
 		return fmt.Errorf("set up the lists of members: %w", err)
 	}
+	terms := objectTerms(a.config, a.vault.Locks() != archive.Unlocked)
+	tellTerms(ctx, terms, a.logger)
 	rules := retentionRules(a.config, a.vault.Locks() != archive.Unlocked, a.people.roster.Load)
 	if a.retainer, err = newRetainer(a.config, s, a.vault, rules, a.registry, a.logger); err != nil {
 		return fmt.Errorf("set up retention: %w", err)
@@ -379,7 +381,9 @@ func (a *app) build(ctx context.Context, s *store.Store) error {
 	if a.sealer, err = newSealer(ctx, a.config, s, a.vault, a.logger); err != nil {
 		return fmt.Errorf("set up the audit log: %w", err)
 	}
-	a.journal, err = archive.NewJournal(archive.JournalOptions{Store: s, Vault: a.vault, Now: time.Now, Logger: a.logger, Metrics: a.registry})
+	a.journal, err = archive.NewJournal(archive.JournalOptions{
+		Store: s, Vault: a.vault, Until: promiser(terms, call.SegmentObjects), Now: time.Now, Logger: a.logger, Metrics: a.registry,
+	})
 	if err != nil {
 		return fmt.Errorf("set up the journal: %w", err)
 	}

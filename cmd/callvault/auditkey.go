@@ -134,21 +134,8 @@ func newSealer(ctx context.Context, c *config.Config, s *store.Store, v archive.
 	}
 	return archive.NewSealer(archive.SealOptions{
 		Store: s, Vault: v, Key: key, Now: time.Now, Logger: logger,
-		Until: func(now time.Time) time.Time { return sealedUntil(c.Retention.Reports, now) },
+		Until: promiser(objectTerms(c, v.Locks() != archive.Unlocked), call.SealObjects),
 	}), nil
-}
-
-// sealedForever is how long the vault locks seals that are kept for ever: a lock
-// needs a date, and a compliance lock cannot be taken back.
-const sealedForever = 10 // years
-
-// sealedUntil is how long a seal is locked: as long as the reports in which it
-// is printed are kept.
-func sealedUntil(reports config.Term, now time.Time) time.Time {
-	if reports.IsForever() {
-		return now.AddDate(sealedForever, 0, 0)
-	}
-	return reports.After(now)
 }
 
 // noteAct logs what a command did to more than a row, as far as it came.

@@ -69,7 +69,7 @@ func (c rebuildCommand) Run(ctx context.Context, g *globals) error {
 		if closer, ok := b.vault.(io.Closer); ok {
 			defer func() { err = errors.Join(err, closer.Close()) }()
 		}
-		b.store = s
+		b.store, b.terms = s, objectTerms(cfg, b.vault.Locks() != archive.Unlocked)
 		return b.run(ctx, g, cfg)
 	})
 	if err != nil {
@@ -92,6 +92,7 @@ type rebuilder struct {
 	store         *store.Store
 	vault         archive.Vault
 	decoder       *webhook.Decoder
+	terms         call.Terms
 	despiteFaults bool
 	// torn: a part of the log is lost, so what comes behind cannot be appended.
 	torn   bool

@@ -5,8 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"time"
 
 	"callvault/internal/audit"
+	"callvault/internal/call"
 )
 
 // maxSealNote bounds a seal: it is a few lines.
@@ -48,7 +50,11 @@ func (b *rebuilder) seals(ctx context.Context) error {
 			b.result.Faults = append(b.result.Faults, fmt.Sprintf("seal %s: the log had another root with %d entries than it has now: it was changed", o.Key, seal.Size))
 			continue
 		}
-		if err := b.store.NoteSeal(ctx, seal, o.Key); err != nil {
+		until, err := b.sealUntil(ctx, seal, o.Key)
+		if err != nil {
+			return err
+		}
+		if err := b.store.NoteSeal(ctx, seal, o.Key, until); err != nil {
 			return err
 		}
 	}
@@ -56,6 +62,20 @@ func (b *rebuilder) seals(ctx context.Context) error {
 		b.result.Faults = append(b.result.Faults, fmt.Sprintf("%d entries of the audit log came after the last journal segment and are lost: a seal counts them", lost))
 	}
 	return nil
+}
+
+// sealUntil is until when a seal must have been promised to stay: by its lock,
+// or by today's term if that says longer, for what was promised stood in the
+// database alone.
+func (b *rebuilder) sealUntil(ctx context.Context, seal audit.Seal, key string) (time.Time, error) {
+	p, err := b.vault.Protection(ctx, key)
+	if err != nil {
+		return time.Time{}, err
+	}
+	if until := b.terms.Promise(call.SealObjects, seal.At); until.After(p.Until) {
+		return until, nil
+	}
+	return p.Until, nil
 }
 
 // openSeal reads a seal; its note is empty if none of the keys signed it.

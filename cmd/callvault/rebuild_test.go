@@ -56,20 +56,23 @@ func notRebuilt() map[string]string {
 // mayDiffer are the columns that may be different after a rebuild, and why.
 func mayDiffer() map[string]string {
 	return map[string]string{
-		"live_calls.updated_at":       "when it was stored; afterwards, when the last of its lot was received",
-		"recordings.missed_at":        "when it was last asked for in vain, which is learned from at once",
-		"recording_media.analyse_at":  "analysed again",
-		"recording_media.tries":       "analysed again",
-		"recording_media.lease_token": "of a worker that is no more",
-		"recordings.wanted_at":        "pending ones are waited for as if they were new",
-		"recordings.next_try_at":      "pending ones are waited for as if they were new",
-		"holds.filled_at":             "compared with all calls again",
-		"hold_calls.since":            "the time of the log's entry, which is written a moment later",
-		"held_recordings.pushed_at":   "compared with the objects again",
-		"audit_key.created_at":        "the time of the log's entry, which is written a moment later",
-		"recordings.judged":           "judged again by today's rules",
-		"recordings.rule_until":       "judged again by today's rules",
-		"recordings.lease_token":      "of a worker that is no more",
+		"live_calls.updated_at":        "when it was stored; afterwards, when the last of its lot was received",
+		"recordings.missed_at":         "when it was last asked for in vain, which is learned from at once",
+		"recording_media.analyse_at":   "analysed again",
+		"recording_media.tries":        "analysed again",
+		"recording_media.lease_token":  "of a worker that is no more",
+		"recordings.wanted_at":         "pending ones are waited for as if they were new",
+		"recordings.next_try_at":       "pending ones are waited for as if they were new",
+		"holds.filled_at":              "compared with all calls again",
+		"hold_calls.since":             "the time of the log's entry, which is written a moment later",
+		"held_recordings.pushed_at":    "compared with the objects again",
+		"audit_key.created_at":         "the time of the log's entry, which is written a moment later",
+		"recordings.judged":            "judged again by today's rules",
+		"recordings.rule_until":        "judged again by today's rules",
+		"journal_segments.promised_by": "promised again by today's terms",
+		"audit_seals.promised_by":      "promised again by today's terms",
+		"runs.promised_by":             "promised again by today's terms",
+		"recordings.lease_token":       "of a worker that is no more",
 	}
 }
 

@@ -270,7 +270,7 @@ func filterOf(m config.Match) call.Filter {
 func newRetainer(c *config.Config, s *store.Store, v archive.Vault, rules func() call.Retention, registry prometheus.Registerer, logger *slog.Logger) (*archive.Retainer, error) {
 	o := archive.RetainerOptions{
 		Store: s, Vault: v, Rules: rules, Wait: c.Retention.WaitAfterChange, PerSecond: float64(c.Retention.PerSecond),
-		Calls: c.Retention.Calls.After, Deliveries: c.Retention.Deliveries.After,
+		Terms: objectTerms(c, v.Locks() != archive.Unlocked), Calls: c.Retention.Calls.After, Deliveries: c.Retention.Deliveries.After,
 		Now: time.Now, Logger: logger, Metrics: registry,
 	}
 	if c.Retention.Schedule != "" {

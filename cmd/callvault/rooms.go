@@ -187,6 +187,7 @@ func newReporter(c *config.Config, s *people, v archive.Vault, sealer *archive.S
 		Witness:   witness,
 		Reports:   list,
 		Roster:    s.roster.Load,
+		Until:     promiser(objectTerms(c, v.Locks() != archive.Unlocked), call.ReportObjects),
 		PublicURL: c.PublicURL,
 		SpoolDir:  filepath.Join(c.Data, "spool", "reports"),
 		Mail:      mail,
@@ -288,10 +289,12 @@ func (v vaultRooms) OpenFile(ctx context.Context, key string) (io.ReadCloser, er
 }
 
 // PutFile implements reports.Vault.
-func (v vaultRooms) PutFile(ctx context.Context, key string, body io.ReadSeeker, size int64, sum [32]byte, mediaType string) error {
+func (v vaultRooms) PutFile(ctx context.Context, key string, body io.ReadSeeker, size int64, sum [32]byte, mediaType string, until time.Time) error {
 	at, ok := body.(io.ReaderAt)
 	if !ok {
 		return errors.New("a file for the vault must be readable at any place")
 	}
-	return archive.PutOnce(ctx, v.vault, key, at, archive.PutOptions{Size: size, SHA256: sum, MediaType: mediaType})
+	return archive.PutOnce(ctx, v.vault, key, at, archive.PutOptions{
+		Size: size, SHA256: sum, MediaType: mediaType, Protection: archive.Protection{Until: until},
+	})
 }

@@ -29,6 +29,10 @@ const (
 	OrphanRemoved Action = "orphan.removed"
 )
 
+// ObjectsRetained says that objects that are no recordings stay until a
+// later date. Subject: "vault". Facts: PromiseFacts.
+const ObjectsRetained Action = "objects.retained"
+
 // What becomes of accounts. Subject: "account/<name>". Facts: AccountFacts.
 const (
 	AccountPaused Action = "account.paused"
@@ -134,7 +138,7 @@ const (
 	ErasureBegun Action = "erasure.begun"
 	// ErasureDone: Facts hold the items that were erased, by their kinds.
 	ErasureDone Action = "erasure.done"
-	// ErasureCertified: Facts hold the certificate's key and SHA-256.
+	// ErasureCertified: a certificate lies in the vault. Facts: CertificateFacts.
 	ErasureCertified Action = "erasure.certified"
 )
 

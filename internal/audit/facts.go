@@ -104,6 +104,49 @@ type RunFacts struct {
 	Error      string    `json:"error,omitempty"`
 	CreatedAt  time.Time `json:"created_at"`
 	BuiltAt    time.Time `json:"built_at,omitzero"`
+	// RetainUntil is until when the files are promised to stay. Afterwards they
+	// are deleted: FilesExpiringAt is when that began, FilesExpiredAt when they
+	// were gone.
+	RetainUntil     time.Time `json:"retain_until,omitzero"`
+	FilesExpiringAt time.Time `json:"files_expiring_at,omitzero"`
+	FilesExpiredAt  time.Time `json:"files_expired_at,omitzero"`
+}
+
+// PromiseFacts is until when objects that are no recordings are promised to stay
+// by a term, at most some hundred.
+type PromiseFacts struct {
+	// Sort is "journal", "reports" or "seals".
+	Sort    string           `json:"sort"`
+	Term    string           `json:"term"`
+	Objects []PromisedObject `json:"objects"`
+}
+
+// PromisedObject is what is promised for the objects of one row.
+type PromisedObject struct {
+	// ID is a segment's number, a seal's size, or the id of a run, all of whose
+	// files are meant.
+	ID          string    `json:"id"`
+	RetainUntil time.Time `json:"retain_until"`
+}
+
+// CertificateFacts is a certificate of an erasure.
+type CertificateFacts struct {
+	ObjectKey string `json:"object_key"`
+	SHA256    string `json:"sha256"`
+	// Kept counts what could not be erased yet.
+	Kept     int  `json:"kept"`
+	Complete bool `json:"complete"`
+	// Objects are all of its objects, and RetainUntil is until when they are
+	// promised to stay.
+	Objects     []KeptFile `json:"objects"`
+	RetainUntil time.Time  `json:"retain_until,omitzero"`
+}
+
+// KeptFile is an object in the vault.
+type KeptFile struct {
+	ObjectKey string `json:"object_key"`
+	Size      int64  `json:"size"` // bytes
+	SHA256    string `json:"sha256"`
 }
 
 // RunFile is one file of a run.

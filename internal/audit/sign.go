@@ -112,6 +112,8 @@ type KeptSeal struct {
 	Size      int64
 	ObjectKey string
 	Note      string
+	// RetainUntil is until when it is promised to stay; zero: nothing is.
+	RetainUntil time.Time
 }
 
 // SealPrefix begins the object keys of seals.

@@ -55,6 +55,8 @@ type JournalSegment struct {
 	// and 0: it is planned, and perhaps not in the vault yet.
 	SHA256 string
 	Size   int64
+	// RetainUntil is until when it is promised to stay; zero: nothing is promised.
+	RetainUntil time.Time
 }
 
 // JournalState is how far the journal is.

@@ -29,6 +29,12 @@ type Run struct {
 	// InputHash is the SHA-256 of the frozen input, in lower-case hex.
 	InputHash string
 	Files     []RunFile
+	// RetainUntil is until when the files are promised to stay in the vault;
+	// zero: nothing is promised.
+	RetainUntil time.Time
+	// FilesExpiringAt is when the files, whose term was over, began to be
+	// deleted, and FilesExpiredAt when they were gone; zero: not.
+	FilesExpiringAt, FilesExpiredAt time.Time
 	// Error says why the last try to build failed, for people.
 	Error     string
 	CreatedAt time.Time

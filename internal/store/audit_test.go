@@ -385,7 +385,7 @@ func TestSealsAreNoted(t *testing.T) {
 		}
 		for _, size := range []int64{3, 1, 3} {
 			seal := audit.Seal{Head: audit.Head{Size: size}, At: nine, Note: fmt.Sprintf("note %d", size)}
-			if err := s.NoteSeal(t.Context(), seal, seal.ObjectKey()); err != nil {
+			if err := s.NoteSeal(t.Context(), seal, seal.ObjectKey(), time.Time{}); err != nil {
 				t.Fatal(err)
 			}
 		}

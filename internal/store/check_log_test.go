@@ -51,7 +51,7 @@ func sealed(t *testing.T, o store.Options) (s *store.Store, verifier, recording 
 			if err != nil {
 				t.Fatal(err)
 			}
-			if err := s.NoteSeal(t.Context(), seal, seal.ObjectKey()); err != nil {
+			if err := s.NoteSeal(t.Context(), seal, seal.ObjectKey(), time.Time{}); err != nil {
 				t.Fatal(err)
 			}
 		}

@@ -34,10 +34,10 @@ func (s *Store) ReleaseJournal(ctx context.Context, token string) error {
 	return nil
 }
 
-const segmentColumns = "number, previous, at, deliveries_after, deliveries_to, deliveries, entries_from, entries_to, sha256, size"
+const segmentColumns = "number, previous, at, deliveries_after, deliveries_to, deliveries, entries_from, entries_to, sha256, size, retain_until"
 
 func segmentFields(g *call.JournalSegment) []any {
-	return []any{&g.Number, &g.Previous, timeInto{&g.At}, &g.DeliveriesAfter, &g.DeliveriesTo, &g.Deliveries, &g.EntriesFrom, &g.EntriesTo, &g.SHA256, &g.Size}
+	return []any{&g.Number, &g.Previous, timeInto{&g.At}, &g.DeliveriesAfter, &g.DeliveriesTo, &g.Deliveries, &g.EntriesFrom, &g.EntriesTo, &g.SHA256, &g.Size, timeInto{&g.RetainUntil}}
 }
 
 // JournalState says how far the journal is.
@@ -267,9 +267,9 @@ func (s *Store) PlanSegment(ctx context.Context, token string, g call.JournalSeg
 	// Of two who plan at once one waits for the other's row; so the bounds of
 	// the one that is lost are never used.
 	n, err := s.update(ctx, "INSERT INTO journal_segments ("+segmentColumns+`)
-		SELECT CAST(? AS BIGINT), ?, CAST(? AS BIGINT), CAST(? AS BIGINT), CAST(? AS BIGINT), CAST(? AS BIGINT), CAST(? AS BIGINT), CAST(? AS BIGINT), '', 0
+		SELECT CAST(? AS BIGINT), ?, CAST(? AS BIGINT), CAST(? AS BIGINT), CAST(? AS BIGINT), CAST(? AS BIGINT), CAST(? AS BIGINT), CAST(? AS BIGINT), '', 0, CAST(? AS BIGINT)
 		FROM journal WHERE id = 1 AND lease_token = ? AND lease_until > {now} ON CONFLICT DO NOTHING`,
-		g.Number, g.Previous, g.At.UnixMilli(), g.DeliveriesAfter, g.DeliveriesTo, g.Deliveries, g.EntriesFrom, g.EntriesTo, token)
+		g.Number, g.Previous, g.At.UnixMilli(), g.DeliveriesAfter, g.DeliveriesTo, g.Deliveries, g.EntriesFrom, g.EntriesTo, millis(g.RetainUntil), token)
 	if err != nil {
 		return fmt.Errorf("plan journal segment %d: %w", g.Number, err)
 	}

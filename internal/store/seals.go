@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
+	"time"
 
 	"callvault/internal/audit"
 	"callvault/internal/call"
@@ -85,11 +86,12 @@ func (s *Store) AuditKey(ctx context.Context) (verifier string, err error) {
 	return verifier, nil
 }
 
-// NoteSeal keeps where a seal lies in the vault. Of two that seal the log at one
+// NoteSeal keeps where a seal lies in the vault, and until when it is promised
+// to stay there (zero: nothing is promised). Of two that seal the log at one
 // size the first counts.
-func (s *Store) NoteSeal(ctx context.Context, seal audit.Seal, objectKey string) error {
-	_, err := s.update(ctx, "INSERT INTO audit_seals (size, sealed_at, object_key, note) VALUES (?, ?, ?, ?) ON CONFLICT (size) DO NOTHING",
-		seal.Size, seal.At.UnixMilli(), objectKey, seal.Note)
+func (s *Store) NoteSeal(ctx context.Context, seal audit.Seal, objectKey string, until time.Time) error {
+	_, err := s.update(ctx, "INSERT INTO audit_seals (size, sealed_at, object_key, note, retain_until) VALUES (?, ?, ?, ?, ?) ON CONFLICT (size) DO NOTHING",
+		seal.Size, seal.At.UnixMilli(), objectKey, seal.Note, millis(until))
 	if err != nil {
 		return fmt.Errorf("note a seal of the audit log: %w", err)
 	}
@@ -109,9 +111,9 @@ func (s *Store) LastSeal(ctx context.Context) (note string, err error) {
 // than after entries, by their notes and object keys.
 func (s *Store) Seals(ctx context.Context, after int64, limit int) ([]audit.KeptSeal, error) {
 	var kept []audit.KeptSeal
-	err := s.each(ctx, "SELECT size, object_key, note FROM audit_seals WHERE size > ? ORDER BY size LIMIT ?", []any{after, limit}, func(rows *sql.Rows) error {
+	err := s.each(ctx, "SELECT size, object_key, note, retain_until FROM audit_seals WHERE size > ? ORDER BY size LIMIT ?", []any{after, limit}, func(rows *sql.Rows) error {
 		var k audit.KeptSeal
-		err := rows.Scan(&k.Size, &k.ObjectKey, &k.Note)
+		err := rows.Scan(&k.Size, &k.ObjectKey, &k.Note, timeInto{&k.RetainUntil})
 		kept = append(kept, k)
 		return err
 	})

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"time"
 
+	"callvault/internal/audit"
 	"callvault/internal/call"
 )
 
@@ -33,7 +34,8 @@ func (s *Store) RecordingsByKey(ctx context.Context, afterKey, afterID string, l
 }
 
 // EachKept calls f for every object that must be in the vault and is no
-// recording: the files of report runs, and the seals of the audit log.
+// recording: the files of report runs, the seals of the audit log, and the
+// certificates of erasures.
 func (s *Store) EachKept(ctx context.Context, f func(call.KeptObject) error) error {
 	for after, more := int64(0), true; more; {
 		seals, err := s.Seals(ctx, after, backgroundRows)
@@ -42,12 +44,15 @@ func (s *Store) EachKept(ctx context.Context, f func(call.KeptObject) error) err
 		}
 		for _, seal := range seals {
 			after = seal.Size
-			err := f(call.KeptObject{Key: seal.ObjectKey, Size: int64(len(seal.Note)), SHA256: fmt.Sprintf("%x", sha256.Sum256([]byte(seal.Note)))})
+			err := f(call.KeptObject{Key: seal.ObjectKey, Size: int64(len(seal.Note)), SHA256: fmt.Sprintf("%x", sha256.Sum256([]byte(seal.Note))), RetainUntil: seal.RetainUntil})
 			if err != nil {
 				return err
 			}
 		}
 		more = len(seals) == backgroundRows
+	}
+	if err := s.eachCertificate(ctx, f); err != nil {
+		return err
 	}
 	for cursor := ""; ; {
 		runs, next, err := s.FindRuns(ctx, call.RunFilter{State: call.RunBuilt, Limit: call.MaxLimit, Cursor: cursor})
@@ -55,8 +60,13 @@ func (s *Store) EachKept(ctx context.Context, f func(call.KeptObject) error) err
 			return err
 		}
 		for _, run := range runs {
+			if !run.FilesExpiredAt.IsZero() {
+				continue
+			}
 			for _, file := range run.Files {
-				if err := f(call.KeptObject{Key: file.ObjectKey, Size: file.Size, SHA256: file.SHA256}); err != nil {
+				if err := f(call.KeptObject{
+					Key: file.ObjectKey, Size: file.Size, SHA256: file.SHA256, RetainUntil: run.RetainUntil, RunID: run.ID, Going: !run.FilesExpiringAt.IsZero(),
+				}); err != nil {
 					return err
 				}
 			}
@@ -66,6 +76,29 @@ func (s *Store) EachKept(ctx context.Context, f func(call.KeptObject) error) err
 		}
 		cursor = next
 	}
+}
+
+// eachCertificate calls f for the objects of erasures' certificates, of which
+// the audit log tells; of those that an earlier version has made it has not all
+// that is asked for, and they are passed over.
+func (s *Store) eachCertificate(ctx context.Context, f func(call.KeptObject) error) error {
+	var kept []audit.CertificateFacts
+	err := s.each(ctx, "SELECT facts FROM audit_entries WHERE action = ? AND action <> 'recording.archived' ORDER BY seq",
+		[]any{string(audit.ErasureCertified)}, func(rows *sql.Rows) error {
+			kept = append(kept, audit.CertificateFacts{})
+			return rows.Scan(jsonInto{&kept[len(kept)-1]})
+		})
+	if err != nil {
+		return fmt.Errorf("read the certificates of erasures: %w", err)
+	}
+	for _, c := range kept {
+		for _, o := range c.Objects {
+			if err := f(call.KeptObject{Key: o.ObjectKey, Size: o.Size, SHA256: o.SHA256, RetainUntil: c.RetainUntil}); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 // MarkVerified notes that the objects of these recordings were just read, and
@@ -139,9 +172,9 @@ func (s *Store) OldestDelivery(ctx context.Context) (at time.Time, err error) {
 func (s *Store) EachSegment(ctx context.Context, f func(call.JournalSegment) error) error {
 	for after, more := int64(0), true; more; {
 		var page []call.JournalSegment
-		err := s.each(ctx, "SELECT number, size, sha256 FROM journal_segments WHERE number > ? AND sha256 <> '' ORDER BY number LIMIT ?", []any{after, backgroundRows}, func(rows *sql.Rows) error {
+		err := s.each(ctx, "SELECT number, size, sha256, retain_until FROM journal_segments WHERE number > ? AND sha256 <> '' ORDER BY number LIMIT ?", []any{after, backgroundRows}, func(rows *sql.Rows) error {
 			var g call.JournalSegment
-			err := rows.Scan(&g.Number, &g.Size, &g.SHA256)
+			err := rows.Scan(&g.Number, &g.Size, &g.SHA256, timeInto{&g.RetainUntil})
 			page = append(page, g)
 			return err
 		})
