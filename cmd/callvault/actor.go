@@ -29,9 +29,9 @@ type actorFlags struct {
 const tokenVariable = "CALLVAULT_TOKEN"
 
 // by returns ctx with who acts. proven: it must be somebody who is known to
-// Callvault, and has shown it.
+// Callvault, and has shown it. Who may not is told so, and it is logged.
 func (f actorFlags) by(ctx context.Context, g *globals, s *store.Store, proven bool) (context.Context, error) {
-	var actor audit.Actor
+	actor := commandActor()
 	var err error
 	token := environ(g.environ(), tokenVariable)
 	switch {
@@ -41,10 +41,18 @@ func (f actorFlags) by(ctx context.Context, g *globals, s *store.Store, proven b
 		actor, err = tokenActor(ctx, s, token)
 	case proven:
 		return ctx, usagef("this takes two people who have shown who they are: give --as USER, or a token in %s", tokenVariable)
-	default:
-		actor = commandActor()
 	}
-	return audit.By(ctx, actor), err
+	ctx = audit.By(ctx, actor)
+	return ctx, g.refused(ctx, s, err)
+}
+
+// refused logs that a command was forbidden whoever gave it, and returns the
+// error.
+func (g *globals) refused(ctx context.Context, s *store.Store, err error) error {
+	if err == nil || call.CodeOf(err) != call.Forbidden {
+		return err
+	}
+	return errors.Join(err, noteAct(ctx, s, audit.AccessRefused, "", map[string]string{"command": g.command, "message": err.Error()}))
 }
 
 // commandActor is whoever gives a command and says no more.
@@ -70,7 +78,7 @@ func environ(list []string, name string) string {
 func tokenActor(ctx context.Context, s *store.Store, token string) (audit.Actor, error) {
 	t, err := s.TokenByHash(ctx, sha256.Sum256([]byte(token)))
 	if call.CodeOf(err) == call.NotFound {
-		return audit.Actor{}, fmt.Errorf("the token in %s is not one of Callvault's", tokenVariable)
+		return commandActor(), call.Errorf(call.Forbidden, "the token in %s is not one of Callvault's", tokenVariable)
 	}
 	if err != nil {
 		return audit.Actor{}, err
@@ -88,7 +96,7 @@ func (f actorFlags) user(ctx context.Context, g *globals, s *store.Store) (audit
 		return audit.Actor{}, err
 	}
 	if err != nil || u.Disabled || !console.PasswordMatches(u.PasswordHash, password) {
-		return audit.Actor{}, errors.New("user name or password are wrong")
+		return commandActor(), call.Errorf(call.Forbidden, "user name or password are wrong")
 	}
 	return audit.Actor{Kind: audit.KindUser, Name: u.Name}, mayKeep("user "+u.Name, u.Role, u.Groups)
 }
@@ -96,10 +104,10 @@ func (f actorFlags) user(ctx context.Context, g *globals, s *store.Store) (audit
 // mayKeep refuses whom holds and erasures are none of the business of.
 func mayKeep(who string, role call.Role, groups []string) error {
 	if role != call.Compliance && role != call.Admin {
-		return fmt.Errorf("%s has the role %s; this needs compliance or admin", who, role)
+		return call.Errorf(call.Forbidden, "%s has the role %s; this needs compliance or admin", who, role)
 	}
 	if len(groups) > 0 {
-		return fmt.Errorf("%s is limited to groups; this is about calls of all groups", who)
+		return call.Errorf(call.Forbidden, "%s is limited to groups; this is about calls of all groups", who)
 	}
 	return nil
 }

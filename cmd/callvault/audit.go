@@ -67,12 +67,12 @@ func (auditHead) Run(ctx context.Context, g *globals) error {
 }
 
 type auditList struct {
-	From    string `help:"From then on: a day (UTC) or a moment (RFC 3339)." placeholder:"TIME"`
-	To      string `help:"Until then; a day is part of it." placeholder:"TIME"`
-	Action  string `help:"One action, as call.viewed, or all of a kind, as recording." placeholder:"ACTION"`
-	Actor   string `help:"Who: the name of a user, a token, or whoever ran a command." placeholder:"NAME"`
-	Subject string `help:"What it was done to, as recording/ID, or all of a kind, as recording/." placeholder:"SUBJECT"`
-	Limit   int    `help:"How many." default:"100"`
+	From    string `json:"from,omitempty" help:"From then on: a day (UTC) or a moment (RFC 3339)." placeholder:"TIME"`
+	To      string `json:"to,omitempty" help:"Until then; a day is part of it." placeholder:"TIME"`
+	Action  string `json:"action,omitempty" help:"One action, as call.viewed, or all of a kind, with the dot at its end: recording." placeholder:"ACTION"`
+	Actor   string `json:"actor,omitempty" help:"Who: the name of a user, a token, or whoever ran a command." placeholder:"NAME"`
+	Subject string `json:"subject,omitempty" help:"What it was done to, as recording/ID, or all of a kind, as recording/." placeholder:"SUBJECT"`
+	Limit   int    `json:"limit,omitempty" help:"How many." default:"100"`
 }
 
 // Run lists entries.
@@ -93,6 +93,9 @@ func (c auditList) Run(ctx context.Context, g *globals) error {
 		return usagef("--limit must be at least 1")
 	}
 	return g.withStore(ctx, func(s *store.Store) error {
+		if err := noteAct(ctx, s, audit.LogSearched, "", c); err != nil {
+			return err
+		}
 		result := struct {
 			Entries []audit.Entry `json:"entries"`
 		}{[]audit.Entry{}}
@@ -138,6 +141,9 @@ const auditPage = 1000
 // Run writes all entries.
 func (c auditExport) Run(ctx context.Context, g *globals) error {
 	return g.withStore(ctx, func(s *store.Store) (err error) {
+		if err := noteAct(ctx, s, audit.LogSearched, "", map[string]string{"copied_to": cmp.Or(c.Out, "standard output")}); err != nil {
+			return err
+		}
 		out := g.stdout
 		if c.Out != "" {
 			f, err := os.OpenFile(c.Out, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 
+	"callvault/internal/audit"
 	"callvault/internal/store"
 
 	"github.com/dustin/go-humanize"
@@ -35,6 +36,10 @@ func (c backupCommand) Run(ctx context.Context, g *globals) error {
 	}
 	var size int64
 	err = g.withStore(ctx, func(s *store.Store) (err error) {
+		// A copy is a look at all there is.
+		if err := noteAct(ctx, s, audit.DatabaseCopied, "", map[string]string{"file": c.File}); err != nil {
+			return err
+		}
 		size, err = copyDatabase(ctx, s, c.File)
 		return err
 	})
@@ -73,6 +78,5 @@ func copyDatabase(ctx context.Context, s *store.Store, file string) (size int64,
 	if err = errors.Join(err, f.Chmod(0o600), f.Sync(), f.Close()); err != nil {
 		return 0, err
 	}
-	// A link never replaces what has come there meanwhile.
-	return info.Size(), os.Link(part, file)
+	return info.Size(), handOut(part, file)
 }

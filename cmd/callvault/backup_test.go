@@ -22,6 +22,9 @@ func TestBackup(t *testing.T) {
 	if err != nil || info.Size() != got.Size || info.Mode().Perm() != 0o600 {
 		t.Fatalf("%+v: %v, %v", got, info, err)
 	}
+	if copies := in.logged(t, "database.copied"); len(copies) != 1 || !strings.Contains(string(copies[0].Facts), "copy.db") {
+		t.Errorf("that the database was copied is logged as %+v", copies)
+	}
 	if twice := command(t, "", "backup", file, "--data", in.data); twice.status != exitWrong || !strings.Contains(twice.stderr, "already") {
 		t.Errorf("a file was replaced: %+v", twice)
 	}

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"callvault/archive"
+	"callvault/internal/audit"
 	"callvault/internal/call"
 	"callvault/internal/config"
 	"callvault/internal/console"
@@ -52,12 +53,12 @@ func (c eraseCommand) Run(ctx context.Context, g *globals) error {
 		if call.NewRedactor(number, nil).IsNamed(c.Reason) {
 			return usagef("--reason must not name the number: it is kept")
 		}
-		if c.DryRun {
-			return c.dryRun(ctx, g, s, number)
-		}
 		ctx, err := c.by(ctx, g, s, false)
 		if err != nil {
 			return err
+		}
+		if c.DryRun {
+			return c.dryRun(ctx, g, s, number)
 		}
 		e, err := s.BeginErasure(ctx, number, c.Reason)
 		if err != nil {
@@ -118,6 +119,15 @@ func (c eraseCommand) dryRun(ctx context.Context, g *globals, s *store.Store, nu
 				found.Bytes += r.Size
 			}
 		}
+	}
+	// Without the number, which no entry of an erasure holds.
+	e, err := audit.New(audit.ErasureRehearsed, "", found)
+	if err != nil {
+		return err
+	}
+	e.Actor, e.Reason = audit.ActorOf(ctx), c.Reason
+	if err := s.Audit(ctx, e); err != nil {
+		return err
 	}
 	return g.print(found, func(w io.Writer) {
 		fmt.Fprintf(w, "%s with %s in the vault would be erased; a hold keeps %d of the calls. Nothing was changed.\n",

@@ -49,6 +49,9 @@ func TestEraseCommand(t *testing.T) {
 			t.Errorf("%s: status %d, want %d, saying %q:\n%s%s", tt.name, got.status, tt.status, tt.says, got.stdout, got.stderr)
 		}
 	}
+	if looked := in.logged(t, "erasure.rehearsed"); len(looked) != 1 || looked[0].Reason == "" || strings.Contains(string(looked[0].Facts), "12345678") {
+		t.Errorf("the look beforehand is logged as %+v", looked)
+	}
 	// As a person types it, in the accounts' region.
 	got := erase("98123 45678")
 	if got.status != exitDone || !strings.Contains(got.stdout, "1 call, 0 recordings and 1 request erased") || !strings.Contains(got.stdout, "certificate-1.txt") {

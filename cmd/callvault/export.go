@@ -69,11 +69,9 @@ func (c exportCommand) Run(ctx context.Context, g *globals) error {
 	if _, err := os.Lstat(c.Out); err == nil {
 		return fmt.Errorf("%s exists already, and a bundle is never written over another file", c.Out)
 	}
-	work, err := openWork(c.Out+".partial", request)
-	if err != nil {
-		return err
+	if _, err := os.Stat(filepath.Dir(c.Out)); err != nil {
+		return fmt.Errorf("write the bundle: %w", err)
 	}
-	defer func() { _ = work.Close() }() // it holds nothing but the lock
 	vault, err := openVault(cfg)
 	if err != nil {
 		return err
@@ -87,6 +85,11 @@ func (c exportCommand) Run(ctx context.Context, g *globals) error {
 			return err
 		}
 		request.By = audit.ActorOf(ctx)
+		work, err := openWork(c.Out+".partial", request)
+		if err != nil {
+			return err
+		}
+		defer func() { _ = work.Close() }() // it holds nothing but the lock
 		result, err := c.make(ctx, g, cfg, s, vault, request, work.Name())
 		if err != nil {
 			return err
@@ -179,7 +182,7 @@ func (c *exportCommand) make(ctx context.Context, g *globals, cfg *config.Config
 		return exported{}, err
 	}
 	if err := handOut(made.File, c.Out); err != nil {
-		return exported{}, err
+		return exported{}, fmt.Errorf("give the bundle its name: %w; it is %s", err, made.File)
 	}
 	if err := os.RemoveAll(work); err != nil {
 		return exported{}, fmt.Errorf("remove the work folder: %w", err)
@@ -208,17 +211,17 @@ func logMade(ctx context.Context, s *store.Store, request export.Request, made e
 func handOut(from, to string) error {
 	err := os.Link(from, to)
 	if errors.Is(err, fs.ErrExist) {
-		return fmt.Errorf("%s has come to be meanwhile; the bundle is %s", to, from)
+		return fmt.Errorf("%s has come to be meanwhile, and nothing is written over it", to)
 	}
 	if err != nil { // a file system without hard links
 		err = os.Rename(from, to)
 	}
 	if err != nil {
-		return fmt.Errorf("give the bundle its name: %w", err)
+		return err
 	}
 	folder, err := os.Open(filepath.Dir(to))
 	if err != nil {
-		return fmt.Errorf("give the bundle its name: %w", err)
+		return err
 	}
 	return errors.Join(folder.Sync(), folder.Close())
 }

@@ -355,5 +355,21 @@ func TestExportNamed(t *testing.T) {
 	if checked := commandJSON[verdict](t, "verify", "--bundle", out); checked.Verdict != verdictNoKey {
 		t.Errorf("%+v", checked)
 	}
+	// What is refused leaves nothing behind, whatever was asked for.
+	empty := t.TempDir()
+	for _, tt := range []struct {
+		out, says string
+		args      []string
+		status    int
+	}{
+		{"none/x.zip", "no such file", nil, exitWrong},
+		{"x.zip", "are wrong", []string{"--as", "nobody"}, exitWrong},
+		{"x.zip", "from is after to", []string{"--from", "2026-11-21", "--to", "2026-11-01"}, exitUsage},
+	} {
+		got := command(t, "", append([]string{"export", "--data", in.data, "--out", filepath.Join(empty, tt.out)}, tt.args...)...)
+		if left, err := os.ReadDir(empty); got.status != tt.status || !strings.Contains(got.stderr, tt.says) || err != nil || len(left) > 0 {
+			t.Errorf("%v: %+v; left behind: %v, %v", tt, got, left, err)
+		}
+	}
 	p.stop(syscall.SIGTERM)
 }

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"callvault/archive"
+	"callvault/internal/audit"
 	"callvault/internal/call"
 	"callvault/internal/config"
 	"callvault/internal/console"
@@ -134,10 +135,15 @@ type holdList struct {
 // Run lists the holds.
 func (c holdList) Run(ctx context.Context, g *globals) error {
 	return g.withVault(ctx, func(_ *config.Config, s *store.Store, v archive.Vault) error {
+		subject := ""
 		holds, err := s.Holds(ctx)
 		if c.Name != "" {
 			holds = make([]call.Hold, 1)
 			holds[0], err = s.Hold(ctx, c.Name)
+			subject = "hold/" + holds[0].ID
+		}
+		if err == nil {
+			err = noteAct(ctx, s, audit.HoldsViewed, subject, struct{}{})
 		}
 		if err != nil {
 			return err
@@ -205,7 +211,7 @@ func (c holdRelease) Run(ctx context.Context, g *globals) error {
 			return err
 		}
 		if h, err = s.ReleaseHold(ctx, c.Name, c.Reason, cfg.Holds.TwoPerson); err != nil {
-			return err
+			return g.refused(ctx, s, err)
 		}
 		done := "released"
 		if h.InForce() {

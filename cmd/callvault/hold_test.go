@@ -7,9 +7,12 @@ import (
 	"testing"
 	"time"
 
+	"callvault/internal/audit"
 	"callvault/internal/call"
 	"callvault/internal/config"
 	"callvault/internal/store"
+
+	"github.com/google/go-cmp/cmp"
 )
 
 // holdShown is what hold place, list and release give.
@@ -93,6 +96,26 @@ func TestHoldCommand(t *testing.T) {
 			t.Errorf("%s: status %d, want %d, saying %q:\n%s", tt.name, status, tt.status, tt.says, said)
 		}
 	}
+	var refused []string
+	for _, e := range in.logged(t, "access.refused") {
+		if !strings.Contains(string(e.Facts), `"command":"hold release`) {
+			t.Errorf("a refusal's facts are %s", e.Facts)
+		}
+		refused = append(refused, e.Actor.Kind+" "+e.Actor.Name)
+	}
+	machine := "command " + commandActor().Name
+	if diff := cmp.Diff([]string{"token asha", "user asha", machine, "token viewer", machine, machine}, refused); diff != "" {
+		t.Errorf("refused, the last first: %s", diff)
+	}
+	if viewed := in.logged(t, "holds.viewed"); len(viewed) != 2 || viewed[0].Actor != commandActor() {
+		t.Errorf("looks at holds are %+v", viewed)
+	}
+}
+
+// logged are the entries of an action.
+func (in installation) logged(t *testing.T, action string) []audit.Entry {
+	t.Helper()
+	return commandJSON[struct{ Entries []audit.Entry }](t, "audit", "list", "--action", action, "--data", in.data).Entries
 }
 
 // withStore opens the installation's database for a test.

@@ -62,16 +62,15 @@ func (c importCommand) Run(ctx context.Context, g *globals) error {
 	}
 	total := rehearsed{DryRun: c.DryRun, changes: changes{Calls: []call.CallChange{}}}
 	err = withStore(ctx, cfg, func(s *store.Store) (err error) {
-		if !c.DryRun {
-			defer func() {
-				if total.Deliveries > 0 {
-					err = errors.Join(err, noteAct(ctx, s, audit.DeliveriesImported, "account/"+c.Account, struct {
-						imported
-						Files []string `json:"files"`
-					}{total.imported, c.Files}))
-				}
-			}()
-		}
+		defer func() {
+			if total.Deliveries > 0 {
+				err = errors.Join(err, noteAct(ctx, s, audit.DeliveriesImported, "account/"+c.Account, struct {
+					imported
+					Files  []string `json:"files"`
+					DryRun bool     `json:"dry_run,omitempty"`
+				}{total.imported, c.Files, c.DryRun}))
+			}
+		}()
 		var into webhook.Store = s
 		if c.DryRun {
 			into = rehearsal{s, &total.changes}

@@ -62,6 +62,9 @@ type globals struct {
 	Data   string `help:"The data folder: database, recordings, spool and mails (default ./callvault-data)." placeholder:"DIR"`
 	JSON   bool   `name:"json" help:"Give one JSON object on standard output."`
 
+	// command is what was asked for, as "hold place <name>".
+	command string
+
 	stdin          io.Reader
 	stdout, stderr io.Writer
 	environ        func() []string
@@ -104,6 +107,7 @@ func run(ctx context.Context, args []string, world *globals) int {
 		fmt.Fprintln(world.stderr, "Run `callvault --help` for the commands.")
 		return exitUsage
 	}
+	c.command = parsed.Command()
 	err = parsed.Run(&c.globals)
 	switch {
 	case err == nil:

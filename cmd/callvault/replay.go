@@ -75,7 +75,7 @@ func (c replayCommand) Run(ctx context.Context, g *globals) error {
 	err = withStore(ctx, cfg, func(s *store.Store) error {
 		r.store = s
 		err := r.all(ctx, g, filters)
-		if c.DryRun || r.result.Deliveries == 0 {
+		if r.result.Deliveries == 0 {
 			return err
 		}
 		return errors.Join(err, noteAct(ctx, s, audit.DeliveriesReplayed, "", struct {
@@ -84,7 +84,8 @@ func (c replayCommand) Run(ctx context.Context, g *globals) error {
 			Account string `json:"account,omitempty"`
 			From    string `json:"from,omitempty"`
 			To      string `json:"to,omitempty"`
-		}{r.result.imported, c.Outcome, c.Account, c.From, c.To}))
+			DryRun  bool   `json:"dry_run,omitempty"`
+		}{r.result.imported, c.Outcome, c.Account, c.From, c.To, c.DryRun}))
 	})
 	if r.result.Deliveries > 0 || err == nil {
 		err = errors.Join(err, g.print(&r.result, r.result.write))

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"time"
 
+	"callvault/internal/audit"
 	"callvault/internal/call"
 	"callvault/internal/store"
 	"callvault/reports"
@@ -70,6 +71,11 @@ func (c reportCommand) Run(ctx context.Context, g *globals) error {
 				return err
 			}
 			date = r.PeriodOf(date).Before().From.In(configured.TimeZone.Location)
+		}
+		if c.Out != "" {
+			if err := noteAct(ctx, s, audit.ReportDownloaded, "report/"+c.Name, map[string]string{"date": date.Format(time.DateOnly), "folder": c.Out}); err != nil {
+				return err
+			}
 		}
 		built, err := reporter.Build(ctx, c.Name, date, reports.BuildOptions{Out: c.Out, Send: c.Send})
 		if err != nil {

@@ -69,7 +69,8 @@ const (
 	// DeliveriesImported: reports were taken from files. Subject:
 	// "account/<name>".
 	DeliveriesImported Action = "deliveries.imported"
-	// DeliveriesReplayed: kept deliveries were read again.
+	// DeliveriesReplayed: kept deliveries were read again. Of both, with
+	// "dry_run": what it would change was shown, and nothing changed.
 	DeliveriesReplayed Action = "deliveries.replayed"
 )
 
@@ -93,13 +94,22 @@ const (
 	LiveViewed         Action = "live.viewed"
 	// ReconciliationViewed lists calls that differ.
 	ReconciliationViewed Action = "reconciliation.viewed"
-	// LogSearched is about the audit log itself.
+	// LogSearched is about the audit log itself: a search, or a copy of it.
 	LogSearched Action = "log.searched"
+	// HoldsViewed and ExportsViewed: their names, reasons and filters, which may
+	// hold numbers. Subject: that of the one, empty for the list.
+	HoldsViewed   Action = "holds.viewed"
+	ExportsViewed Action = "exports.viewed"
+	// ErasureRehearsed: what is kept under a number was counted.
+	ErasureRehearsed Action = "erasure.rehearsed"
+	// DatabaseCopied: a backup was written. Facts: {"file"}.
+	DatabaseCopied Action = "database.copied"
 )
 
 // Refusals.
 const (
-	// AccessRefused: a known user or token was forbidden something.
+	// AccessRefused: a known user or token was forbidden something, or a command
+	// whoever gave it.
 	AccessRefused Action = "access.refused"
 	// StrangersRefused counts, for a minute, those who showed nothing that is
 	// known. Facts: StrangersFacts.

@@ -183,8 +183,11 @@ func (c *Console) visibleCall(ctx context.Context, id string, who call.Token) (c
 	ctx, cancel := context.WithTimeout(ctx, questionLimit)
 	defer cancel()
 	detail, err := c.store.Call(ctx, id)
-	if err == nil && !maySee(who, detail.Group) || call.CodeOf(err) == call.NotFound {
+	switch {
+	case call.CodeOf(err) == call.NotFound:
 		return call.CallDetail{}, none
+	case err == nil && !maySee(who, detail.Group):
+		return call.CallDetail{}, hidden{none}
 	}
 	return detail, err
 }

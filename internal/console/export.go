@@ -7,7 +7,6 @@ import (
 	"io"
 	"net/http"
 	"slices"
-	"strings"
 
 	"callvault/internal/audit"
 	"callvault/internal/call"
@@ -124,6 +123,9 @@ func (c *Console) findExports(w http.ResponseWriter, r *http.Request, who call.T
 	if err := q.err(); err != nil {
 		return err
 	}
+	if err := c.listen(r, audit.ExportsViewed, "", nil); err != nil {
+		return err
+	}
 	ctx, cancel := context.WithTimeout(r.Context(), questionLimit)
 	defer cancel()
 	found, next, err := c.store.FindExports(ctx, f)
@@ -142,6 +144,10 @@ func (c *Console) findExports(w http.ResponseWriter, r *http.Request, who call.T
 
 func (c *Console) export(w http.ResponseWriter, r *http.Request, who call.Token) error {
 	e, err := c.visibleExport(r, who)
+	if err == nil {
+		// Who waits for a bundle asks again and again.
+		err = c.listen(r, audit.ExportsViewed, "export/"+e.ID, nil)
+	}
 	if err != nil {
 		return err
 	}
@@ -166,7 +172,7 @@ func (c *Console) visibleExport(r *http.Request, who call.Token) (call.Export, e
 		return call.Export{}, none
 	}
 	if err == nil && len(who.Groups) > 0 && !slices.Equal(sorted(e.Groups), sorted(who.Groups)) {
-		return call.Export{}, none
+		return call.Export{}, hidden{none}
 	}
 	return e, err
 }
@@ -187,8 +193,8 @@ func (c *Console) removeExport(w http.ResponseWriter, r *http.Request, who call.
 	return writeJSON(w, exportOf(e))
 }
 
-// exportFile hands a bundle out. That it is handed out is logged first; the rest
-// of one that was cut off is not a second time.
+// exportFile hands a bundle out. That it is handed out is logged first, whatever
+// part of it is asked for; what one download takes in parts is one entry.
 func (c *Console) exportFile(w http.ResponseWriter, r *http.Request, who call.Token) error {
 	e, err := c.visibleExport(r, who)
 	if err != nil {
@@ -201,16 +207,9 @@ func (c *Console) exportFile(w http.ResponseWriter, r *http.Request, who call.To
 	case call.ExportFailed, call.ExportRemoved:
 		return call.Errorf(call.NotFound, "the export is %s: there is no bundle", e.State)
 	}
-	if from := r.Header.Get("Range"); r.Method == http.MethodGet && (from == "" || strings.HasPrefix(from, "bytes=0-")) {
-		ctx := acting(r, who)
-		entry, err := audit.New(audit.ExportDownloaded, "export/"+e.ID, audit.ExportFacts{
-			ID: e.ID, State: string(e.State), Calls: e.Calls, Recordings: e.Recordings, Missing: e.Missing, Altered: e.Altered, Size: e.Size, ManifestSHA256: e.ManifestSHA256,
-		})
-		if err != nil {
-			return err
-		}
-		entry.Actor, entry.Reason = audit.ActorOf(ctx), e.Reason
-		if err := c.store.Audit(ctx, entry); err != nil {
+	if r.Method == http.MethodGet {
+		facts := map[string]any{"id": e.ID, "export_reason": e.Reason, "calls": e.Calls, "recordings": e.Recordings, "size": e.Size, "manifest_sha256": e.ManifestSHA256}
+		if err := c.listen(r, audit.ExportDownloaded, "export/"+e.ID, facts); err != nil {
 			return err
 		}
 	}

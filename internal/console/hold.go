@@ -142,6 +142,9 @@ func (c *Console) findHolds(w http.ResponseWriter, r *http.Request, who call.Tok
 	if err := errors.Join(c.query(r).err(), needKeeper(who)); err != nil {
 		return err
 	}
+	if err := c.listen(r, audit.HoldsViewed, "", nil); err != nil {
+		return err
+	}
 	ctx, cancel := context.WithTimeout(r.Context(), questionLimit)
 	defer cancel()
 	holds, err := c.store.Holds(ctx)
@@ -165,13 +168,23 @@ func (c *Console) hold(w http.ResponseWriter, r *http.Request, who call.Token) e
 	if err := errors.Join(c.query(r).err(), needKeeper(who)); err != nil {
 		return err
 	}
-	return c.tellHold(w, r, mux.Vars(r)["name"])
-}
-
-func (c *Console) tellHold(w http.ResponseWriter, r *http.Request, name string) error {
+	name := mux.Vars(r)["name"]
 	if !printable(name) {
 		return call.Errorf(call.NotFound, "there is no such hold")
 	}
+	ctx, cancel := context.WithTimeout(r.Context(), questionLimit)
+	defer cancel()
+	h, err := c.store.Hold(ctx, name)
+	if err == nil {
+		err = c.listen(r, audit.HoldsViewed, "hold/"+h.ID, nil)
+	}
+	if err != nil {
+		return err
+	}
+	return c.tellHold(w, r, name)
+}
+
+func (c *Console) tellHold(w http.ResponseWriter, r *http.Request, name string) error {
 	ctx, cancel := context.WithTimeout(r.Context(), questionLimit)
 	defer cancel()
 	h, err := c.store.Hold(ctx, name)

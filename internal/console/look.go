@@ -2,6 +2,7 @@ package console
 
 import (
 	"context"
+	"errors"
 	"maps"
 	"net/http"
 	"net/url"
@@ -247,9 +248,16 @@ func asked(r *http.Request, who call.Token) (*http.Request, error) {
 	return r.WithContext(context.WithValue(r.Context(), reasonKey{}, reason)), nil
 }
 
+// hidden is a refusal that must look as if there were nothing: that something
+// is there is already a fact about another group.
+type hidden struct{ error }
+
+// Unwrap is what the one who asked is told.
+func (h hidden) Unwrap() error { return h.error }
+
 // refused logs that somebody who is known was forbidden something.
 func (c *Console) refused(r *http.Request, err error) error {
-	if call.CodeOf(err) != call.Forbidden {
+	if _, ok := errors.AsType[hidden](err); !ok && call.CodeOf(err) != call.Forbidden {
 		return err
 	}
 	if logErr := c.look(r, audit.AccessRefused, "", map[string]any{

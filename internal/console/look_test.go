@@ -93,6 +93,12 @@ func TestLooksAreLogged(t *testing.T) {
 		"/recordings/rec-1/peaks":            {"token counsel waveform.viewed recording/rec-1"},
 		"/deliveries/7":                      {"token counsel delivery.viewed delivery/7"},
 		"/live":                              {"token counsel live.viewed"},
+		"/holds":                             {"token counsel holds.viewed"},
+		"/holds/Case%207":                    {"token counsel holds.viewed hold/hold-1"},
+		"/holds/none":                        {},
+		"/exports":                           {"token counsel exports.viewed"},
+		"/exports/export-1":                  {"token counsel exports.viewed export/export-1"},
+		"/exports/export-1/file":             {"token counsel export.downloaded export/export-1"},
 		"/reports/run-1/files/daily%202023-01-02%20calls.csv": {"token counsel report.downloaded run/run-1"},
 	} {
 		t.Run(path, func(t *testing.T) {
@@ -223,6 +229,16 @@ func TestRefusalsAreLogged(t *testing.T) {
 		}) || len(got) != 3 {
 			t.Errorf("%d: %s is not in %v", i, path, got)
 		}
+	}
+	// What is hidden looks as if it were not there, and is a refusal all the
+	// same; what is not there is none.
+	for _, path := range []string{"/calls/call-2", "/recordings/rec-billing/audio", "/exports/export-1", "/exports/export-1/file", "/calls/none", "/exports/none"} {
+		if r := h.get(t, "/api/v1"+path, salesAdmin); r.status != http.StatusNotFound {
+			t.Errorf("%s: status %d", path, r.status)
+		}
+	}
+	if got := h.store.logged()[3:]; len(got) != 4 || !strings.Contains(got[0], `"path":"/api/v1/calls/call-2"`) || !strings.Contains(got[1], "rec-billing") {
+		t.Errorf("hidden: %v", got)
 	}
 	for range 3 {
 		h.get(t, "/api/v1/calls", "cv_wrong")

@@ -3,6 +3,7 @@ package console
 import (
 	"cmp"
 	"context"
+	"errors"
 	"mime"
 	"net/http"
 	"path"
@@ -163,6 +164,9 @@ func (c *Console) visibleRecording(ctx context.Context, id string, who call.Toke
 	var detail call.CallDetail
 	if err == nil {
 		detail, err = c.visibleCall(ctx, rec.CallID, who)
+	}
+	if _, ok := errors.AsType[hidden](err); ok {
+		return call.Recording{}, call.Call{}, hidden{none}
 	}
 	if call.CodeOf(err) == call.NotFound {
 		return call.Recording{}, call.Call{}, none
