@@ -185,10 +185,11 @@ func (v *verification) all(ctx context.Context, g *globals, cfg *config.Config) 
 		{"calls", v.store.CheckCalls},
 		{"legs", v.store.CheckLegs},
 		{"deliveries", v.store.CheckDeliveries},
+		{"rows", v.store.CheckRows},
 		{"log", v.store.CheckLog},
 	} {
-		if part.name == "log" && !v.bounds.to.IsZero() {
-			continue // it is one, from its beginning
+		if (part.name == "log" || part.name == "rows") && !v.bounds.to.IsZero() {
+			continue // the log is one, from its beginning
 		}
 		shown := newProgress(g.stderr, part.name+" checked")
 		for next, more := "", true; more; more = next != "" {
@@ -336,7 +337,7 @@ func (v *verified) write(w io.Writer) {
 	if v.More > 0 {
 		fmt.Fprintf(w, "and %d more\n", v.More)
 	}
-	fmt.Fprintf(w, "%s (%s) read and hashed; %s, %s and %s computed again; %s of the log and %s of the journal compared. %s of %s are as they were kept.\n",
+	fmt.Fprintf(w, "%s (%s) read and hashed; %s, %s and %s computed again; %s of the log, %s that it tells of and %s of the journal compared. %s of %s are as they were kept.\n",
 		counted(v.Parts["objects"], "object"), humanize.IBytes(uint64(max(v.Bytes, 0))), counted(v.Parts["calls"], "call"), counted(v.Parts["legs"], "leg"),
-		counted(v.Parts["deliveries"], "delivery"), counted(v.Parts["log"], "place"), counted(v.Parts["journal"], "line"), humanize.Comma(v.OK), humanize.Comma(v.Checked))
+		counted(v.Parts["deliveries"], "delivery"), counted(v.Parts["log"], "place"), counted(v.Parts["rows"], "row"), counted(v.Parts["journal"], "line"), humanize.Comma(v.OK), humanize.Comma(v.Checked))
 }

@@ -48,8 +48,13 @@ const (
 	// the one that it sealed. Where is its object key.
 	FaultSeal FaultKind = "seal"
 	// FaultRecording: the row of a recording is not what the log says. Where is
-	// "recording/<id>".
+	// "recording/<id>". The others are the same of a report's run, a mail, a legal
+	// hold with the calls under it, and an erasure: "run/<id>" and so on.
 	FaultRecording FaultKind = "recording"
+	FaultRun       FaultKind = "run"
+	FaultMail      FaultKind = "mail"
+	FaultHold      FaultKind = "hold"
+	FaultErasure   FaultKind = "erasure"
 	// FaultSegment: the row of a segment of the journal is not what the log
 	// says. Where is "journal/<number>".
 	FaultSegment FaultKind = "segment"
@@ -63,7 +68,7 @@ const (
 func FaultKinds() []FaultKind {
 	return []FaultKind{
 		FaultMismatch, FaultMissing, FaultUnreadable, FaultUnknown, FaultWeaker, FaultHeld, FaultVersions,
-		FaultCall, FaultLeg, FaultDelivery, FaultLog, FaultSeal, FaultRecording, FaultSegment, FaultJournal,
+		FaultCall, FaultLeg, FaultDelivery, FaultLog, FaultSeal, FaultRecording, FaultRun, FaultMail, FaultHold, FaultErasure, FaultSegment, FaultJournal,
 	}
 }
 

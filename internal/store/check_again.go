@@ -9,7 +9,7 @@ import (
 	"callvault/internal/call"
 )
 
-// CheckAgain checks one call, leg or delivery, as Fault.Where names it. What is
+// CheckAgain checks one call, leg, delivery or row that the log tells of, as Fault.Where names it. What is
 // not there any more, or is none of these, is not among what was looked at.
 func (s *Store) CheckAgain(ctx context.Context, o call.CheckOptions, where string) (call.Checked, error) {
 	kind, name, _ := strings.Cut(where, "/")
@@ -38,6 +38,15 @@ func (s *Store) CheckAgain(ctx context.Context, o call.CheckOptions, where strin
 			err = c.deliveries(ctx, page)
 		}
 	default:
+		for _, table := range loggedTables() {
+			if string(table.kind) != kind {
+				continue
+			}
+			var rows []loggedRow
+			if rows, err = table.rows(ctx, s, " WHERE id = ?", name); err == nil {
+				err = c.logged(ctx, table, rows)
+			}
+		}
 	}
 	if err != nil {
 		return call.Checked{}, fmt.Errorf("check %s: %w", where, err)

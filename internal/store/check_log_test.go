@@ -1,6 +1,7 @@
 package store_test
 
 import (
+	"context"
 	"fmt"
 	"strings"
 	"testing"
@@ -59,17 +60,20 @@ func sealed(t *testing.T, o store.Options) (s *store.Store, verifier, recording 
 	return s, key.Verifier(), claims[0].ID
 }
 
-// checkAllOfLog checks the whole log, some entries at a time.
+// checkAllOfLog checks the whole log, and the rows that it tells of, some at a
+// time.
 func checkAllOfLog(t *testing.T, s *store.Store, verifier string, limit int) []string {
 	t.Helper()
 	var faults []call.Fault
-	for next, more := "", true; more; more = next != "" {
-		page, err := s.CheckLog(t.Context(), call.CheckOptions{Verifier: verifier}, next, limit)
-		if err != nil {
-			t.Fatal(err)
+	for _, check := range []func(context.Context, call.CheckOptions, string, int) (call.Checked, error){s.CheckLog, s.CheckRows} {
+		for next, more := "", true; more; more = next != "" {
+			page, err := check(t.Context(), call.CheckOptions{Verifier: verifier}, next, limit)
+			if err != nil {
+				t.Fatal(err)
+			}
+			faults = append(faults, page.Faults...)
+			next = page.Next
 		}
-		faults = append(faults, page.Faults...)
-		next = page.Next
 	}
 	return faultsOf(faults)
 }

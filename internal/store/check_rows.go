@@ -1,0 +1,385 @@
+package store
+
+import (
+	"bytes"
+	"context"
+	"database/sql"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"callvault/internal/audit"
+	"callvault/internal/call"
+)
+
+// This file compares the rows of recordings, report runs, mails, holds and
+// erasures with the audit log: whatever changes one of them says so there, with
+// the row as it then is.
+
+// loggedTable is a table of whose rows the log tells.
+type loggedTable struct {
+	kind call.FaultKind
+	// noun begins the subject of the entries. actions are those whose facts are
+	// the row.
+	noun    string
+	actions []audit.Action
+	// rows reads rows by their ids, each as the log would tell of it.
+	rows func(ctx context.Context, s *Store, where string, args ...any) ([]loggedRow, error)
+	// fields are what must be as the last entry has it.
+	fields []string
+	// check, if not nil, says what else is wrong with a row, given its last
+	// entry, or that a difference has a reason: then it returns true.
+	check func(ctx context.Context, s *Store, row loggedRow, last audit.Entry, differ []string) (what string, excused bool, err error)
+	// silent are the states in which the log need not have told of a row.
+	silent []string
+}
+
+type loggedRow struct {
+	id    string
+	facts map[string]json.RawMessage
+}
+
+// text is a field that is a JSON string, without the quotes.
+func (r loggedRow) text(field string) (text string) {
+	if json.Unmarshal(r.facts[field], &text) != nil {
+		return ""
+	}
+	return text
+}
+
+func loggedTables() []loggedTable {
+	return []loggedTable{
+		{
+			kind: call.FaultRecording, noun: "recording",
+			actions: []audit.Action{
+				audit.RecordingArchived, audit.RecordingAbsent, audit.RecordingRefused, audit.RecordingWoken, audit.RecordingRetained, audit.RecordingExpiring,
+				audit.RecordingExpired, audit.RecordingKept, audit.RecordingErased, audit.RecordingErasureFailed,
+			},
+			silent: []string{string(call.Pending)}, check: checkRecordingRow,
+			fields: []string{
+				"account", "provider", "kind", "source", "state", "object_key", "size", "sha256", "stored_sha256", "media_type", "audio_seconds",
+				"created_at", "archived_at", "retain_until", "rule", "due_at", "expired_at",
+			},
+			rows: entryRows("SELECT "+auditedRecording+" FROM recordings", recordingEntry("", nil)),
+		},
+		{
+			kind: call.FaultRun, noun: "run", actions: []audit.Action{audit.RunBuilt, audit.RunFailed}, silent: []string{string(call.RunBuilding)}, check: checkRunRow,
+			fields: []string{"report", "period_from", "period_to", "zone", "state", "revision", "as_of", "input_hash", "files", "error", "created_at", "built_at"},
+			rows:   entryRows("SELECT "+runColumns+" FROM runs", runEntry("")),
+		},
+		{
+			kind: call.FaultMail, noun: "mail", actions: []audit.Action{audit.MailBegun, audit.MailFinished, audit.MailResent}, check: checkMailRow,
+			fields: []string{"run_id", "recipient", "message_id", "state", "detail", "attempts", "created_at", "next_try_at", "sent_at"},
+			rows:   entryRows("SELECT "+mailColumns+" FROM mails", mailEntry("")),
+		},
+		{
+			kind: call.FaultHold, noun: "hold", actions: []audit.Action{audit.HoldPlaced, audit.HoldReleaseAsked, audit.HoldReleased}, rows: holdRows, check: checkHoldRow,
+			// Whom the filter means is followed by configuration.
+			fields: []string{"name", "reason", "call_ids", "filter", "until", "two_person", "placed_at", "placed_by", "asked", "released"},
+		},
+		{kind: call.FaultErasure, noun: "erasure", actions: []audit.Action{audit.ErasureBegun}, rows: erasureRows, check: checkErasureRow, fields: []string{"number_hash"}},
+	}
+}
+
+// entryRows reads rows by the entries that would be made of them.
+func entryRows(query string, entry func(row) (audit.Entry, error)) func(context.Context, *Store, string, ...any) ([]loggedRow, error) {
+	return func(ctx context.Context, s *Store, where string, args ...any) (rows []loggedRow, err error) {
+		err = s.each(ctx, query+where, args, func(r *sql.Rows) error {
+			e, err := entry(r)
+			if err != nil {
+				return err
+			}
+			row := loggedRow{id: e.Subject[strings.Index(e.Subject, "/")+1:]}
+			rows = append(rows, row)
+			return json.Unmarshal(e.Facts, &rows[len(rows)-1].facts)
+		})
+		return rows, err
+	}
+}
+
+// CheckRows compares a page of rows of which the log tells, beginning after the
+// place that a page before ended with, with the last that it told.
+func (s *Store) CheckRows(ctx context.Context, o call.CheckOptions, after string, limit int) (call.Checked, error) {
+	noun, id, _ := strings.Cut(after, "/")
+	tables := loggedTables()
+	i := max(slices.IndexFunc(tables, func(t loggedTable) bool { return t.noun == noun }), 0)
+	c := newChecker(s, o, tables[i].kind)
+	rows, err := tables[i].rows(ctx, s, " WHERE id > ? ORDER BY id LIMIT ?", id, limit)
+	if err == nil {
+		err = c.logged(ctx, tables[i], rows)
+	}
+	if err != nil {
+		return call.Checked{}, fmt.Errorf("compare rows with the log: %w", err)
+	}
+	switch {
+	case len(rows) == limit:
+		c.checked.Next = tables[i].noun + "/" + rows[limit-1].id
+	case i+1 < len(tables):
+		c.checked.Next = tables[i+1].noun + "/"
+	}
+	return c.checked, nil
+}
+
+// logged compares rows. What looks wrong is looked at once more: something may
+// have been done between the row and the log being read.
+func (c *checker) logged(ctx context.Context, table loggedTable, rows []loggedRow) error {
+	wrong, err := c.compareLogged(ctx, table, rows)
+	if err != nil {
+		return err
+	}
+	for _, row := range rows {
+		where := table.noun + "/" + row.id
+		c.checked.Where = append(c.checked.Where, where)
+		if wrong[row.id] == "" {
+			continue
+		}
+		again, err := table.rows(ctx, c.Store, " WHERE id = ?", row.id)
+		if err != nil {
+			return err
+		}
+		still, err := c.compareLogged(ctx, table, again)
+		if err != nil {
+			return err
+		}
+		if what := still[row.id]; what != "" {
+			c.fault(table.kind, where, "%s", what)
+		}
+	}
+	return nil
+}
+
+// compareLogged says what is wrong with rows, by their ids.
+func (c *checker) compareLogged(ctx context.Context, table loggedTable, rows []loggedRow) (map[string]string, error) {
+	subjects := make([]string, len(rows))
+	for i, r := range rows {
+		subjects[i] = table.noun + "/" + r.id
+	}
+	last, err := c.lastEntries(ctx, subjects, table.actions...)
+	if err != nil {
+		return nil, err
+	}
+	wrong := map[string]string{}
+	for _, r := range rows {
+		entry, told := last[table.noun+"/"+r.id]
+		if !told {
+			if !slices.Contains(table.silent, r.text("state")) {
+				wrong[r.id] = "the log does not tell of it"
+			}
+			continue
+		}
+		var facts map[string]json.RawMessage
+		if err := json.Unmarshal(entry.Facts, &facts); err != nil {
+			continue // the check of the log names the entry
+		}
+		var differ []string
+		for _, field := range table.fields {
+			if !bytes.Equal(r.facts[field], facts[field]) {
+				differ = append(differ, field)
+			}
+		}
+		what, excused := "", false
+		if table.check != nil {
+			if what, excused, err = table.check(ctx, c.Store, r, entry, differ); err != nil {
+				return nil, err
+			}
+		}
+		if what == "" && len(differ) > 0 && !excused {
+			what = "its row is not what the log told last, in " + strings.Join(differ, ", ")
+		}
+		if what != "" {
+			wrong[r.id] = what
+		}
+	}
+	return wrong, nil
+}
+
+// lastEntries are the last entries about subjects of which the actions are.
+func (s *Store) lastEntries(ctx context.Context, subjects []string, actions ...audit.Action) (map[string]audit.Entry, error) {
+	last := map[string]audit.Entry{}
+	err := inChunks(subjects, func(chunk []string) error {
+		var args []any
+		for _, subject := range chunk {
+			args = append(args, subject)
+		}
+		for _, action := range actions {
+			args = append(args, string(action))
+		}
+		return s.each(ctx, "SELECT "+auditColumns+" FROM audit_entries WHERE seq IN (SELECT max(seq) FROM audit_entries WHERE subject <> '' AND subject IN "+
+			tuples(1, len(chunk))+" AND action IN "+tuples(1, len(actions))+" GROUP BY subject)", args, func(rows *sql.Rows) error {
+			var e audit.Entry
+			err := scanAuditEntry(rows, &e)
+			last[e.Subject] = e
+			return err
+		})
+	})
+	return last, err
+}
+
+// isErased reports whether an erasure has taken something out of a thing.
+func (s *Store) isErased(ctx context.Context, kind call.ErasureKind, ref string) (erased bool, err error) {
+	err = s.each(ctx, "SELECT 1 FROM erasure_items WHERE kind = ? AND ref = ? AND state = 'erased' LIMIT 1", []any{string(kind), ref}, func(*sql.Rows) error {
+		erased = true
+		return nil
+	})
+	return erased, err
+}
+
+// only reports whether there is no difference but in some fields.
+func only(differ []string, fields ...string) bool {
+	return !slices.ContainsFunc(differ, func(d string) bool { return !slices.Contains(fields, d) })
+}
+
+func checkRecordingRow(ctx context.Context, s *Store, row loggedRow, last audit.Entry, differ []string) (string, bool, error) {
+	state := call.RecordingState(row.text("state"))
+	switch last.Action {
+	case audit.RecordingErased, audit.RecordingErasureFailed:
+		want := call.Erased
+		if last.Action == audit.RecordingErasureFailed {
+			want = call.Archived
+		}
+		var f audit.RecordingErasure
+		if err := json.Unmarshal(last.Facts, &f); err != nil {
+			return "", true, nil //nolint:nilerr // the check of the log names the entry
+		}
+		if state != want || row.text("sha256") != f.SHA256 || row.text("object_key") != f.ObjectKey || row.text("account") != f.Account {
+			return "its row is not what the log told last: it is " + string(state), false, nil
+		}
+		return "", true, nil
+	case audit.RecordingAbsent, audit.RecordingWoken:
+		// A report that came later wakes it, and retries leave no entry.
+		if state == call.Pending {
+			return "", true, nil
+		}
+	}
+	if slices.Contains(differ, "source") && only(differ, "source") {
+		erased, err := s.isErased(ctx, call.ErasedCall, row.text("call_id"))
+		return "", erased, err
+	}
+	return "", false, nil
+}
+
+func checkRunRow(ctx context.Context, s *Store, row loggedRow, _ audit.Entry, differ []string) (string, bool, error) {
+	if row.text("state") == string(call.RunBuilding) && only(differ, "state") {
+		return "", true, nil // it failed, and is being built again
+	}
+	if len(differ) > 0 && only(differ, "files", "error") && len(row.facts["files"]) == 0 {
+		erased, err := s.isErased(ctx, call.ErasedReport, row.id)
+		return "", erased, err
+	}
+	return "", false, nil
+}
+
+func checkMailRow(ctx context.Context, s *Store, row loggedRow, last audit.Entry, differ []string) (string, bool, error) {
+	if len(differ) == 0 || row.text("state") != string(call.MailUncertain) || !only(differ, "state", "detail", "next_try_at") {
+		return "", false, nil
+	}
+	// What was under way when a database was lost is uncertain in the one that
+	// was made again.
+	rebuilt := false
+	err := s.each(ctx, "SELECT 1 FROM audit_entries WHERE action = ? AND action <> 'recording.archived' AND seq > ? LIMIT 1", []any{string(audit.DatabaseRebuilt), last.Seq}, func(*sql.Rows) error {
+		rebuilt = true
+		return nil
+	})
+	return "", rebuilt, err
+}
+
+func holdRows(ctx context.Context, s *Store, where string, args ...any) (rows []loggedRow, err error) {
+	err = s.each(ctx, "SELECT id, name, facts, released_at FROM holds"+where, args, func(r *sql.Rows) error {
+		row := loggedRow{}
+		var name string
+		var facts []byte
+		var released sql.NullInt64
+		if err := r.Scan(&row.id, &name, &facts, &released); err != nil {
+			return err
+		}
+		// In the same form as in the log.
+		if text, err := json.Marshal(json.RawMessage(facts)); err != nil || json.Unmarshal(text, &row.facts) != nil {
+			row.facts = map[string]json.RawMessage{} // it cannot be read, and differs in all
+		}
+		var at time.Time
+		if r := (call.HoldRelease{}); row.facts["released"] != nil && json.Unmarshal(row.facts["released"], &r) == nil {
+			at = r.At
+		}
+		if row.text("name") != name {
+			delete(row.facts, "name")
+		}
+		if released.Valid != !at.IsZero() || released.Valid && released.Int64 != at.UnixMilli() {
+			row.facts["released"] = json.RawMessage("false")
+		}
+		rows = append(rows, row)
+		return nil
+	})
+	return rows, err
+}
+
+// checkHoldRow looks whether the calls that came under a hold in force, by the
+// log, are under it, or those that they became one with.
+func checkHoldRow(ctx context.Context, s *Store, row loggedRow, last audit.Entry, _ []string) (string, bool, error) {
+	if last.Action == audit.HoldReleased {
+		return "", false, nil
+	}
+	var joined []string
+	err := s.each(ctx, "SELECT facts FROM audit_entries WHERE subject = ? AND subject <> '' AND action = ? ORDER BY seq", []any{"hold/" + row.id, string(audit.HoldJoined)}, func(rows *sql.Rows) error {
+		var f struct{ Calls []string }
+		err := rows.Scan(jsonInto{&f})
+		joined = append(joined, f.Calls...)
+		return err
+	})
+	if err != nil {
+		return "", false, err
+	}
+	lost := 0
+	err = inChunks(joined, func(chunk []string) error {
+		args := []any{row.id}
+		for _, id := range chunk {
+			args = append(args, id)
+		}
+		lost += len(chunk)
+		return s.each(ctx, `SELECT count(*) FROM (SELECT h.call_id FROM hold_calls h WHERE h.hold_id = ? AND h.call_id IN `+tuples(1, len(chunk))+`
+			UNION SELECT r.id FROM call_redirects r JOIN hold_calls h ON h.call_id = r.call_id WHERE h.hold_id = ? AND r.id IN `+tuples(1, len(chunk))+") AS kept",
+			append(args, args...), func(rows *sql.Rows) error {
+				var kept int
+				err := rows.Scan(&kept)
+				lost -= kept
+				return err
+			})
+	})
+	if err != nil || lost == 0 {
+		return "", false, err
+	}
+	return fmt.Sprintf("the log says of %d calls that they came under it, and they are not any more", lost), false, nil
+}
+
+func erasureRows(ctx context.Context, s *Store, where string, args ...any) (rows []loggedRow, err error) {
+	err = s.each(ctx, `SELECT id, number_hash, reason, asked_by, CASE WHEN EXISTS (SELECT 1 FROM suppressed_numbers n WHERE n.number_hash = erasures.number_hash) THEN 'yes' ELSE 'no' END
+		FROM erasures`+where, args, func(r *sql.Rows) error {
+		var row loggedRow
+		var hash, reason, by, suppressed string
+		if err := r.Scan(&row.id, &hash, &reason, &by, &suppressed); err != nil {
+			return err
+		}
+		row.facts = map[string]json.RawMessage{}
+		for field, text := range map[string]string{"number_hash": hash, "reason": reason, "asked_by": by, "suppressed": suppressed} {
+			quoted, err := json.Marshal(text)
+			if err != nil {
+				return err
+			}
+			row.facts[field] = quoted
+		}
+		rows = append(rows, row)
+		return nil
+	})
+	return rows, err
+}
+
+func checkErasureRow(_ context.Context, _ *Store, row loggedRow, last audit.Entry, _ []string) (string, bool, error) {
+	switch {
+	case row.text("reason") != last.Reason, row.text("asked_by") != actorName(last.Actor):
+		return "its row is not what the log told: reason, or who asked for it, is another", false, nil
+	case row.text("suppressed") != "yes":
+		return "the number is not kept from coming back any more", false, nil
+	}
+	return "", false, nil
+}
