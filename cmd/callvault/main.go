@@ -39,6 +39,7 @@ type commands struct {
 	Import      importCommand      `cmd:"" help:"Take in call reports from files as if they had been posted."`
 	Replay      replayCommand      `cmd:"" help:"Read kept deliveries again, as if they came today."`
 	Backfill    backfillCommand    `cmd:"" help:"Ask the providers for their call lists and take in what is missing."`
+	Vault       vaultCommand       `cmd:"" help:"Copy the vault into another: from a directory to S3, back, or to another bucket."`
 	Verify      verifyCommand      `cmd:"" help:"Hash and compare everything that is kept."`
 	Hold        holdCommand        `cmd:"" help:"Keep calls from being deleted for a legal case."`
 	Retention   retentionCommand   `cmd:"" help:"Say what is due to be deleted, and delete it."`

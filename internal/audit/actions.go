@@ -171,6 +171,13 @@ const (
 	FaultClosed Action = "fault.closed"
 )
 
+// Copies of the whole vault into another. Facts: VaultCopyFacts.
+const (
+	VaultCopyBegun Action = "vault.copy_begun"
+	// VaultCopied: the copy ended, well or not.
+	VaultCopied Action = "vault.copied"
+)
+
 // RecordingErasure is a recording whose audio is deleted on request. It does not
 // say where the audio lay, for that may hold the number.
 type RecordingErasure struct {

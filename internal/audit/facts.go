@@ -75,6 +75,20 @@ type OrphanFacts struct {
 	Modified  time.Time `json:"modified"`
 }
 
+// VaultCopyFacts is a copy of the vault. It says where the vaults are, and
+// nothing of how one gets in. The counts are given with vault.copied.
+type VaultCopyFacts struct {
+	From      string `json:"from"`
+	To        string `json:"to"`
+	Copied    int64  `json:"copied,omitempty"`
+	Bytes     int64  `json:"bytes,omitempty"`
+	Present   int64  `json:"present,omitempty"`
+	Protected int64  `json:"protected,omitempty"`
+	Faults    int64  `json:"faults,omitempty"`
+	// Error says why it came to no end.
+	Error string `json:"error,omitempty"`
+}
+
 // AccountFacts is an account whose recordings wait, or wait no more.
 type AccountFacts struct {
 	Account  string    `json:"account"`
