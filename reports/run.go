@@ -305,7 +305,7 @@ func (r *Reporter) keep(ctx context.Context, run call.Run, b *built) (call.Run, 
 	run.Revision, run.AsOf, run.InputHash = s.Revision, s.AsOf, b.input.Hash
 	run.Files, run.RetainUntil = nil, r.until(b.input.period().To)
 	// The hash keeps apart what two nodes built of one period.
-	prefix := fmt.Sprintf("reports/%s/%s/r%d-%s/", s.Report, b.input.period().Label(), s.Revision, b.input.Hash[:12])
+	prefix := fmt.Sprintf("%sr%d-%s/", filesPrefix(s.Report, b.input.period()), s.Revision, b.input.Hash[:12])
 	for i := range files {
 		if err := files[i].sum(); err != nil {
 			return run, err
@@ -317,6 +317,11 @@ func (r *Reporter) keep(ctx context.Context, run call.Run, b *built) (call.Run, 
 		run.Files = append(run.Files, kept)
 	}
 	return run, nil
+}
+
+// filesPrefix is what the keys of all files of a report's period begin with.
+func filesPrefix(report string, p Period) string {
+	return "reports/" + report + "/" + p.Label() + "/"
 }
 
 // BuildOptions say what to do with a report that is built by hand.

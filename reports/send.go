@@ -168,6 +168,9 @@ func (r *Reporter) mailAgain(ctx context.Context) error {
 	var faults []error
 	for _, id := range order {
 		run, err := r.store.Run(ctx, id)
+		if err == nil && run.State != call.RunBuilt {
+			continue // lost with the database, and not built again yet
+		}
 		if err == nil {
 			err = r.deliver(ctx, run, recipients[id])
 		}

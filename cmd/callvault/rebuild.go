@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"runtime"
 	"slices"
 	"sync/atomic"
@@ -40,6 +41,9 @@ type rebuilt struct {
 	MissingCount int64    `json:"missing_count"`
 	Unknown      []string `json:"unknown"`
 	UnknownCount int64    `json:"unknown_count"`
+	// Uncertain are mails of reports that may have been sent after the last
+	// segment.
+	Uncertain int `json:"uncertain_mails"`
 	// Faults are parts of the journal that could not be read.
 	Faults []string `json:"faults"`
 }
@@ -139,8 +143,31 @@ func (b *rebuilder) run(ctx context.Context, g *globals, cfg *config.Config) err
 	if err := b.reconcile(ctx, g); err != nil {
 		return err
 	}
+	if err := b.doubtMails(ctx, g, cfg); err != nil {
+		return err
+	}
 	b.result.Rebuilt, err = b.store.EndRebuild(ctx)
 	return err
+}
+
+// doubtMails keeps mails from being sent twice that were sent after the last
+// segment.
+func (b *rebuilder) doubtMails(ctx context.Context, g *globals, cfg *config.Config) error {
+	logger := slog.New(slog.NewTextHandler(g.stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
+	reporter, err := newReporter(cfg, newPeople(cfg, b.store), b.vault, nil, nil, logger)
+	if err != nil {
+		return fmt.Errorf("set up the reports: %w", err)
+	}
+	b.result.Uncertain, err = reporter.Doubt(ctx, func(ctx context.Context, prefix string) (bool, error) {
+		for _, err := range b.vault.List(ctx, prefix) {
+			return err == nil, err
+		}
+		return false, nil
+	})
+	if err != nil {
+		return fmt.Errorf("look for mails that may have been sent: %w", err)
+	}
+	return nil
 }
 
 // facts makes rows again by the audit log.

@@ -155,6 +155,7 @@ type rebuildResult struct {
 	Calls, Legs, Recordings, Deliveries, Segments, Adopted int
 	Missing, Unknown                                       []string
 	UnknownCount                                           int `json:"unknown_count"`
+	Uncertain                                              int `json:"uncertain_mails"`
 	Faults                                                 []string
 }
 

@@ -89,6 +89,84 @@ func TestScheduledReport(t *testing.T) {
 	})
 }
 
+// TestNoMailTwiceAfterRebuild mails a report, loses the database before the
+// journal has heard of it, and makes the database again from the vault: the
+// report is built again, and its mails wait for a person.
+func TestNoMailTwiceAfterRebuild(t *testing.T) {
+	t.Parallel()
+	forEachStorage(t, func(t *testing.T, s storage) {
+		smtp := testenv.SMTP(t, testenv.SMTPOptions{})
+		vault := ""
+		if s.bucket == nil {
+			vault = "vault: {directory: " + t.TempDir() + "}\n"
+		}
+		more := vault + fmt.Sprintf("reports: [{name: daily, schedule: \"0 0 * * *\", recipients: [ops@example.org, boss@example.org]}]\nmail: {smtp: %q, ca_file: %q, from: reports@example.org}\n",
+			smtp.URL(), smtp.CAFile)
+		in := install(t, s, anySize(), more)
+		p := in.start(t)
+		newLoad(in).post(t.Context(), p.url, 3)
+		p.stop(syscall.SIGTERM) // which writes the journal
+		// Of a command's work the journal hears when the next server runs.
+		commandJSON[struct{ Files []string }](t, "report", "daily", "--send", "--data", in.data)
+		if n := len(smtp.Messages()); n != 2 {
+			t.Fatalf("%d mails of one run to two recipients", n)
+		}
+
+		again, empty := in, s
+		again.data = t.TempDir()
+		if s.dsn != "" {
+			empty.dsn = testenv.Postgres(t)
+		}
+		again.configure(t, empty, more)
+		got := commandJSON[rebuildResult](t, "rebuild", "--data", again.data)
+		if got.Uncertain != 2 {
+			t.Errorf("%d mails are uncertain", got.Uncertain)
+		}
+		// The report has been in the configuration for a day.
+		driver, dsn := "pgx", empty.dsn
+		if dsn == "" {
+			driver, dsn = "sqlite", filepath.Join(again.data, databaseFile)
+		}
+		db, err := sql.Open(driver, dsn)
+		if err != nil {
+			t.Fatal(err)
+		}
+		result, err := db.ExecContext(t.Context(), "UPDATE report_schedules SET first_seen = first_seen - 86400000 WHERE report = 'daily'")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if n, err := result.RowsAffected(); err != nil || n != 1 {
+			t.Fatalf("%d reports were seen, %v", n, err)
+		}
+		if err := db.Close(); err != nil {
+			t.Fatal(err)
+		}
+		in.share(t, again, auditKeyFile)
+		p = again.start(t)
+		kept, _ := again.openStored(t)
+		var runs []call.Run
+		eventually(t, "the report is built again", func() bool {
+			runs, _, err = kept.FindRuns(t.Context(), call.RunFilter{Report: "daily", State: call.RunBuilt})
+			if err != nil {
+				t.Fatal(err)
+			}
+			return len(runs) > 0
+		})
+		p.stop(syscall.SIGTERM)
+		mails, err := kept.Mails(t.Context(), runs[0].ID)
+		if err != nil || len(mails) != 2 || mails[0].State != call.MailUncertain || mails[1].State != call.MailUncertain {
+			t.Errorf("mails are %+v, %v", mails, err)
+		}
+		if n := len(smtp.Messages()); n != 2 {
+			t.Errorf("%d mails after the database was made again", n)
+		}
+		commandJSON[struct{ Files []string }](t, "report", "daily", "--send", "--data", again.data)
+		if n := len(smtp.Messages()); n != 4 {
+			t.Errorf("%d mails when they were sent again by hand", n)
+		}
+	})
+}
+
 // secondNode is another node on the same database and vault.
 func (in installation) secondNode(t *testing.T) installation {
 	t.Helper()
