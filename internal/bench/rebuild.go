@@ -91,8 +91,11 @@ func (b *bench) rebuildOnce(ctx context.Context, s settings, calls int) (r usage
 		return r, err
 	}
 	var made struct {
-		Calls, Legs, Recordings, Adopted int
-		Unknown                          int `json:"unknown_count"`
+		Calls      int `json:"calls"`
+		Legs       int `json:"legs"`
+		Recordings int `json:"recordings"`
+		Adopted    int `json:"adopted"`
+		Unknown    int `json:"unknown_count"`
 	}
 	if err := json.Unmarshal(output.Bytes(), &made); err != nil {
 		return r, err
