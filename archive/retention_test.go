@@ -382,10 +382,13 @@ func TestLockedObjectIsNotDeleted(t *testing.T) {
 	if again := k.apply(); again != (archive.Applied{}) {
 		t.Errorf("applied again: %+v", again)
 	}
+	// They have been due for seventy days: that is to be told.
+	outlook, err := k.retainer().Outlook(t.Context())
+	if err != nil || len(outlook.Late.Kept) != 2 || outlook.Late.Kept[1].Why != call.KeptLocked || len(outlook.Totals) != 1 || outlook.Totals[0].Recordings != 2 {
+		t.Errorf("outlook: %+v, %v", outlook, err)
+	}
 }
 
-// TestHeldIsNotDeleted: by hold, also one that was placed a moment ago on what a
-// search finds, and when its deletion has begun already.
 func TestHeldIsNotDeleted(t *testing.T) {
 	t.Parallel()
 	forEachKeeping(t, func(k *keeping) {

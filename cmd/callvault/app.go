@@ -51,23 +51,24 @@ type app struct {
 	greet func(context.Context, *store.Store) error
 
 	// Set once the database is open.
-	store    *store.Store
-	archiver *archive.Archiver
-	analyser *archive.Analyser
-	holds    *archive.HoldKeeper
-	sweeper  *archive.Sweeper
-	retainer *archive.Retainer
-	sealer   *archive.Sealer
-	journal  *archive.Journal
-	reporter *reports.Reporter
-	exporter *export.Runner
-	console  *console.Console
-	watcher  *watch.Watcher
-	scrubber *archive.Scrubber // nil: it is switched off
-	vaultEye *vaultWatch
-	people   *people
-	members  map[string]*webhook.MemberList
-	backfill *webhook.Backfiller
+	store      *store.Store
+	archiver   *archive.Archiver
+	analyser   *archive.Analyser
+	holds      *archive.HoldKeeper
+	sweeper    *archive.Sweeper
+	retainer   *archive.Retainer
+	sealer     *archive.Sealer
+	journal    *archive.Journal
+	reporter   *reports.Reporter
+	exporter   *export.Runner
+	console    *console.Console
+	watcher    *watch.Watcher
+	scrubber   *archive.Scrubber // nil: it is switched off
+	vaultEye   *vaultWatch
+	storageEye *storageWatch
+	people     *people
+	members    map[string]*webhook.MemberList
+	backfill   *webhook.Backfiller
 	// opened is closed when they are.
 	opened chan struct{}
 }
@@ -199,6 +200,7 @@ func (a *app) run(ctx context.Context) (err error) {
 		group.Go(func() error { a.console.RunLooks(ctx); return nil })
 		group.Go(func() error { a.forgetLiveCalls(ctx); return nil })
 		group.Go(func() error { a.vaultEye.run(ctx); return nil })
+		group.Go(func() error { a.storageEye.run(ctx); return nil })
 		group.Go(func() error { a.holds.Run(ctx); return nil })
 		group.Go(func() error { a.sweeper.Run(ctx); return nil })
 		group.Go(func() error { newEraser(a.config, a.store, a.vault, a.sealer, a.logger).Run(ctx); return nil })
@@ -392,7 +394,8 @@ func (a *app) build(ctx context.Context, s *store.Store) error {
 		return fmt.Errorf("set up the reports: %w", err)
 	}
 	a.vaultEye = newVaultWatch(a.vault, time.Now, a.registry, a.logger)
-	conditions := bothConditions(bothConditions(a.vaultEye.conditions, faultConditions(s, a.logger)), newJournalWatch(s, a.registry, a.logger).conditions)
+	a.storageEye = newStorageWatch(a.config, s, a.retainer, time.Now(), a.registry, a.logger)
+	conditions := allConditions(a.vaultEye.conditions, faultConditions(s, a.logger), newJournalWatch(s, a.registry, a.logger).conditions, a.storageEye.conditions)
 	a.watcher, err = newWatcher(a.config, s, conditions, time.Now, a.registry, a.logger)
 	if err != nil {
 		return fmt.Errorf("set up the watch: %w", err)

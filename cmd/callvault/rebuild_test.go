@@ -45,6 +45,7 @@ func notRebuilt() map[string]string {
 		"watch":              "since when somebody has been watching",
 		"activity":           "counted again from the deliveries",
 		"recording_analyses": "analysed again",
+		"disks":              "measured again",
 		"readiness":          "learned again from what comes",
 		"report_kinds":       "learned again from what comes",
 		"traits":             "learned again from what comes",

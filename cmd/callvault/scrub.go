@@ -136,8 +136,8 @@ func faultConditions(s *store.Store, logger *slog.Logger) func(context.Context, 
 	}
 }
 
-// bothConditions are those of several parts of the program.
-func bothConditions(parts ...func(context.Context, time.Time) []watch.Condition) func(context.Context, time.Time) []watch.Condition {
+// allConditions are those of several parts of the program.
+func allConditions(parts ...func(context.Context, time.Time) []watch.Condition) func(context.Context, time.Time) []watch.Condition {
 	return func(ctx context.Context, now time.Time) (all []watch.Condition) {
 		for _, part := range parts {
 			all = append(all, part(ctx, now)...)

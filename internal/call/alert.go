@@ -27,11 +27,20 @@ const (
 	AlertFaults AlertKind = "faults"
 	// AlertJournal: deliveries wait for long to get into the vault's journal.
 	AlertJournal AlertKind = "journal"
+	// AlertRetention: what is due is not deleted, for the daily job fails or does
+	// not come.
+	AlertRetention AlertKind = "retention"
+	// AlertBlocked: what is due is locked in the vault for longer than was
+	// promised.
+	AlertBlocked AlertKind = "retention_blocked"
+	// AlertDisk: a node's disk is nearly full, or soon will be.
+	AlertDisk AlertKind = "disk"
 )
 
 // AlertKinds lists every kind.
 func AlertKinds() []AlertKind {
-	return []AlertKind{AlertSilence, AlertNoRecordings, AlertUnreadable, AlertPaused, AlertVault, AlertVaultClock, AlertFaults, AlertJournal}
+	return []AlertKind{AlertSilence, AlertNoRecordings, AlertUnreadable, AlertPaused, AlertVault, AlertVaultClock, AlertFaults, AlertJournal,
+		AlertRetention, AlertBlocked, AlertDisk}
 }
 
 // Alert is something that needs a person. Of each kind and account at most one

@@ -41,3 +41,52 @@ type StorageGrowth struct {
 
 // GrowthDays are the lengths of time of Forecast.Growth, the longest last.
 func GrowthDays() []int { return []int{7, 30, 90} }
+
+// RetentionPatience is how long what is due may lie in the vault before
+// something is wrong: the daily job comes twice in that time.
+const RetentionPatience = 48 * time.Hour
+
+// OutlookSpan is how far Outlook looks ahead.
+const OutlookSpan = 14 * 24 * time.Hour
+
+// Outlook is what is in the vault and what may go, of what retention's rules
+// have judged.
+type Outlook struct {
+	Totals []StorageTotal
+	// BytesPerDay is as in Forecast.
+	BytesPerDay int64
+	// Now is what may go; Late is what has been due for RetentionPatience, and of
+	// it what the vault refuses to delete.
+	Now, Late RetentionPlan
+	// Frees is how many bytes may go within OutlookSpan, those of Now with them.
+	Frees int64
+}
+
+// FillsIn says when a disk with so many bytes free, which holds the vault, will
+// be full: 0 if not within OutlookSpan.
+func (o Outlook) FillsIn(free int64) time.Duration {
+	const days = int64(OutlookSpan / (24 * time.Hour))
+	grows := o.BytesPerDay - o.Frees/days
+	if grows <= 0 || free/grows >= days {
+		return 0
+	}
+	return max(time.Hour, time.Duration(float64(free)/float64(grows)*24)*time.Hour)
+}
+
+// Disk is how full a disk of one node is.
+type Disk struct {
+	// Name says for people which it is: node and folder.
+	Name string
+	// Free bytes are those that Callvault may use of Size.
+	Free, Size int64
+	// FillsIn is when it will be full by the forecast; 0: not soon, or there is
+	// no forecast for it.
+	FillsIn time.Duration
+	SeenAt  time.Time
+}
+
+// leastFree is the share of a disk that must be free.
+const leastFree = 0.05
+
+// IsFull reports whether it is time to do something.
+func (d Disk) IsFull() bool { return d.FillsIn > 0 || float64(d.Free) < leastFree*float64(d.Size) }
