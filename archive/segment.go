@@ -52,6 +52,10 @@ const (
 	maxJournalLine = 32 << 20
 )
 
+// segmentWindow is how far back zstd looks for repetitions, in bytes: reports
+// are alike, so that more gains little, and takes memory in step.
+const segmentWindow = 1 << 20
+
 // journalFormat is the version of the format.
 const journalFormat = 1
 
@@ -187,7 +191,8 @@ func compressSegment(g call.JournalSegment, lines []byte) ([]byte, error) {
 	}
 	var object bytes.Buffer
 	// One goroutine: the same lines give the same bytes.
-	z, err := zstd.NewWriter(&object, zstd.WithEncoderConcurrency(1), zstd.WithEncoderLevel(zstd.SpeedDefault))
+	z, err := zstd.NewWriter(&object, zstd.WithEncoderConcurrency(1), zstd.WithEncoderLevel(zstd.SpeedDefault),
+		zstd.WithWindowSize(segmentWindow), zstd.WithLowerEncoderMem(true))
 	if err == nil {
 		_, err = z.Write(append(first, '\n'))
 	}

@@ -120,7 +120,7 @@ func (c *conditions) audioFault(fault call.AudioFault) error {
 func (s *Store) MarkArchived(ctx context.Context, leaseToken string, a call.Archiving) error {
 	var marked int64
 	actor, media := audit.ActorOf(ctx), mediaFacts(a.Media)
-	err := s.change(ctx, func(ctx context.Context, t *tx) error {
+	err := s.changePatiently(ctx, func(ctx context.Context, t *tx) error {
 		if err := t.writeMedia(ctx, leaseToken, media); err != nil {
 			return err
 		}

@@ -23,7 +23,7 @@ import (
 // not the batch's fault.
 func (s *Store) Record(ctx context.Context, deliveries []*call.Delivery) error {
 	var r *recorder
-	err := s.changeNow(ctx, func(ctx context.Context, t *tx) error {
+	err := s.change(ctx, func(ctx context.Context, t *tx) error {
 		// Made anew each time: a change may be run twice.
 		r = s.newRecorder(t)
 		return r.record(ctx, deliveries)

@@ -234,14 +234,16 @@ const unlessPaused = "CASE WHEN account IN (SELECT account FROM account_pauses) 
 // gets a call.Conflict error. An action is what the audit log says of it; what
 // has none is no more than a try.
 func (s *Store) mark(ctx context.Context, what string, action audit.Action, set, leaseToken string, args ...any) error {
+	update := "UPDATE recordings SET " + set + whereLeased
 	args = append(args, leasedID(leaseToken), leaseToken)
+	actor := audit.ActorOf(ctx)
 	var n int64
-	var err error
-	if action == "" {
-		n, err = s.update(ctx, "UPDATE recordings SET "+set+whereLeased, args...)
-	} else {
-		n, err = s.act(ctx, "UPDATE recordings SET "+set+whereLeased+" RETURNING "+auditedRecording, args, recordingEntry(action, nil))
-	}
+	err := s.changePatiently(ctx, func(ctx context.Context, t *tx) error {
+		if action == "" {
+			return t.later(ctx, statement{query: update, args: slices.Clone(args), affected: &n})
+		}
+		return t.act(ctx, actor, update+" RETURNING "+auditedRecording, args, recordingEntry(action, nil), &n)
+	})
 	if err != nil {
 		return fmt.Errorf("%s: %w", what, err)
 	}
@@ -262,7 +264,7 @@ func (s *Store) RenewLease(ctx context.Context, leaseToken string, lease time.Du
 func (s *Store) ChooseObjectKey(ctx context.Context, leaseToken, key string) (string, error) {
 	var chosen string
 	var found bool
-	err := s.change(ctx, func(ctx context.Context, t *tx) (err error) {
+	err := s.changePatiently(ctx, func(ctx context.Context, t *tx) (err error) {
 		found = false
 		return t.later(ctx, statement{
 			query: "UPDATE recordings SET object_key = CASE WHEN object_key = '' THEN ? ELSE object_key END" + whereLeased + " RETURNING object_key",

@@ -23,10 +23,11 @@ const (
 	writeTimeout   = 8 * time.Second
 	patientTimeout = time.Minute
 	leastTimeout   = time.Second
-	// A change that is not urgent waits a little for others, so that the
-	// queue's many small changes share commits.
-	gatherTime   = 5 * time.Millisecond
-	gatherEnough = 8
+	// What becomes of the queue's recordings is written down together: each of
+	// these many small changes waits a little for others, so that they share
+	// commits and entries of the audit log share its head.
+	gatherTime   = 10 * time.Millisecond
+	gatherEnough = 16
 	// collisionTries is how often a change is tried that gets into the way of
 	// another node's.
 	collisionTries = 4
@@ -62,8 +63,8 @@ type job struct {
 	ctx    context.Context //nolint:containedctx // of the caller who waits
 	change change
 	result chan error
-	// urgent: somebody waits who must not wait for others.
-	urgent bool
+	// patient: nobody minds if it waits for others.
+	patient bool
 	// taken is set by the first of the two: the writer that begins, or the
 	// caller who gives up. A change that has begun is waited for: it works on
 	// the caller's variables.
@@ -93,9 +94,9 @@ func (s *Store) change(ctx context.Context, c change) error {
 	return s.writer.do(&job{ctx: ctx, change: c, result: make(chan error, 1)})
 }
 
-// changeNow is change for somebody who must not wait for others.
-func (s *Store) changeNow(ctx context.Context, c change) error {
-	return s.writer.do(&job{ctx: ctx, change: c, result: make(chan error, 1), urgent: true})
+// changePatiently is change for the queue's changes, which wait for each other.
+func (s *Store) changePatiently(ctx context.Context, c change) error {
+	return s.writer.do(&job{ctx: ctx, change: c, result: make(chan error, 1), patient: true})
 }
 
 func (w *writer) do(j *job) error {
@@ -149,18 +150,18 @@ func (w *writer) run() {
 		case <-w.quit:
 			return
 		}
-		urgent := shared[0].urgent
+		patient := shared[0].patient
 		var gathered <-chan time.Time
 	collect:
 		for len(shared) < maxShared {
 			select {
 			case j := <-w.jobs:
 				shared = append(shared, j)
-				urgent = urgent || j.urgent
+				patient = patient && j.patient
 				continue
 			default:
 			}
-			if urgent || len(shared) >= gatherEnough {
+			if !patient || len(shared) >= gatherEnough {
 				break
 			}
 			if gathered == nil {
@@ -169,7 +170,7 @@ func (w *writer) run() {
 			select {
 			case j := <-w.jobs:
 				shared = append(shared, j)
-				urgent = urgent || j.urgent
+				patient = patient && j.patient
 			case <-gathered:
 				break collect
 			}
