@@ -71,6 +71,9 @@ func (v *verdict) write(w io.Writer, file string) {
 		fmt.Fprintf(w, "Bundle %s, made at %s by %s: %s, %s, %d missing, %s of custody.\n",
 			v.ID, v.MadeAt, v.By, counted(v.Calls, "call"), counted(v.Recordings, "recording"), v.Missing, counted(v.Custody, "entry"))
 	}
+	if v.Unproved > 0 {
+		fmt.Fprintf(w, "Of %s no entry of custody says that it was archived: the signature alone speaks for it.\n", counted(int64(v.Unproved), "recording"))
+	}
 	if v.Fingerprint != "" {
 		fmt.Fprintf(w, "The signing key's fingerprint: %s\n", v.Fingerprint)
 	}

@@ -47,6 +47,7 @@ type exported struct {
 	Recordings  int    `json:"recordings"`
 	Missing     int    `json:"missing"`
 	Altered     int    `json:"altered"`
+	Unproved    int    `json:"unproved"`
 	File        string `json:"file"`
 	Size        int64  `json:"size"`
 	Bundle      string `json:"bundle"`
@@ -101,6 +102,9 @@ func (c exportCommand) Run(ctx context.Context, g *globals) error {
 			}
 			if result.Altered > 0 {
 				fmt.Fprintf(w, "%d of them are not what was archived: their bytes lie apart, in altered/. Run callvault verify.\n", result.Altered)
+			}
+			if result.Unproved > 0 {
+				fmt.Fprintf(w, "%d of them the audit log does not know as they are: their rows were changed. Run callvault verify.\n", result.Unproved)
 			}
 			fmt.Fprintf(w, "Signed by the key %s: tell the recipient by another way.\n", result.Fingerprint)
 		})
@@ -187,7 +191,7 @@ func (c *exportCommand) make(ctx context.Context, g *globals, cfg *config.Config
 	if err := os.RemoveAll(work); err != nil {
 		return exported{}, fmt.Errorf("remove the work folder: %w", err)
 	}
-	return exported{made.Calls, made.Recordings, made.Missing, made.Altered, c.Out, made.Size, made.ID, key.Fingerprint()}, nil
+	return exported{made.Calls, made.Recordings, made.Missing, made.Altered, made.Unproved, c.Out, made.Size, made.ID, key.Fingerprint()}, nil
 }
 
 // logMade writes into the audit log that a bundle was made.

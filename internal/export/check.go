@@ -58,14 +58,17 @@ type Checked struct {
 	// MoreFaults are those beyond the first thousand.
 	MoreFaults int `json:"more_faults,omitempty"`
 
-	ID          string `json:"bundle,omitempty"`
-	MadeAt      string `json:"made_at,omitempty"`
-	By          string `json:"by,omitempty"`
-	Reason      string `json:"reason,omitempty"`
-	Calls       int    `json:"calls"`
-	Recordings  int    `json:"recordings"`
-	Missing     int    `json:"missing"`
-	Custody     int    `json:"custody"`
+	ID         string `json:"bundle,omitempty"`
+	MadeAt     string `json:"made_at,omitempty"`
+	By         string `json:"by,omitempty"`
+	Reason     string `json:"reason,omitempty"`
+	Calls      int    `json:"calls"`
+	Recordings int    `json:"recordings"`
+	Missing    int    `json:"missing"`
+	Custody    int    `json:"custody"`
+	// Unproved are recordings in it of which no entry of custody says that they
+	// were archived: nothing but the signature speaks for them.
+	Unproved    int    `json:"unproved"`
 	Fingerprint string `json:"fingerprint,omitempty"`
 	// SignerChecked says that the fingerprint is the one that was expected.
 	SignerChecked bool `json:"signer_checked"`
@@ -103,7 +106,7 @@ func Check(ctx context.Context, name string, o CheckOptions) (result Checked, er
 
 // CheckReader is Check for a bundle of size bytes, wherever it lies.
 func CheckReader(ctx context.Context, r io.ReaderAt, size int64, o CheckOptions) (Checked, error) {
-	c := &checker{options: o, ctx: ctx, at: r, size: size, hashes: map[string]string{}}
+	c := &checker{options: o, ctx: ctx, at: r, size: size, hashes: map[string]string{}, proved: map[string]struct{}{}}
 	c.result.Faults = []call.Fault{}
 	if c.openZip() {
 		c.checkManifest()
@@ -127,8 +130,10 @@ type checker struct {
 	about   manifest
 	// head is the audit log's, as the manifest's key signed it.
 	head audit.Head
-	// hashes of audio by the recording's id.
+	// hashes of audio by the recording's id, and those of them that an entry of
+	// custody speaks of.
 	hashes map[string]string
+	proved map[string]struct{}
 	// failed is what kept the bundle from being read.
 	failed error
 	result Checked
@@ -334,6 +339,7 @@ func (c *checker) checkManifest() {
 	if lacks != c.about.Counts.Missing {
 		c.fault(FaultManifest, ManifestFile, "it lists %d missing, and counts %d", lacks, c.about.Counts.Missing)
 	}
+	c.result.Unproved = len(c.hashes) - len(c.proved)
 	for name := range c.files {
 		c.fault(FaultAdded, name, "the manifest does not have it")
 	}

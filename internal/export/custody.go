@@ -93,15 +93,16 @@ func (c *checker) inLog(l *custodyLine, seq int64) bool {
 // checkArchived compares the hash that was logged when audio was archived with
 // that of the bundle's.
 func (c *checker) checkArchived(e *audit.Entry) {
-	id, ok := strings.CutPrefix(e.Subject, "recording/")
-	if !ok || e.Action != audit.RecordingArchived {
+	id, sum, ok := archivedAs(e)
+	if !ok {
 		return
 	}
-	var facts audit.RecordingFacts
-	if json.Unmarshal(e.Facts, &facts) != nil || facts.SHA256 == "" {
+	here, ok := c.hashes[id]
+	if !ok {
 		return
 	}
-	if here, ok := c.hashes[id]; ok && here != facts.SHA256 {
-		c.fault(FaultCustody, CustodyFile, "entry %d says that recording %s was archived with SHA-256 %s, and the bundle's has %s", e.Seq, id, facts.SHA256, here)
+	c.proved[id] = struct{}{}
+	if here != sum {
+		c.fault(FaultCustody, CustodyFile, "entry %d says that recording %s was archived with SHA-256 %s, and the bundle's has %s", e.Seq, id, sum, here)
 	}
 }

@@ -48,34 +48,44 @@ type counts struct {
 	Recordings int `json:"recordings"`
 	Missing    int `json:"missing"`
 	Altered    int `json:"altered"`
+	Unproved   int `json:"unproved,omitempty"`
 	Custody    int `json:"custody"`
 }
 
-// addEvidence adds what proves the rest: custody, sums, manifest, signature.
-func (m *maker) addEvidence(ctx context.Context) error {
+// sealed is the head of the log that the proofs of custody lead to, and how many
+// entries there are.
+type sealed struct {
+	note    string
+	entries int
+}
+
+// addCustody adds what the audit log has of the calls and recordings.
+func (m *maker) addCustody(ctx context.Context) (sealed, error) {
 	head, err := m.Log.AuditHead(ctx)
 	if err != nil {
-		return err
+		return sealed{}, err
 	}
 	seal, err := m.Key.SignHead(head, m.Now())
 	if err != nil {
-		return err
+		return sealed{}, err
 	}
 	custody, err := m.custody(ctx, head)
 	if err != nil {
-		return err
+		return sealed{}, err
 	}
 	err = m.addFile(CustodyFile, func(w io.Writer) error { return m.writeCustody(ctx, w, head, custody) })
-	if err != nil {
-		return err
-	}
+	return sealed{seal.Note, len(custody)}, err
+}
+
+// addEvidence adds what proves the rest: sums, manifest, signature.
+func (m *maker) addEvidence(s sealed) error {
 	if err := m.addFile(SumsFile, m.writeSums); err != nil {
 		return err
 	}
 	about := manifest{
 		Format: Format, ID: m.plan.ID, AsOf: m.plan.AsOf, MadeAt: m.Now().UTC().Truncate(time.Second), Program: m.Program, Request: m.plan.Request,
-		Counts:  counts{m.result.Calls, m.result.Recordings, m.result.Missing, m.result.Altered, len(custody)},
-		LeftOut: m.leftOut(), Head: seal.Note, Key: m.Key.Verifier(),
+		Counts:  counts{m.result.Calls, m.result.Recordings, m.result.Missing, m.result.Altered, m.result.Unproved, s.entries},
+		LeftOut: m.leftOut(), Head: s.note, Key: m.Key.Verifier(),
 	}
 	made, err := m.put(ManifestFile, func(w io.Writer) error { return m.writeManifest(w, about) })
 	if err != nil {
@@ -138,6 +148,7 @@ func first(s []int64, is func(int64) bool) int {
 }
 
 func (m *maker) writeCustody(ctx context.Context, w io.Writer, head audit.Head, seqs []int64) error {
+	m.logged = map[string]string{}
 	e := json.NewEncoder(w)
 	e.SetEscapeHTML(false) // what is escaped in an entry stays so
 	for _, seq := range seqs {
@@ -147,6 +158,9 @@ func (m *maker) writeCustody(ctx context.Context, w io.Writer, head audit.Head, 
 		}
 		if len(entries) != 1 || entries[0].Seq != seq {
 			return fmt.Errorf("entry %d of the audit log is not there", seq)
+		}
+		if id, sum, ok := archivedAs(&entries[0]); ok {
+			m.logged[id] = sum
 		}
 		record, err := entries[0].Record()
 		if err != nil {
@@ -165,6 +179,20 @@ func (m *maker) writeCustody(ctx context.Context, w io.Writer, head audit.Head, 
 		}
 	}
 	return nil
+}
+
+// archivedAs is which recording an entry says was archived, and with which
+// SHA-256; false if it speaks of something else.
+func archivedAs(e *audit.Entry) (id, sum string, ok bool) {
+	id, ok = strings.CutPrefix(e.Subject, "recording/")
+	if !ok || e.Action != audit.RecordingArchived {
+		return "", "", false
+	}
+	var facts audit.RecordingFacts
+	if json.Unmarshal(e.Facts, &facts) != nil || facts.SHA256 == "" {
+		return "", "", false
+	}
+	return id, facts.SHA256, true
 }
 
 // eachFile calls do for every file that has been added, in the ZIP's order.

@@ -124,10 +124,12 @@ type Result struct {
 	ID         string `json:"id"`
 	Calls      int    `json:"calls"`
 	Recordings int    `json:"recordings"`
-	// Missing counts what was asked for and is not among audio/, Altered those
-	// of them whose bytes are not those that were archived.
-	Missing int `json:"missing"`
-	Altered int `json:"altered"`
+	// Missing counts what missing.csv lists, and so is not among Recordings;
+	// Altered those of them whose bytes are not those that were archived, and
+	// Unproved those that the audit log does not say were archived as they are.
+	Missing  int `json:"missing"`
+	Altered  int `json:"altered"`
+	Unproved int `json:"unproved"`
 	// File is the bundle, in the work folder.
 	File string `json:"file"`
 	Size int64  `json:"size"`

@@ -87,8 +87,32 @@ func TestForgedByTheOwner(t *testing.T) {
 		other := []byte("other words")
 		sum := sha256.Sum256(other)
 		h.objects[r.ObjectKey], r.Size, r.SHA256 = other, int64(len(other)), hex.EncodeToString(sum[:])
-		wantFault(t, checkBytes(t, read(t, makeBundle(t, h.options(t.TempDir())).File), ""), export.FaultCustody)
+		made := makeBundle(t, h.options(t.TempDir()))
+		wantFault(t, checkBytes(t, read(t, made.File), ""), export.FaultCustody)
+		wantUnproved(t, made, "The audit log says that it was archived with SHA-256")
 	})
+	t.Run("row", func(t *testing.T) {
+		t.Parallel()
+		h := newHouse(t)
+		h.add(0, call.Archived).Recordings[0].ID = id(4000)
+		made := makeBundle(t, h.options(t.TempDir()))
+		wantUnproved(t, made, "The audit log does not say that it was archived")
+		if checked := checkBundle(t, made.File, ""); len(checked.Faults) > 0 || checked.Unproved != 1 {
+			t.Errorf("checked %+v", checked)
+		}
+	})
+}
+
+// wantUnproved wants a bundle of one recording that the log does not speak for.
+func wantUnproved(t *testing.T, made export.Result, says string) {
+	t.Helper()
+	if made.Recordings != 0 || made.Missing != 1 || made.Unproved != 1 {
+		t.Errorf("made %+v", made)
+	}
+	_, content := unpack(t, read(t, made.File))
+	if missing := string(content[export.MissingFile]); !strings.Contains(missing, ",unproved,"+says) && !strings.Contains(missing, `,unproved,"`+says) {
+		t.Errorf("missing.csv: %s", missing)
+	}
 }
 
 // TestHostileBundles has ZIPs that were made to hurt whoever checks them.

@@ -43,6 +43,11 @@ type maker struct {
 	// faults in a row, of the vault.
 	faults int
 	tail   []stored
+	// logged is with which SHA-256 the audit log says that recordings were
+	// archived, by their ids.
+	logged map[string]string
+	// lost are deliveries that were there when the calls were copied.
+	lost []int64
 }
 
 func (m *maker) path(name string) string { return filepath.Join(m.Dir, name) }
@@ -85,7 +90,14 @@ func (m *maker) make(ctx context.Context) (err error) {
 	if err := m.addTables(ctx); err != nil {
 		return err
 	}
-	if err := m.addEvidence(ctx); err != nil {
+	seal, err := m.addCustody(ctx)
+	if err != nil {
+		return err
+	}
+	if err := m.addMissing(); err != nil {
+		return err
+	}
+	if err := m.addEvidence(seal); err != nil {
 		return err
 	}
 	if m.result.Size, err = m.zip.finish(); err != nil {

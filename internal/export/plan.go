@@ -42,7 +42,8 @@ type plan struct {
 // missing is something that was asked for and is not in the bundle, or is not
 // what it was.
 type missing struct {
-	// Kind is "recording", "call" or "deliveries".
+	// Kind is "recording", "call", "delivery", or "deliveries" for all of a
+	// call's.
 	Kind string `json:"kind"`
 	ID   string `json:"id,omitempty"`
 	Call string `json:"call,omitempty"`
@@ -54,6 +55,8 @@ type missing struct {
 // Why something is missing, beside the states of recordings.
 const (
 	whyUnknown   = "unknown"
+	whyUnproved  = "unproved"
+	whyExpired   = "expired"
 	whyNoObject  = "not_in_vault"
 	whyVault     = "vault_fault"
 	whyAltered   = "altered"

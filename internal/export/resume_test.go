@@ -193,6 +193,25 @@ func TestNamedCalls(t *testing.T) {
 	}
 }
 
+// TestDeliveriesGone: requests whose term ended, before and while a bundle is
+// made, are listed as missing.
+func TestDeliveriesGone(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	h.add(0, call.Archived)
+	h.add(1, call.Archived)
+	h.add(2, call.Archived).Deliveries = nil
+	h.onOpen = func(int) { delete(h.deliveries, 1) }
+	got := makeBundle(t, h.options(t.TempDir()))
+	_, content := unpack(t, read(t, got.File))
+	if missing := string(content[export.MissingFile]); got.Missing != 2 || !strings.Contains(missing, "delivery,1,,expired,") || !strings.Contains(missing, "deliveries,,"+id(2)+",expired,") {
+		t.Errorf("%+v with missing.csv %s", got, missing)
+	}
+	if checked := checkBundle(t, got.File, ""); len(checked.Faults) > 0 || checked.Missing != 2 {
+		t.Errorf("%+v", checked)
+	}
+}
+
 // TestNames holds what providers send against what systems take as names.
 func TestNames(t *testing.T) {
 	t.Parallel()

@@ -9,6 +9,7 @@ import (
 	"io"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 	"unicode/utf8"
 
@@ -18,18 +19,15 @@ import (
 // addTables adds what the bundle says of its calls.
 func (m *maker) addTables(ctx context.Context) error {
 	m.result.Calls = m.plan.Calls
-	m.result.Missing += len(m.plan.Unknown)
 	for _, t := range []struct {
 		name  string
 		write func(io.Writer) error
 	}{
 		{CallsCSVFile, m.writeCallsCSV},
 		{CallsFile, m.writeCalls},
-		{MissingFile, m.writeMissing},
 		{DeliveriesFile, func(w io.Writer) error { return m.writeDeliveries(ctx, w) }},
-		{ReadmeFile, m.writeReadme},
 	} {
-		if t.name == DeliveriesFile && len(m.Request.Groups) > 0 {
+		if t.name == DeliveriesFile && !m.hasDeliveries() {
 			continue // leftOut says why
 		}
 		if err := m.addFile(t.name, t.write); err != nil {
@@ -39,9 +37,33 @@ func (m *maker) addTables(ctx context.Context) error {
 	return nil
 }
 
+// addMissing adds what is missing, when all is known of it, and what a recipient
+// must know.
+func (m *maker) addMissing() error {
+	m.result.Missing = 0
+	err := m.eachMissing(func(l missing) error {
+		m.result.Missing++
+		if l.Why == whyUnproved {
+			m.result.Recordings--
+			m.result.Unproved++
+		}
+		return nil
+	})
+	if err == nil {
+		err = m.addFile(MissingFile, m.writeMissing)
+	}
+	if err == nil {
+		err = m.addFile(ReadmeFile, m.writeReadme)
+	}
+	return err
+}
+
+// hasDeliveries reports whether a bundle of this request has raw deliveries.
+func (m *maker) hasDeliveries() bool { return len(m.Request.Groups) == 0 }
+
 // leftOut says what a bundle of this request never has.
 func (m *maker) leftOut() []string {
-	if len(m.Request.Groups) == 0 {
+	if m.hasDeliveries() {
 		return nil
 	}
 	return []string{DeliveriesFile + ": whoever asked may see calls of some groups only, and what providers deliver may tell of calls of others"}
@@ -72,14 +94,43 @@ func (m *maker) eachMissing(do func(missing) error) error {
 			return err
 		}
 	}
-	return m.eachCall(func(_ *callLine, lacks []missing) error {
-		for _, l := range lacks {
+	for _, id := range m.lost {
+		if err := do(missing{Kind: "delivery", ID: strconv.FormatInt(id, 10), Why: whyExpired, What: "It was deleted while the bundle was made, because its term was over."}); err != nil {
+			return err
+		}
+	}
+	return m.eachCall(func(c *callLine, lacks []missing) error {
+		if m.hasDeliveries() && len(c.Deliveries) == 0 {
+			lacks = append(lacks, missing{Kind: "deliveries", Call: c.ID, Why: whyExpired, What: "No request that told of the call is kept any more."})
+		}
+		for _, l := range append(lacks, m.unproved(c)...) {
 			if err := do(l); err != nil {
 				return err
 			}
 		}
 		return nil
 	})
+}
+
+// unproved are the recordings of a call whose audio is that of their rows, and
+// the audit log says otherwise, or nothing: rows can be changed.
+func (m *maker) unproved(c *callLine) (lacks []missing) {
+	for i := range c.Recordings {
+		r := &c.Recordings[i]
+		sum, ok := m.logged[r.ID]
+		if r.File == "" || sum == r.SHA256 {
+			continue
+		}
+		what := "The audit log does not say that it was archived."
+		if ok {
+			what = fmt.Sprintf("The audit log says that it was archived with SHA-256 %s.", sum)
+		}
+		lacks = append(lacks, missing{
+			Kind: "recording", ID: r.ID, Call: c.ID, Why: whyUnproved,
+			What: fmt.Sprintf("%s The bytes in %s have SHA-256 %s and are no evidence of the call. This is a fault: verify says more.", what, r.File, r.SHA256),
+		})
+	}
+	return lacks
 }
 
 func (m *maker) writeMissing(w io.Writer) error {
@@ -112,7 +163,8 @@ func (m *maker) writeDeliveries(ctx context.Context, w io.Writer) error {
 	for _, id := range slices.Sorted(maps.Keys(ids)) {
 		d, err := m.Store.Delivery(ctx, id)
 		if call.CodeOf(err) == call.NotFound {
-			continue // its term ended meanwhile
+			m.lost = append(m.lost, id)
+			continue
 		}
 		if err != nil {
 			return err
@@ -163,8 +215,9 @@ What is in it
   calls.jsonl       the calls with everything known of them, one JSON object a line.
   deliveries.jsonl  what the telephony providers sent, byte for byte.
   custody.jsonl     what was done to these calls and recordings, and who looked at them:
-                    entries of the audit log, each with a proof that it is in the log.
-  missing.csv       what was asked for and is not here, and why.
+                    entries of the audit log, each with a proof that it is in the log. Holds
+                    and searches, which speak of other calls, too, are not among them.
+  missing.csv       what was asked for and is not here, or is here and not proved, and why.
   manifest.json     all files with size and SHA-256, what was asked for, by whom and why,
                     the signed head of the audit log.
   manifest.json.sig the signature over manifest.json (a signed note).
