@@ -230,7 +230,9 @@ func checkOptions(ctx context.Context, cfg *config.Config, s *store.Store) (o ca
 		return o, err
 	}
 	if cfg.Retention.Deliveries != (config.Term{}) {
-		o.KeptSince, err = s.OldestDelivery(ctx)
+		if o.KeptSince, err = s.OldestDelivery(ctx); o.KeptSince.IsZero() {
+			o.KeptSince = time.Now() // none is left
+		}
 	}
 	return o, err
 }

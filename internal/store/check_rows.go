@@ -32,6 +32,9 @@ type loggedTable struct {
 	// check, if not nil, says what else is wrong with a row, given its last
 	// entry, or that a difference has a reason: then it returns true.
 	check func(ctx context.Context, s *Store, row loggedRow, last audit.Entry, differ []string) (what string, excused bool, err error)
+	// astray, if not nil, says of rows what is wrong with them whatever the log
+	// tells.
+	astray func(ctx context.Context, s *Store, ids []string) (wrong map[string]string, err error)
 	// silent are the states in which the log need not have told of a row.
 	silent []string
 }
@@ -57,7 +60,7 @@ func loggedTables() []loggedTable {
 				audit.RecordingArchived, audit.RecordingAbsent, audit.RecordingRefused, audit.RecordingWoken, audit.RecordingRetained, audit.RecordingExpiring,
 				audit.RecordingExpired, audit.RecordingKept, audit.RecordingErased, audit.RecordingErasureFailed,
 			},
-			silent: []string{string(call.Pending)}, check: checkRecordingRow,
+			silent: []string{string(call.Pending)}, check: checkRecordingRow, astray: strayRecordings,
 			fields: []string{
 				"account", "provider", "kind", "source", "state", "object_key", "size", "sha256", "stored_sha256", "media_type", "audio_seconds",
 				"created_at", "archived_at", "retain_until", "rule", "due_at", "expired_at",
@@ -161,6 +164,15 @@ func (c *checker) compareLogged(ctx context.Context, table loggedTable, rows []l
 		return nil, err
 	}
 	wrong := map[string]string{}
+	if table.astray != nil {
+		ids := make([]string, len(rows))
+		for i, r := range rows {
+			ids[i] = r.id
+		}
+		if wrong, err = table.astray(ctx, c.Store, ids); err != nil {
+			return nil, err
+		}
+	}
 	for _, r := range rows {
 		entry, told := last[table.noun+"/"+r.id]
 		if !told {
@@ -229,6 +241,25 @@ func (s *Store) isErased(ctx context.Context, kind call.ErasureKind, ref string)
 // only reports whether there is no difference but in some fields.
 func only(differ []string, fields ...string) bool {
 	return !slices.ContainsFunc(differ, func(d string) bool { return !slices.Contains(fields, d) })
+}
+
+// strayRecordings finds recordings that are not of the call of their leg.
+func strayRecordings(ctx context.Context, s *Store, ids []string) (map[string]string, error) {
+	stray := map[string]string{}
+	err := inChunks(ids, func(chunk []string) error {
+		args := make([]any, len(chunk))
+		for i, id := range chunk {
+			args[i] = id
+		}
+		return s.each(ctx, "SELECT id FROM recordings WHERE id IN "+tuples(1, len(args))+
+			" AND NOT EXISTS (SELECT 1 FROM legs WHERE legs.id = recordings.leg_id AND legs.call_id = recordings.call_id)", args, func(rows *sql.Rows) error {
+			var id string
+			err := rows.Scan(&id)
+			stray[id] = "it is not of the call of its leg"
+			return err
+		})
+	})
+	return stray, err
 }
 
 func checkRecordingRow(ctx context.Context, s *Store, row loggedRow, last audit.Entry, differ []string) (string, bool, error) {
