@@ -114,16 +114,19 @@ func (c *Copier) Check(ctx context.Context) error {
 // an error it says how far it came. Its memory grows with reports and segments
 // of the journal by some bytes each, and not with recordings.
 func (c *Copier) Run(ctx context.Context) (Copied, error) {
-	group, ctx := errgroup.WithContext(ctx)
+	began := c.o.Now()
+	group, limited := errgroup.WithContext(ctx)
 	jobs := make(chan copyJob, c.o.Workers)
-	group.Go(func() error {
+	var known *keySet
+	group.Go(func() (err error) {
 		defer close(jobs)
-		return c.find(ctx, jobs)
+		known, err = c.find(limited, jobs)
+		return err
 	})
 	for range c.o.Workers {
 		group.Go(func() error {
 			for j := range jobs {
-				if err := c.bring(ctx, j); err != nil {
+				if err := c.bring(limited, j); err != nil {
 					return err
 				}
 			}
@@ -131,6 +134,9 @@ func (c *Copier) Run(ctx context.Context) (Copied, error) {
 		})
 	}
 	err := group.Wait()
+	if err == nil {
+		err = c.leftOver(ctx, known, began)
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.done, err

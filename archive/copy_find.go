@@ -2,7 +2,9 @@ package archive
 
 import (
 	"context"
+	"errors"
 	"hash/maphash"
+	"iter"
 	"path"
 	"strings"
 	"time"
@@ -25,31 +27,34 @@ func recordingJob(r *call.KeyedRecording) copyJob {
 }
 
 // find gives the workers all that lies in the vault, and all that should: first
-// what is no recording, then what is listed.
-func (c *Copier) find(ctx context.Context, jobs chan<- copyJob) error {
-	known := &keySet{maphash.MakeSeed(), map[uint64]struct{}{}}
-	err := c.source.eachKept(ctx, func(k call.KeptObject) error {
+// what is no recording, of which it returns the keys, then what is listed.
+func (c *Copier) find(ctx context.Context, jobs chan<- copyJob) (known *keySet, err error) {
+	known = &keySet{maphash.MakeSeed(), map[uint64]struct{}{}}
+	err = c.source.eachKept(ctx, func(k call.KeptObject) error {
 		known.keys[maphash.String(known.seed, k.Key)] = struct{}{}
+		if k.Going {
+			return nil
+		}
 		return giveCopy(ctx, jobs, copyJob{KeptObject: k})
 	})
 	if err != nil {
-		return err
+		return nil, err
 	}
 	began := c.o.Now()
 	r := &rows{store: c.o.Store}
 	for l, err := range c.source.lie(ctx, "") {
 		if err != nil {
-			return err
+			return nil, err
 		}
 		if l.versions+l.markers > 1 {
 			err := c.found(true, call.FaultVersions, l.Key, "%d versions lie under its key; only the one that is read is copied", l.versions+l.markers)
 			if err != nil {
-				return err
+				return nil, err
 			}
 		}
 		row, err := r.upTo(ctx, l.Key, jobs)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		switch {
 		case row != nil && row.State == call.Archived:
@@ -60,11 +65,11 @@ func (c *Copier) find(ctx context.Context, jobs chan<- copyJob) error {
 			err = c.stray(ctx, l, row, l.Modified.Before(began.Add(-c.source.o.Grace)), jobs)
 		}
 		if err != nil {
-			return err
+			return nil, err
 		}
 	}
 	_, err = r.upTo(ctx, "", jobs)
-	return err
+	return known, err
 }
 
 // stray gives the workers an object of no archived recording, unless it is there
@@ -88,6 +93,41 @@ func (c *Copier) stray(ctx context.Context, l lying, row *call.KeyedRecording, o
 		}
 	}
 	return giveCopy(ctx, jobs, copyJob{KeptObject: call.KeptObject{Key: l.Key, Size: l.Size}, stray: true})
+}
+
+// rowsFollow is how long after an object was put its row may not speak of it yet.
+const rowsFollow = 5 * time.Minute
+
+// leftOver tells what lies in the other vault alone, and no row speaks of: it may
+// have been deleted by right since it was copied. What came there just now is of
+// a server that works on it already.
+func (c *Copier) leftOver(ctx context.Context, known *keySet, began time.Time) error {
+	here, stop := iter.Pull2(c.o.From.List(ctx, ""))
+	defer stop()
+	at, err, more := here()
+	for there, listErr := range c.o.To.List(ctx, "") {
+		for err == nil && more && at.Key < there.Key {
+			at, err, more = here()
+		}
+		if err := errors.Join(err, listErr); err != nil {
+			return err
+		}
+		if more && at.Key == there.Key || known.has(there.Key) || !there.Modified.Before(began.Add(-rowsFollow)) {
+			continue
+		}
+		page, err := c.o.Store.RecordingsByKey(ctx, there.Key, "", 1)
+		if err != nil {
+			return err
+		}
+		if len(page) > 0 && page[0].ObjectKey == there.Key && (page[0].State == call.Archived || page[0].State == call.Pending) {
+			continue
+		}
+		err = c.found(true, call.FaultUnknown, there.Key, "it lies only in the vault that is copied to: deleted from the other one since it was copied, or put there by somebody else")
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // upTo passes the rows before key, of which nothing was listed, all if it is

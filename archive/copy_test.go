@@ -204,13 +204,17 @@ func TestCopyFaults(t *testing.T) {
 	c.rows = append(c.rows, call.KeyedRecording{Recording: call.Recording{ID: "01a2046c-c371-8895-8df2-8c9250b26409", State: call.Erased}})
 	put(t, from, stranger, "nobody knows it")
 	put(t, to, key(4), key(4)) // of an earlier copy
+	const removed = "exports/5/000.zip"
+	put(t, to, removed, "an export that was removed since")
+	c.others = append(c.others, call.KeptObject{Key: "reports/going.xlsx", Size: 5, SHA256: c.others[0].SHA256, Going: true})
+	put(t, from, "reports/going.xlsx", "going")
 	c.want(t, from, to, archive.Copied{Copied: 5, Present: 1},
-		"(unknown "+key(3)+")", "(unknown "+erased+")", "(unknown "+stranger+")",
+		"(unknown "+key(3)+")", "(unknown "+erased+")", "(unknown "+removed+")", "(unknown "+stranger+")",
 		"conflict "+key(2), "mismatch "+key(0), "missing "+key(1))
 	if got, _ := read(t, to, key(2), 0, -1); string(got) != "other" {
 		t.Errorf("what lay there became %q", got)
 	}
-	for _, key := range []string{key(0), key(1), key(3), erased} {
+	for _, key := range []string{key(0), key(1), key(3), erased, "reports/going.xlsx"} {
 		if _, err := to.Stat(t.Context(), key); !errors.Is(err, archive.ErrNotFound) {
 			t.Errorf("%s was copied: %v", key, err)
 		}
@@ -220,7 +224,7 @@ func TestCopyFaults(t *testing.T) {
 	// From a backup.
 	write(file(0), string(whole))
 	write(file(1), key(1))
-	c.want(t, from, to, archive.Copied{Copied: 2, Present: 6}, "(unknown "+key(3)+")", "(unknown "+erased+")", "(unknown "+stranger+")", "conflict "+key(2))
+	c.want(t, from, to, archive.Copied{Copied: 2, Present: 6}, "(unknown "+key(3)+")", "(unknown "+erased+")", "(unknown "+removed+")", "(unknown "+stranger+")", "conflict "+key(2))
 	// Somebody has altered the copy behind the vault's back.
 	if _, found, err := c.copy(t, from, copyAltered(t, to, key(6)), func(o *archive.CopyOptions) { o.Reread = true }); err != nil || !slices.Contains(found, "conflict "+key(6)) {
 		t.Errorf("an altered copy: %q, %v", found, err)

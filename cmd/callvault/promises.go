@@ -14,8 +14,15 @@ import (
 // vault, and is locked where that locks. docs/compliance.md has the table and
 // the reasons.
 func objectTerms(c *config.Config, locks bool) call.Terms {
-	reports := call.Term{Name: "reports: " + c.Retention.Reports.String(), End: c.Retention.Reports.After}
+	// What is kept for ever is promised only where it is locked: by another name
+	// all is promised anew when a directory has moved into a bucket.
+	suffix := ""
+	if locks {
+		suffix = ", locked"
+	}
+	reports := call.Term{Name: "reports: " + c.Retention.Reports.String() + suffix, End: c.Retention.Reports.After}
 	journal := journalTerm(&c.Retention)
+	journal.Name += suffix
 	return call.Terms{Locks: locks, Of: map[call.ObjectSort]call.Term{
 		call.SegmentObjects: journal,
 		call.ReportObjects:  reports,

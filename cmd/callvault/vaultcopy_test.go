@@ -156,6 +156,24 @@ func TestVaultCopy(t *testing.T) {
 	}
 	in.checkVault(t, p, "the bucket")
 	checkLockedIn(t, in)
+	// A directory promises nothing of what is kept for ever, a bucket does.
+	commandJSON[map[string]any](t, "retention", "apply", "--data", in.data)
+	for _, prefix := range []string{"reports/", "seals/", "journal/"} {
+		n := 0
+		_, v := in.openStored(t)
+		for o, err := range v.List(t.Context(), prefix) {
+			if err != nil {
+				t.Fatal(err)
+			}
+			if p, err := v.Protection(t.Context(), o.Key); err != nil || p.Until.Before(time.Now().AddDate(2, 0, 0)) {
+				t.Errorf("%s is locked until %v, %v", o.Key, p.Until, err)
+			}
+			n++
+		}
+		if n == 0 {
+			t.Errorf("nothing lies below %s", prefix)
+		}
+	}
 
 	s, _ := in.openStored(t)
 	entries, err := s.AuditEntries(t.Context(), 0, 5000)
