@@ -46,8 +46,7 @@ type KeptItem struct {
 // remains is what no erasure touches.
 func remains() []string {
 	return []string{
-		"segments of the journal in the vault, which hold what was delivered word for word until they are deleted as a whole",
-		"the audit log, as far as somebody searched for the number, or a recording's source named it",
+		"the audit log, which is never changed, as far as somebody searched for the number or named it in a reason or a hold",
 		"mails that were sent, exports that were handed out, backups and copies outside of Callvault",
 	}
 }

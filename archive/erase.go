@@ -24,6 +24,10 @@ type ErasureStore interface {
 	ScanDeliveries(ctx context.Context, e *call.Erasure) (done bool, err error)
 	EraseLive(ctx context.Context, number string) error
 	ErasureRows
+	ErasureExports
+	RewriteStore
+	ThinnedSegments(ctx context.Context) ([]int64, error)
+	ErasedSegment(ctx context.Context, erasureID, ref string) error
 	ErasureItems(ctx context.Context, id string, kind call.ErasureKind, after string, limit int, states ...call.ErasureState) ([]call.ErasureItem, error)
 	AddErasureItem(ctx context.Context, id string, i call.ErasureItem) error
 	KeepErasureItem(ctx context.Context, id string, i call.ErasureItem) error
@@ -45,16 +49,28 @@ type ErasureRows interface {
 	EraseRunFiles(ctx context.Context, erasureID, runID string) error
 }
 
-// EraserOptions is what an Eraser works with. Head and Until may be nil.
+// ErasureExports is how bundles are erased that were made before.
+type ErasureExports interface {
+	ExportsOver(ctx context.Context, erasureID, number string) (ids []string, err error)
+	RemoveExport(ctx context.Context, id string) (call.Export, error)
+	EraseExport(ctx context.Context, erasureID, id string) error
+	RedactRequests(ctx context.Context, number string) error
+}
+
+// EraserOptions is what an Eraser works with. Head, Until and WriteJournal may
+// be nil.
 type EraserOptions struct {
 	Store ErasureStore
 	Vault Vault
 	// Head gives the audit log's signed head, for the certificate.
 	Head func(context.Context) (string, error)
 	// Until is how long a certificate that is made at a time is locked.
-	Until  func(at time.Time) time.Time
-	Now    func() time.Time
-	Logger *slog.Logger
+	Until func(at time.Time) time.Time
+	// WriteJournal lets the journal be written now (Journal.Write), so that the
+	// old objects of segments need not wait until it is.
+	WriteJournal func(context.Context) error
+	Now          func() time.Time
+	Logger       *slog.Logger
 }
 
 // Eraser erases what is kept under numbers whose owners asked for it: at once
@@ -78,6 +94,8 @@ const (
 	// maxInput bounds the unpacked input of a report that is looked through, in
 	// bytes.
 	maxInput = 4 << 30
+	// eraseTries is how often a round looks at what there is when more turns up.
+	eraseTries = 5
 )
 
 // NewEraser makes an Eraser.
@@ -94,6 +112,9 @@ func (e *Eraser) Run(ctx context.Context) {
 				e.o.Logger.WarnContext(ctx, "an erasure could not go on; it is tried again", "error", err)
 				break
 			}
+		}
+		if _, err := e.rewriter().clear(ctx, 0); err != nil && ctx.Err() == nil {
+			e.o.Logger.WarnContext(ctx, "old objects of the journal could not be deleted; it is tried again", "error", err)
 		}
 		select {
 		case <-ctx.Done():
@@ -112,6 +133,8 @@ type round struct {
 	next time.Time
 	// needsNumber: rows that still hold the number are kept.
 	needsNumber bool
+	// rewritten are the segments of the journal that hold nothing of it any more.
+	rewritten map[string]bool
 }
 
 // Continue erases what can go by now of one erasure that is due, that with the
@@ -121,7 +144,7 @@ func (e *Eraser) Continue(ctx context.Context, id string) (bool, error) {
 	if err != nil || !ok {
 		return false, err
 	}
-	r := &round{Eraser: e, erasure: erasure, token: token}
+	r := &round{Eraser: e, erasure: erasure, token: token, rewritten: map[string]bool{}}
 	if err := r.work(ctx); err != nil {
 		return true, fmt.Errorf("erasure %s: %w", erasure.ID, err)
 	}
@@ -134,9 +157,30 @@ func (r *round) work(ctx context.Context) error {
 			return err
 		}
 	}
-	for _, kind := range call.ErasureKinds() {
-		if err := r.kind(ctx, kind); err != nil {
+	// What is done may show that there is more, as calls that became one.
+	for more, tries := true, 0; more && tries < eraseTries; tries++ {
+		r.next, r.needsNumber = time.Time{}, false
+		for _, kind := range call.ErasureKinds() {
+			if kind == call.ErasedJournal {
+				if err := r.rewriteJournal(ctx); err != nil {
+					return err
+				}
+			}
+			if err := r.kind(ctx, kind, r.item); err != nil {
+				return err
+			}
+			if kind == call.ErasedExport && r.erasure.Number != "" {
+				if err := r.o.Store.RedactRequests(ctx, r.erasure.Number); err != nil {
+					return err
+				}
+			}
+		}
+		var err error
+		if more, err = r.isMoreDue(ctx); err != nil {
 			return err
+		}
+		if more {
+			r.next = r.o.Now()
 		}
 	}
 	certificate, facts := "", any(nil)
@@ -155,6 +199,19 @@ func (r *round) work(ctx context.Context) error {
 // find lists all that holds the number.
 func (r *round) find(ctx context.Context) error {
 	if err := r.o.Store.EraseLive(ctx, r.erasure.Number); err != nil {
+		return err
+	}
+	// Before the rows say nothing any more of whom they are.
+	exports, err := r.o.Store.ExportsOver(ctx, r.erasure.ID, r.erasure.Number)
+	if err != nil {
+		return err
+	}
+	for _, id := range exports {
+		if err := r.o.Store.AddErasureItem(ctx, r.erasure.ID, call.ErasureItem{Kind: call.ErasedExport, Ref: id, State: call.ErasureDue}); err != nil {
+			return err
+		}
+	}
+	if err := r.findForgotten(ctx); err != nil {
 		return err
 	}
 	for done := false; !done; {
@@ -239,7 +296,7 @@ func holdsNumber(packed io.Reader, redactor *call.Redactor) (bool, error) {
 }
 
 // kind works on all items of a kind.
-func (r *round) kind(ctx context.Context, kind call.ErasureKind) error {
+func (r *round) kind(ctx context.Context, kind call.ErasureKind, work func(context.Context, call.ErasureItem) error) error {
 	after := ""
 	for {
 		items, err := r.o.Store.ErasureItems(ctx, r.erasure.ID, kind, after, erasePage, call.ErasureDue, call.ErasureKept)
@@ -252,7 +309,7 @@ func (r *round) kind(ctx context.Context, kind call.ErasureKind) error {
 				r.wait(item)
 				continue
 			}
-			if err := r.item(ctx, item); err != nil {
+			if err := work(ctx, item); err != nil {
 				return err
 			}
 		}
@@ -276,6 +333,10 @@ func (r *round) item(ctx context.Context, item call.ErasureItem) error {
 		err = r.call(ctx, item)
 	case call.ErasedDelivery:
 		err = r.delivery(ctx, item)
+	case call.ErasedExport:
+		err = r.export(ctx, item)
+	case call.ErasedJournal:
+		err = r.segment(ctx, item)
 	}
 	return err
 }

@@ -7,6 +7,7 @@ import (
 	"database/sql"
 	"encoding/json"
 	"errors"
+	"io"
 	"log/slog"
 	"slices"
 	"strings"
@@ -18,6 +19,8 @@ import (
 	"callvault/internal/call"
 	"callvault/internal/store"
 	"callvault/internal/testenv"
+
+	"github.com/klauspost/compress/zstd"
 )
 
 const subject = "+919812345678"
@@ -53,18 +56,20 @@ func mixed(a, b *call.Delivery) *call.Delivery {
 
 // premises are a database and a vault with calls of a subject and of another.
 type premises struct {
-	store  *store.Store
-	vault  archive.Vault
-	eraser *archive.Eraser
-	now    time.Time
+	store   *store.Store
+	vault   archive.Vault
+	journal *archive.Journal
+	eraser  *archive.Eraser
+	now     time.Time
 }
 
 func newPremises(t *testing.T, s *store.Store, v archive.Vault) *premises {
 	t.Helper()
-	p := &premises{store: s, vault: v, now: time.Now()}
+	p := &premises{store: s, vault: v, journal: openJournal(t, s, v), now: time.Now()}
 	p.eraser = archive.NewEraser(archive.EraserOptions{
 		Store: s, Vault: v, Now: func() time.Time { return p.now }, Logger: slog.New(slog.DiscardHandler),
-		Head: func(context.Context) (string, error) { return "signed head\n", nil },
+		Head:         func(context.Context) (string, error) { return "signed head\n", nil },
+		WriteJournal: p.journal.Write,
 	})
 	return p
 }
@@ -138,6 +143,38 @@ func (p *premises) certificate(t *testing.T, id string) archive.Certificate {
 	return c
 }
 
+// writeJournal writes a segment.
+func (p *premises) writeJournal(t *testing.T) {
+	t.Helper()
+	if err := p.journal.Write(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// journalForgets makes sure that the number stands in no object of the journal,
+// and that the journal hangs together all the same.
+func (p *premises) journalForgets(t *testing.T) {
+	t.Helper()
+	for _, key := range list(t, p.vault, archive.JournalPrefix) {
+		object, _ := read(t, p.vault, key, 0, -1)
+		r, err := zstd.NewReader(nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		text, err := r.DecodeAll(object, nil)
+		r.Close()
+		if err != nil {
+			t.Fatal(err)
+		}
+		for line := range strings.Lines(string(text)) {
+			if strings.Contains(line, "9812345678") {
+				t.Errorf("%s still holds the number: %.300s", key, line)
+			}
+		}
+	}
+	journaled(t, p.vault)
+}
+
 // forgets makes sure that the number stands nowhere in the database.
 func (p *premises) forgets(t *testing.T, dump string) {
 	t.Helper()
@@ -194,6 +231,7 @@ func TestErasure(t *testing.T) {
 		p.record(t, other, live)
 		p.record(t, both)
 		p.archiveAll(t, archive.Protection{})
+		p.writeJournal(t)
 		theirs, err := p.store.Call(t.Context(), other.CallIDs[0])
 		if err != nil {
 			t.Fatal(err)
@@ -202,8 +240,9 @@ func TestErasure(t *testing.T) {
 		p.goOn(t, e.ID)
 
 		p.forgets(t, dumpOf(t, o))
+		p.journalForgets(t)
 		c := p.certificate(t, e.ID)
-		if !c.Complete || c.Erased[call.ErasedCall] != 1 || c.Erased[call.ErasedAudio] != 1 || c.Erased[call.ErasedDelivery] != 3 || c.AskedBy != "dpo" || c.AuditHead == "" {
+		if !c.Complete || c.Erased[call.ErasedCall] != 1 || c.Erased[call.ErasedAudio] != 1 || c.Erased[call.ErasedDelivery] != 3 || c.Erased[call.ErasedJournal] != 1 || c.AskedBy != "dpo" || c.AuditHead == "" {
 			t.Errorf("certificate: %+v", c)
 		}
 		got, err := p.store.Call(t.Context(), first.CallIDs[0])
@@ -235,6 +274,8 @@ func TestErasure(t *testing.T) {
 		p.record(t, row, unknown)
 		p.record(t, mixed(customer("1.1", subject), customer("2.2", "+919800000001")))
 		p.forgets(t, dumpOf(t, o))
+		p.writeJournal(t)
+		p.journalForgets(t)
 		if _, err := p.store.Replay(t.Context(), []int64{first.ID, both.ID, back.ID}, store.ReplayOptions{Decode: func(d *call.Delivery) {
 			d.Items = mixed(customer("1.1", subject), customer("2.2", "+919800000001")).Items
 		}}); err != nil {
@@ -356,11 +397,12 @@ func TestErasureGoesOn(t *testing.T) {
 		d := customer("1.1", subject)
 		p.record(t, d, customer("2.2", subject))
 		p.archiveAll(t, archive.Protection{})
+		p.writeJournal(t)
 		e := p.begin(t)
 		dying := &dyingVault{Vault: v, left: steps}
 		ctx, cancel := context.WithCancel(t.Context())
 		dying.die = cancel
-		killed := archive.NewEraser(archive.EraserOptions{Store: &dyingStore{s, dying}, Vault: dying, Now: time.Now, Logger: slog.New(slog.DiscardHandler)})
+		killed := archive.NewEraser(archive.EraserOptions{Store: &dyingStore{s, dying}, Vault: dying, WriteJournal: p.journal.Write, Now: time.Now, Logger: slog.New(slog.DiscardHandler)})
 		_, err := killed.Continue(ctx, e.ID)
 		cancel()
 		if err == nil {
@@ -369,10 +411,11 @@ func TestErasureGoesOn(t *testing.T) {
 		p.due(t, e.ID, o) // the lease of the dead one runs out
 		p.goOn(t, e.ID)
 		p.forgets(t, dumpOf(t, o))
+		p.journalForgets(t)
 		if keys := list(t, v, "calls/"); len(keys) != 0 {
 			t.Errorf("killed at step %d: objects %v", steps, keys)
 		}
-		if c := p.certificate(t, e.ID); !c.Complete || c.Erased[call.ErasedAudio] != 2 || c.Erased[call.ErasedCall] != 2 {
+		if c := p.certificate(t, e.ID); !c.Complete || c.Erased[call.ErasedAudio] != 2 || c.Erased[call.ErasedCall] != 2 || c.Erased[call.ErasedJournal] != 1 {
 			t.Errorf("killed at step %d: %+v", steps, c)
 		}
 	}
@@ -428,6 +471,27 @@ func (d *dyingStore) EraseCalls(ctx context.Context, erasureID string, ids []str
 
 func (d *dyingStore) EraseDelivery(ctx context.Context, e call.Erasure, ref string) error {
 	return errors.Join(d.Store.EraseDelivery(ctx, e, ref), d.vault.step())
+}
+
+func (d *dyingVault) Put(ctx context.Context, key string, body io.ReaderAt, o archive.PutOptions) error {
+	return errors.Join(d.Vault.Put(ctx, key, body, o), d.step())
+}
+
+func (d *dyingStore) PlanRewrite(ctx context.Context, number int64, key func(int64) string) (int64, error) {
+	revision, err := d.Store.PlanRewrite(ctx, number, key)
+	return revision, errors.Join(err, d.vault.step())
+}
+
+func (d *dyingStore) FinishRewrite(ctx context.Context, old, g call.JournalSegment, oldKey, why string) error {
+	return errors.Join(d.Store.FinishRewrite(ctx, old, g, oldKey, why), d.vault.step())
+}
+
+func (d *dyingStore) ForgetOldSegment(ctx context.Context, o call.SegmentObject) error {
+	return errors.Join(d.Store.ForgetOldSegment(ctx, o), d.vault.step())
+}
+
+func (d *dyingStore) ErasedSegment(ctx context.Context, erasureID, ref string) error {
+	return errors.Join(d.Store.ErasedSegment(ctx, erasureID, ref), d.vault.step())
 }
 
 func (d *dyingStore) EndErasureRound(context.Context, string, time.Time, string, bool, any) error {

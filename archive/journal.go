@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"iter"
 	"log/slog"
+	"sync"
 	"time"
 
 	"callvault/internal/audit"
@@ -42,7 +43,7 @@ type JournalStore interface {
 	SettledDeliveries(ctx context.Context) (int64, error)
 	JournalDeliveries(ctx context.Context, after, to int64) iter.Seq2[*call.JournaledDelivery, error]
 	AuditEntries(ctx context.Context, from int64, limit int) ([]audit.Entry, error)
-	PlanSegment(ctx context.Context, token string, g call.JournalSegment) error
+	PlanSegment(ctx context.Context, token string, g call.JournalSegment, erased int64) error
 	FinishSegment(ctx context.Context, token string, g call.JournalSegment) error
 }
 
@@ -67,6 +68,7 @@ type JournalOptions struct {
 type Journal struct {
 	o       JournalOptions
 	token   string // of this node's lease
+	writing sync.Mutex
 	written prometheus.Counter
 	size    prometheus.Counter
 }
@@ -113,6 +115,8 @@ func (j *Journal) Flush(ctx context.Context) error {
 // Write writes all that is settled and not in the journal yet, unless another
 // node does.
 func (j *Journal) Write(ctx context.Context) error {
+	j.writing.Lock()
+	defer j.writing.Unlock()
 	for {
 		more, err := j.step(ctx)
 		if err != nil || !more {
@@ -159,7 +163,7 @@ func (j *Journal) step(ctx context.Context) (more bool, err error) {
 	if err != nil || !lines.news {
 		return false, err
 	}
-	if err := j.o.Store.PlanSegment(ctx, j.token, lines.segment); err != nil {
+	if err := j.o.Store.PlanSegment(ctx, j.token, lines.segment, state.Erased); err != nil {
 		return false, err
 	}
 	lines.planned = lines.segment

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strconv"
 
 	"callvault/internal/call"
 
@@ -38,7 +37,7 @@ func (r *Retainer) promise(ctx context.Context, a *Applied) error {
 			for i := range found {
 				found[i].RetainUntil = r.o.Terms.Promise(sort, found[i].Start)
 			}
-			if err := r.lengthenObjects(ctx, sort, found); err != nil {
+			if err := r.lengthenObjects(ctx, found); err != nil {
 				return err
 			}
 			if err := r.o.Store.SavePromised(ctx, sort, term.Name, found); err != nil {
@@ -54,7 +53,7 @@ func (r *Retainer) promise(ctx context.Context, a *Applied) error {
 	return nil
 }
 
-func (r *Retainer) lengthenObjects(ctx context.Context, sort call.ObjectSort, found []call.Promised) error {
+func (r *Retainer) lengthenObjects(ctx context.Context, found []call.Promised) error {
 	if r.o.Vault.Locks() == Unlocked {
 		return nil
 	}
@@ -65,15 +64,7 @@ func (r *Retainer) lengthenObjects(ctx context.Context, sort call.ObjectSort, fo
 			continue
 		}
 		group.Go(func() error {
-			keys := p.Keys
-			if sort == call.SegmentObjects {
-				number, err := strconv.ParseInt(p.ID, 10, 64)
-				if err != nil {
-					return err
-				}
-				keys = []string{SegmentKey(number)}
-			}
-			for _, key := range keys {
+			for _, key := range p.Keys {
 				limit, cancel := context.WithTimeout(ctx, objectTime)
 				err := r.o.Vault.Lengthen(limit, key, p.RetainUntil)
 				cancel()

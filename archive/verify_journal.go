@@ -75,14 +75,14 @@ func (v *Verifier) Segment(ctx context.Context, rows JournalRows, after int64) (
 func (v *Verifier) readSegment(ctx context.Context, kept call.JournalSegment) (*Segment, error) {
 	var g *Segment
 	err := v.tryToRead(ctx, func() (err error) {
-		g, err = ReadSegment(ctx, v.o.Vault, kept.Number)
+		g, err = ReadRevision(ctx, v.o.Vault, kept.Number, kept.Revision)
 		return err
 	})
 	if errors.Is(err, ErrNotFound) {
 		return nil, nil //nolint:nilnil // All tells of it
 	}
 	if _, broken := errors.AsType[*JournalFaultError](err); broken {
-		sum, _, readErr := v.read(ctx, SegmentKey(kept.Number))
+		sum, _, readErr := v.read(ctx, RevisionKey(kept.Number, kept.Revision))
 		if readErr != nil || hex.EncodeToString(sum[:]) != kept.SHA256 {
 			return nil, readErr
 		}

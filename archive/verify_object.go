@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 	"time"
 
 	"callvault/internal/call"
@@ -106,7 +107,13 @@ func (v *Verifier) changed(ctx context.Context, k call.KeptObject) (bool, error)
 		return !run.FilesExpiringAt.IsZero() || len(run.Files) == 0 || !run.RetainUntil.Equal(k.RetainUntil), err
 	}
 	if k.RecordingID == "" {
-		return false, nil
+		// A segment of the journal may have been written again.
+		still := !strings.HasPrefix(k.Key, JournalPrefix)
+		err := v.eachKept(ctx, func(now call.KeptObject) error {
+			still = still || now.Key == k.Key && now.SHA256 == k.SHA256
+			return nil
+		})
+		return !still, err
 	}
 	for id := ""; ; {
 		page, err := v.o.Store.RecordingsByKey(ctx, k.Key, id, 1)

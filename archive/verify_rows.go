@@ -42,7 +42,7 @@ func (s *keySet) has(key string) bool {
 // recording.
 func (v *Verifier) eachKept(ctx context.Context, f func(call.KeptObject) error) error {
 	err := v.o.Store.EachSegment(ctx, func(g call.JournalSegment) error {
-		return f(call.KeptObject{Key: SegmentKey(g.Number), Size: g.Size, SHA256: g.SHA256, RetainUntil: g.RetainUntil})
+		return f(call.KeptObject{Key: RevisionKey(g.Number, g.Revision), Size: g.Size, SHA256: g.SHA256, RetainUntil: g.RetainUntil})
 	})
 	if err != nil {
 		return err

@@ -203,7 +203,10 @@ func (a *app) run(ctx context.Context) (err error) {
 		group.Go(func() error { a.storageEye.run(ctx); return nil })
 		group.Go(func() error { a.holds.Run(ctx); return nil })
 		group.Go(func() error { a.sweeper.Run(ctx); return nil })
-		group.Go(func() error { newEraser(a.config, a.store, a.vault, a.sealer, a.logger).Run(ctx); return nil })
+		group.Go(func() error {
+			newEraser(a.config, a.store, a.vault, a.sealer, a.journal.Write, a.logger).Run(ctx)
+			return nil
+		})
 		group.Go(func() error { a.watcher.Run(ctx); return nil })
 		if a.scrubber != nil {
 			group.Go(func() error { a.scrubber.Run(ctx); return nil })

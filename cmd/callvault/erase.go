@@ -69,7 +69,14 @@ func (c eraseCommand) Run(ctx context.Context, g *globals) error {
 		if err != nil {
 			return err
 		}
-		if _, err := newEraser(cfg, s, v, sealer, logger).Continue(ctx, e.ID); err != nil {
+		journal, err := archive.NewJournal(archive.JournalOptions{
+			Store: s, Vault: v, Until: promiser(objectTerms(cfg, v.Locks() != archive.Unlocked), call.SegmentObjects), Now: time.Now, Logger: logger,
+		})
+		if err != nil {
+			return err
+		}
+		// Flush lets a server go on; while one runs, it writes the journal.
+		if _, err := newEraser(cfg, s, v, sealer, journal.Flush, logger).Continue(ctx, e.ID); err != nil {
 			return fmt.Errorf("%w; a running server goes on with it", err)
 		}
 		shown, err := console.ErasureOf(ctx, s, e.ID)
@@ -156,8 +163,8 @@ func typedNumber(cfg *config.Config, typed string) (string, error) {
 
 // newEraser makes an Eraser. Its certificates have the audit log's signed head,
 // where the log's key is.
-func newEraser(c *config.Config, s *store.Store, v archive.Vault, sealer *archive.Sealer, logger *slog.Logger) *archive.Eraser {
-	o := archive.EraserOptions{Store: s, Vault: v, Until: promiser(objectTerms(c, v.Locks() != archive.Unlocked), call.CertificateObjects), Now: time.Now, Logger: logger}
+func newEraser(c *config.Config, s *store.Store, v archive.Vault, sealer *archive.Sealer, writeJournal func(context.Context) error, logger *slog.Logger) *archive.Eraser {
+	o := archive.EraserOptions{Store: s, Vault: v, Until: promiser(objectTerms(c, v.Locks() != archive.Unlocked), call.CertificateObjects), WriteJournal: writeJournal, Now: time.Now, Logger: logger}
 	if sealer != nil {
 		o.Head = func(ctx context.Context) (string, error) {
 			seal, err := sealer.Seal(ctx)

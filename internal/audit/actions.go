@@ -139,7 +139,7 @@ const (
 )
 
 // Erasures of a person's number. Subject: "erasure/<id>", of the first two
-// "recording/<id>" with RecordingErasure. No entry holds the number.
+// "recording/<id>" with RecordingFacts. No entry holds the number.
 const (
 	RecordingErased Action = "recording.erased"
 	// RecordingErasureFailed: the vault keeps it after all.
@@ -157,6 +157,10 @@ const (
 	// JournalWritten: a segment lies in the vault. It follows from the segment
 	// alone, its time too, which is that of the segment.
 	JournalWritten Action = "journal.segment"
+	// JournalRewritten: a segment was written again with something less, and the
+	// object that was written first, or last, is being deleted. Facts:
+	// call.JournalRewrite.
+	JournalRewritten Action = "journal.rewritten"
 	// DatabaseRebuilt: the database was made again from the vault; the log goes
 	// on where the last segment ends. Facts: {"segment", "entries"}: the last
 	// segment, and how many entries were known.
@@ -177,14 +181,3 @@ const (
 	// VaultCopied: the copy ended, well or not.
 	VaultCopied Action = "vault.copied"
 )
-
-// RecordingErasure is a recording whose audio is deleted on request. It does not
-// say where the audio lay, for that may hold the number.
-type RecordingErasure struct {
-	ID        string `json:"id"`
-	CallID    string `json:"call_id"`
-	Account   string `json:"account"`
-	ObjectKey string `json:"object_key,omitempty"`
-	Size      int64  `json:"size"` // bytes
-	SHA256    string `json:"sha256,omitempty"`
-}

@@ -8,14 +8,14 @@ import (
 // What entries tell. Each is the row as it was after the act; secrets and what
 // follows from them are left out.
 
-// RecordingFacts is a recording's row.
+// RecordingFacts is a recording's row, but for where the audio lay, which may
+// hold a person's number: the log is never changed.
 type RecordingFacts struct {
 	ID        string `json:"id"`
 	CallID    string `json:"call_id"`
 	Account   string `json:"account"`
 	Provider  string `json:"provider"`
 	Kind      string `json:"kind"`
-	Source    string `json:"source"`
 	State     string `json:"state"`
 	Reason    string `json:"reason,omitempty"`
 	ObjectKey string `json:"object_key,omitempty"`
@@ -33,6 +33,11 @@ type RecordingFacts struct {
 	RetainUntil time.Time `json:"retain_until,omitzero"`
 	Rule        string    `json:"rule,omitempty"`
 	DueAt       time.Time `json:"due_at,omitzero"`
+	// RuleUntil is when the term of Rule ends by itself.
+	RuleUntil time.Time `json:"rule_until,omitzero"`
+	// BlockedBy says what keeps one that is due, BlockedUntil until when.
+	BlockedBy    string    `json:"blocked_by,omitempty"`
+	BlockedUntil time.Time `json:"blocked_until,omitzero"`
 	// ExpiredAt is when the object of an expired one was gone.
 	ExpiredAt time.Time `json:"expired_at,omitzero"`
 	Attempts  int       `json:"attempts"`

@@ -30,18 +30,22 @@ type Erasure struct {
 // ErasureKind says what an item of an erasure is.
 type ErasureKind string
 
-// The kinds of items. Ref of an item is a call's, recording's, delivery's or
-// run's id.
+// The kinds of items. Ref of an item is a call's, recording's, delivery's,
+// run's or export's id, or the number of a segment.
 const (
 	ErasedCall     ErasureKind = "call"
 	ErasedAudio    ErasureKind = "audio"
 	ErasedDelivery ErasureKind = "delivery"
 	ErasedReport   ErasureKind = "report"
+	// ErasedExport is a bundle that was made before, and not handed out yet.
+	ErasedExport ErasureKind = "export"
+	// ErasedJournal is a segment of the journal, by its number.
+	ErasedJournal ErasureKind = "journal"
 )
 
 // ErasureKinds lists them in the order in which they are worked on.
 func ErasureKinds() []ErasureKind {
-	return []ErasureKind{ErasedAudio, ErasedReport, ErasedCall, ErasedDelivery}
+	return []ErasureKind{ErasedAudio, ErasedReport, ErasedExport, ErasedCall, ErasedDelivery, ErasedJournal}
 }
 
 // ErasureState is what became of an item.

@@ -1,6 +1,10 @@
 package call
 
-import "time"
+import (
+	"encoding/json"
+	"fmt"
+	"time"
+)
 
 // JournaledDelivery is a delivery as the journal in the vault keeps it: with
 // body, and with what would be another if it were taken in again.
@@ -26,6 +30,10 @@ type GivenIDs struct {
 	// Recordings are those that the leg wants, again only if their ids do not
 	// follow from deliveries.
 	Recordings []GivenRecording `json:"recordings,omitempty"`
+	// LegFacts is the leg as its row has it, if a number was erased from it:
+	// what was delivered does not tell it any more. CallID, Formerly and
+	// Recordings are then all that there are, as they are in the rows.
+	LegFacts json.RawMessage `json:"leg_facts,omitempty"`
 }
 
 // GivenRecording is the id of a recording, with what it is unique by within
@@ -34,6 +42,9 @@ type GivenRecording struct {
 	ID     string        `json:"id"`
 	Kind   RecordingKind `json:"kind"`
 	Source string        `json:"source"`
+	// CreatedAt and Host are given only for those of an erased leg.
+	CreatedAt time.Time `json:"created_at,omitzero"`
+	Host      string    `json:"host,omitempty"`
 }
 
 // JournalSegment is one object of the journal: the deliveries and audit entries
@@ -57,6 +68,44 @@ type JournalSegment struct {
 	Size   int64
 	// RetainUntil is until when it is promised to stay; zero: nothing is promised.
 	RetainUntil time.Time
+	// Revision says which of its objects this is: 0 is the one that was written
+	// first; each that took its place has the next number.
+	Revision int64
+	// Replaces is, in one that was written again, the SHA-256 of the object whose
+	// place it took. The rows do not have it.
+	Replaces string
+}
+
+// SegmentKey is the key of a revision of a segment in the vault.
+func SegmentKey(number, revision int64) string {
+	if revision == 0 {
+		return fmt.Sprintf("journal/%010d.jsonl.zst", number)
+	}
+	return fmt.Sprintf("journal/%010d.r%d.jsonl.zst", number, revision)
+}
+
+// SegmentObject is an object of a segment that does not count any more.
+type SegmentObject struct {
+	Number, Revision int64
+	ObjectKey        string
+	SHA256           string
+	Size             int64 // bytes
+	// Until is when the vault's lock on it ends, as far as is known.
+	Until time.Time
+}
+
+// JournalRewrite is what the audit log says of a segment that was written again
+// with something less.
+type JournalRewrite struct {
+	Number    int64  `json:"number"`
+	Revision  int64  `json:"revision"`
+	OldSHA256 string `json:"old_sha256"`
+	SHA256    string `json:"sha256"`
+	Size      int64  `json:"size"` // bytes
+	// Deliveries is how many it still holds.
+	Deliveries int64 `json:"deliveries"`
+	// Why is "erasure/<id>" or "term".
+	Why string `json:"why"`
 }
 
 // JournalState is how far the journal is.
@@ -66,4 +115,6 @@ type JournalState struct {
 	Last JournalSegment
 	// Planned is the one after it, if somebody has begun it.
 	Planned *JournalSegment
+	// Erased is how often something was erased from what the journal reads.
+	Erased int64
 }

@@ -55,7 +55,7 @@ func (t Terms) Promise(sort ObjectSort, start time.Time) time.Time {
 type Promised struct {
 	// ID is the number of a segment, the size of a sealed log, or a run's id.
 	ID string
-	// Keys are those of the objects; a segment's follows from its number.
+	// Keys are those of the objects.
 	Keys []string
 	// Start is when the term begins, in the zone whose calendar counts.
 	Start time.Time

@@ -347,3 +347,16 @@ func (s *Store) auditHashes(ctx context.Context) tlog.HashReader {
 		return hashes, nil
 	})
 }
+
+// selectAudited is selectMany for recordings that are named again, with a scan
+// that adds entries to the log.
+func (t *tx) selectAudited(ctx context.Context, what, query string, keys []wantedAgain, scan func(row) error) error {
+	before := len(t.waiting)
+	err := selectMany(ctx, t, what, query, "ttt", keys, func(w wantedAgain, args []any) []any {
+		return append(args, w.Source, string(w.Kind), w.account)
+	}, scan)
+	for i := before; i < len(t.waiting); i++ {
+		t.waiting[i].audits = true
+	}
+	return err
+}

@@ -233,7 +233,7 @@ func TestActsAreInTheLog(t *testing.T) {
 		row := must(s.Recording(t.Context(), archived.ID))(t)
 		got := factsOf[audit.RecordingFacts](t, entries, "recording/"+archived.ID)
 		if diff := cmp.Diff(audit.RecordingFacts{
-			ID: row.ID, CallID: row.CallID, Account: "sales", Provider: "callerdesk", Kind: "conversation", Source: row.Source, State: "archived",
+			ID: row.ID, CallID: row.CallID, Account: "sales", Provider: "callerdesk", Kind: "conversation", State: "archived",
 			ObjectKey: "calls/a.wav", Size: 12, SHA256: "ab", MediaType: "audio/wav", AudioSeconds: new(40),
 			CreatedAt: row.CreatedAt, WantedAt: archived.WantedAt, ArchivedAt: row.ArchivedAt, Attempts: 1, StoredSHA256: "ab",
 			Media: &audit.MediaFacts{Format: "wav", Codec: "pcm_mulaw", Channels: 1, SampleRate: 8000, BitRate: 64000, DurationMS: 40_000, CorruptPPM: 250_000, Flags: "no_length damaged"},

@@ -2,6 +2,7 @@ package store
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"slices"
@@ -32,8 +33,21 @@ func (s *Store) EraseCalls(ctx context.Context, erasureID string, callIDs []stri
 		if e.hashes, err = t.erasureKey(ctx); err != nil {
 			return err
 		}
+		if err := e.addSurvivors(ctx, erasureID, callIDs); err != nil {
+			return err
+		}
+		if _, err := t.one(ctx, "SELECT number FROM erasures WHERE id = ?", []any{erasureID}, &e.number); err != nil {
+			return err
+		}
 		done, err := e.calls(ctx, callIDs)
 		if err != nil {
+			return err
+		}
+		told, err := t.deliveriesOf(ctx, done)
+		if err != nil {
+			return err
+		}
+		if err := t.eraseFromJournal(ctx, erasureID, told); err != nil {
 			return err
 		}
 		return t.erased(ctx, actor, erasureID, call.ErasedCall, done)
@@ -44,6 +58,28 @@ func (s *Store) EraseCalls(ctx context.Context, erasureID string, callIDs []stri
 type eraser struct {
 	*recorder
 	hashes erasureHashes
+	// number is the erasure's.
+	number string
+}
+
+// addSurvivors adds the calls to an erasure that calls of it became one with
+// since it began.
+func (e *eraser) addSurvivors(ctx context.Context, erasureID string, callIDs []string) error {
+	var ids []string
+	err := selectMany(ctx, e.tx, "find what calls became", "SELECT call_id FROM call_redirects WHERE id IN ({rows})", "t", callIDs,
+		func(id string, args []any) []any { return append(args, id) }, func(r row) error {
+			var id string
+			err := r.Scan(&id)
+			ids = append(ids, id)
+			return err
+		})
+	if err == nil {
+		err = e.tx.flush(ctx)
+	}
+	if err != nil {
+		return err
+	}
+	return e.tx.addErasureItems(ctx, erasureID, ids)
 }
 
 // calls redacts the calls that no hold keeps, and returns the ids of those that
@@ -73,7 +109,7 @@ func (e *eraser) calls(ctx context.Context, callIDs []string) (done []string, er
 			continue
 		}
 		done = append(done, id) // also one that is another's part, or redacted already
-		if numbers[id] != "" {
+		if _, there := numbers[id]; there {
 			redact = append(redact, id)
 		}
 	}
@@ -81,14 +117,19 @@ func (e *eraser) calls(ctx context.Context, callIDs []string) (done []string, er
 		return nil, err
 	}
 	for _, id := range redact {
-		r := e.hashes.redactor(numbers[id])
+		// It may have become one with another person's call.
+		r := e.hashes.redactor(cmp.Or(e.number, numbers[id]))
+		whole := r.IsNumber(numbers[id])
 		for _, l := range e.state(id).legs {
+			if l.Erased || !whole && !r.IsNumber(l.CustomerNumber) {
+				continue
+			}
 			if err := e.leg(ctx, r, l); err != nil {
 				return nil, err
 			}
 		}
 		e.state(id).hasLost = true // its links are written anew
-		if err := e.recordings(ctx, r, id); err != nil {
+		if err := e.recordings(ctx, r, id, whole); err != nil {
 			return nil, err
 		}
 	}
@@ -113,8 +154,9 @@ func (e *eraser) leg(ctx context.Context, r *call.Redactor, l *leg) error {
 	return e.tx.exec(ctx, "UPDATE legs SET leg_key = ? WHERE id = ?", l.Key, l.id)
 }
 
-// recordings redacts where the call's audio lay, and the rows of call lists.
-func (e *eraser) recordings(ctx context.Context, r *call.Redactor, callID string) error {
+// recordings redacts where the call's audio lay, and the rows of call lists;
+// whole: the call has no other customer.
+func (e *eraser) recordings(ctx context.Context, r *call.Redactor, callID string, whole bool) error {
 	type named struct{ id, name string }
 	var sources, rows []named
 	err := e.tx.each(ctx, "SELECT id, source FROM recordings WHERE call_id = ?", []any{callID}, func(row row) error {
@@ -127,6 +169,9 @@ func (e *eraser) recordings(ctx context.Context, r *call.Redactor, callID string
 		return err
 	}
 	for _, n := range sources {
+		if !whole && !r.Holds(n.name) {
+			continue
+		}
 		if err := e.tx.exec(ctx, "UPDATE recordings SET source = ?, location = '' WHERE id = ?", r.ID(n.name), n.id); err != nil {
 			return err
 		}
@@ -217,7 +262,7 @@ func (s *Store) EraseDelivery(ctx context.Context, erasure call.Erasure, ref str
 		if whole {
 			how, newQuery = erasedWhole, []byte{}
 			if speaks { // others may have sent the same few bytes, such as {}
-				newBody = []byte("erased on request, erasure " + erasure.ID + "\n")
+				newBody = []byte(erasedNote(erasure.ID) + "\n")
 			}
 		}
 		if !bytes.Equal(body, newBody) {
@@ -226,13 +271,19 @@ func (s *Store) EraseDelivery(ctx context.Context, erasure call.Erasure, ref str
 			}
 		}
 		if err := t.exec(ctx, "UPDATE deliveries SET query = ?, remote_address = CASE WHEN CAST(? AS TEXT) = 'whole' THEN '' ELSE remote_address END, erased = CAST(? AS TEXT), error = ? WHERE id = ?",
-			newQuery, how, how, "erased on request, erasure "+erasure.ID, id); err != nil {
+			newQuery, how, how, erasedNote(erasure.ID), id); err != nil {
+			return err
+		}
+		if err := t.eraseFromJournal(ctx, erasure.ID, []int64{id}); err != nil {
 			return err
 		}
 		return t.erased(ctx, actor, erasure.ID, call.ErasedDelivery, []string{ref})
 	})
 	return erasing("a delivery", err)
 }
+
+// erasedNote stands in the place of what was erased.
+func erasedNote(erasureID string) string { return "erased on request, erasure " + erasureID }
 
 // DeliveryCalls returns the calls that a delivery told of.
 func (s *Store) DeliveryCalls(ctx context.Context, ref string) ([]string, error) {
@@ -248,8 +299,8 @@ func (s *Store) DeliveryCalls(ctx context.Context, ref string) ([]string, error)
 // and returns its key; empty: there is none. Nobody fetches it any more.
 func (s *Store) EraseRecording(ctx context.Context, erasureID, id string) (key string, err error) {
 	_, err = s.act(ctx, `UPDATE recordings SET state = 'erased', reason = ?, next_try_at = NULL, lease_token = NULL, location = '', last_error = ''
-		WHERE id = ? AND state <> 'erased' AND NOT `+heldCall("recordings.call_id")+" RETURNING id, call_id, account, object_key, size, sha256",
-		[]any{"erasure " + erasureID, id}, erasedEntry(audit.RecordingErased))
+		WHERE id = ? AND state <> 'erased' AND NOT `+heldCall("recordings.call_id")+" RETURNING "+auditedRecording,
+		[]any{"erasure " + erasureID, id}, recordingEntry(audit.RecordingErased, nil))
 	if err != nil {
 		return "", erasing("a recording", err)
 	}
@@ -263,19 +314,8 @@ func (s *Store) EraseRecording(ctx context.Context, erasureID, id string) (key s
 // EraseRecordingFailed says that the vault keeps the object after all.
 func (s *Store) EraseRecordingFailed(ctx context.Context, id string) error {
 	_, err := s.act(ctx, `UPDATE recordings SET state = 'archived', reason = '' WHERE id = ? AND state = 'erased' AND archived_at IS NOT NULL
-		RETURNING id, call_id, account, object_key, size, sha256`, []any{id}, erasedEntry(audit.RecordingErasureFailed))
+		RETURNING `+auditedRecording, []any{id}, recordingEntry(audit.RecordingErasureFailed, nil))
 	return erasing("a recording", err)
-}
-
-// erasedEntry leaves out where the audio lay, which may hold the number.
-func erasedEntry(action audit.Action) func(row) (audit.Entry, error) {
-	return func(rows row) (audit.Entry, error) {
-		var f audit.RecordingErasure
-		if err := rows.Scan(&f.ID, &f.CallID, &f.Account, &f.ObjectKey, &f.Size, &f.SHA256); err != nil {
-			return audit.Entry{}, err
-		}
-		return audit.New(action, "recording/"+f.ID, f)
-	}
 }
 
 // ErasedAudio says that the object of a recording is gone.

@@ -34,10 +34,10 @@ func (s *Store) ReleaseJournal(ctx context.Context, token string) error {
 	return nil
 }
 
-const segmentColumns = "number, previous, at, deliveries_after, deliveries_to, deliveries, entries_from, entries_to, sha256, size, retain_until"
+const segmentColumns = "number, previous, at, deliveries_after, deliveries_to, deliveries, entries_from, entries_to, sha256, size, retain_until, revision"
 
 func segmentFields(g *call.JournalSegment) []any {
-	return []any{&g.Number, &g.Previous, timeInto{&g.At}, &g.DeliveriesAfter, &g.DeliveriesTo, &g.Deliveries, &g.EntriesFrom, &g.EntriesTo, &g.SHA256, &g.Size, timeInto{&g.RetainUntil}}
+	return []any{&g.Number, &g.Previous, timeInto{&g.At}, &g.DeliveriesAfter, &g.DeliveriesTo, &g.Deliveries, &g.EntriesFrom, &g.EntriesTo, &g.SHA256, &g.Size, timeInto{&g.RetainUntil}, &g.Revision}
 }
 
 // JournalState says how far the journal is.
@@ -56,6 +56,9 @@ func (s *Store) JournalState(ctx context.Context) (call.JournalState, error) {
 		}
 		return nil
 	})
+	if err == nil {
+		err = s.each(ctx, "SELECT erased FROM journal WHERE id = 1", nil, func(rows *sql.Rows) error { return rows.Scan(&state.Erased) })
+	}
 	if err != nil {
 		return state, fmt.Errorf("read how far the journal is: %w", err)
 	}
@@ -210,6 +213,9 @@ func (s *Store) journalPage(ctx context.Context, after, to int64) ([]*call.Journ
 	if err == nil && len(drawn) > 0 {
 		err = s.addDrawn(ctx, page, slices.Sorted(maps.Keys(drawn)))
 	}
+	if err == nil {
+		err = s.AddErased(ctx, page)
+	}
 	return page, err
 }
 
@@ -260,16 +266,25 @@ func errJournalLost() error {
 // whoWrites holds only for the node that has the lease.
 const whoWrites = " EXISTS (SELECT 1 FROM journal WHERE id = 1 AND lease_token = ? AND lease_until > {now})"
 
-// PlanSegment commits what the next segment will hold, before it is put. A
-// loser of the lease gets a call.Conflict error, as does one who plans what
-// another has.
-func (s *Store) PlanSegment(ctx context.Context, token string, g call.JournalSegment) error {
+// PlanSegment commits what the next segment will hold, before it is put. erased
+// is JournalState.Erased from before the rows were read. A loser of the lease
+// gets a call.Conflict error, as does one who plans what another has, or has
+// read rows from which something was erased meanwhile.
+func (s *Store) PlanSegment(ctx context.Context, token string, g call.JournalSegment, erased int64) error {
 	// Of two who plan at once one waits for the other's row; so the bounds of
-	// the one that is lost are never used.
-	n, err := s.update(ctx, "INSERT INTO journal_segments ("+segmentColumns+`)
-		SELECT CAST(? AS BIGINT), ?, CAST(? AS BIGINT), CAST(? AS BIGINT), CAST(? AS BIGINT), CAST(? AS BIGINT), CAST(? AS BIGINT), CAST(? AS BIGINT), '', 0, CAST(? AS BIGINT)
-		FROM journal WHERE id = 1 AND lease_token = ? AND lease_until > {now} ON CONFLICT DO NOTHING`,
-		g.Number, g.Previous, g.At.UnixMilli(), g.DeliveriesAfter, g.DeliveriesTo, g.Deliveries, g.EntriesFrom, g.EntriesTo, millis(g.RetainUntil), token)
+	// the one that is lost are never used. Whoever erases waits, too, and then
+	// sees the segment.
+	var n int64
+	err := s.change(ctx, func(ctx context.Context, t *tx) error {
+		err := t.exec(ctx, "SELECT 1 FROM journal WHERE id = 1 {lock row}")
+		if err != nil {
+			return err
+		}
+		return t.later(ctx, statement{affected: &n, query: "INSERT INTO journal_segments (" + segmentColumns + `)
+			SELECT CAST(? AS BIGINT), ?, CAST(? AS BIGINT), CAST(? AS BIGINT), CAST(? AS BIGINT), CAST(? AS BIGINT), CAST(? AS BIGINT), CAST(? AS BIGINT), '', 0, CAST(? AS BIGINT), 0
+			FROM journal WHERE id = 1 AND lease_token = ? AND lease_until > {now} AND erased = ? ON CONFLICT DO NOTHING`,
+			args: []any{g.Number, g.Previous, g.At.UnixMilli(), g.DeliveriesAfter, g.DeliveriesTo, g.Deliveries, g.EntriesFrom, g.EntriesTo, millis(g.RetainUntil), token, erased}})
+	})
 	if err != nil {
 		return fmt.Errorf("plan journal segment %d: %w", g.Number, err)
 	}

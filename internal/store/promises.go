@@ -20,8 +20,11 @@ var promisedRows = map[call.ObjectSort]struct {
 	number bool
 	scan   func(*sql.Rows, *call.Promised) error
 }{
-	call.SegmentObjects: {"journal_segments", "number", "sha256 <> ''", "CAST(number AS TEXT), at, retain_until", true, func(rows *sql.Rows, p *call.Promised) error {
-		return rows.Scan(&p.ID, timeInto{&p.Start}, timeInto{&p.Was})
+	call.SegmentObjects: {"journal_segments", "number", "sha256 <> ''", "CAST(number AS TEXT), at, retain_until, number, revision", true, func(rows *sql.Rows, p *call.Promised) error {
+		var number, revision int64
+		err := rows.Scan(&p.ID, timeInto{&p.Start}, timeInto{&p.Was}, &number, &revision)
+		p.Keys = []string{call.SegmentKey(number, revision)}
+		return err
 	}},
 	call.SealObjects: {"audit_seals", "size", "1 = 1", "CAST(size AS TEXT), sealed_at, retain_until, object_key", true, func(rows *sql.Rows, p *call.Promised) error {
 		p.Keys = make([]string, 1)

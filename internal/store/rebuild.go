@@ -312,8 +312,8 @@ func (s *Store) RebuildEntries(ctx context.Context, entries []audit.Entry) error
 
 // RebuildSegment says that a segment was taken in whole.
 func (s *Store) RebuildSegment(ctx context.Context, g call.JournalSegment) error {
-	_, err := s.update(ctx, "INSERT INTO journal_segments ("+segmentColumns+") VALUES ("+strings.Repeat("?,", 10)+"?) ON CONFLICT DO NOTHING",
-		g.Number, g.Previous, g.At.UnixMilli(), g.DeliveriesAfter, g.DeliveriesTo, g.Deliveries, g.EntriesFrom, g.EntriesTo, g.SHA256, g.Size, millis(g.RetainUntil))
+	_, err := s.update(ctx, "INSERT INTO journal_segments ("+segmentColumns+") VALUES ("+strings.Repeat("?,", 11)+"?) ON CONFLICT DO NOTHING",
+		g.Number, g.Previous, g.At.UnixMilli(), g.DeliveriesAfter, g.DeliveriesTo, g.Deliveries, g.EntriesFrom, g.EntriesTo, g.SHA256, g.Size, millis(g.RetainUntil), g.Revision)
 	if err != nil {
 		return fmt.Errorf("take in journal segment %d: %w", g.Number, err)
 	}

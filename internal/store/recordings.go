@@ -27,7 +27,7 @@ func recordingFields(r *call.Recording) []any {
 }
 
 // auditedRecording are the columns that recordingEntry makes an entry of.
-const auditedRecording = "wanted_at, " + recordingColumns
+const auditedRecording = "wanted_at, rule_until, blocked_by, blocked_until, " + recordingColumns
 
 // recordingEntry makes entries of rows; media is what is known of what was
 // archived just now.
@@ -41,15 +41,15 @@ func recordingEntry(action audit.Action, media *audit.MediaFacts) func(row) (aud
 // scanAudited reads a recording after an act, and makes the entry about it.
 func scanAudited(rows row, action audit.Action, media *audit.MediaFacts) (call.Recording, audit.Entry, error) {
 	var r call.Recording
-	var wantedAt time.Time
-	if err := rows.Scan(append([]any{timeInto{&wantedAt}}, recordingFields(&r)...)...); err != nil {
+	var f audit.RecordingFacts
+	if err := rows.Scan(append([]any{timeInto{&f.WantedAt}, timeInto{&f.RuleUntil}, &f.BlockedBy, timeInto{&f.BlockedUntil}}, recordingFields(&r)...)...); err != nil {
 		return r, audit.Entry{}, err
 	}
 	entry, err := audit.New(action, "recording/"+r.ID, audit.RecordingFacts{
-		ID: r.ID, CallID: r.CallID, Account: r.Account, Provider: string(r.Provider), Kind: string(r.Kind), Source: r.Source,
+		ID: r.ID, CallID: r.CallID, Account: r.Account, Provider: string(r.Provider), Kind: string(r.Kind),
 		State: string(r.State), Reason: r.Reason, ObjectKey: r.ObjectKey, Size: r.Size, SHA256: r.SHA256, StoredSHA256: r.StoredSHA256, MediaType: r.MediaType,
-		AudioSeconds: r.AudioSeconds, CreatedAt: r.CreatedAt, WantedAt: wantedAt, ArchivedAt: r.ArchivedAt, RetainUntil: r.RetainUntil,
-		Rule: r.Rule, DueAt: r.DueAt, ExpiredAt: r.ExpiredAt, Attempts: r.Attempts, LastError: r.LastError, Media: media,
+		AudioSeconds: r.AudioSeconds, CreatedAt: r.CreatedAt, WantedAt: f.WantedAt, ArchivedAt: r.ArchivedAt, RetainUntil: r.RetainUntil,
+		Rule: r.Rule, DueAt: r.DueAt, RuleUntil: f.RuleUntil, BlockedBy: f.BlockedBy, BlockedUntil: f.BlockedUntil, ExpiredAt: r.ExpiredAt, Attempts: r.Attempts, LastError: r.LastError, Media: media,
 	})
 	return r, entry, err
 }
@@ -106,6 +106,16 @@ func (r *recorder) wantRecordings(ctx context.Context, changed []*leg) error {
 			return err
 		}
 	}
+	// One that is woken is told of in the log. Of a new call nobody gave up any.
+	var known []wantedAgain
+	for _, w := range rows {
+		if !w.leg.isNew || !r.state(w.leg.callID).isNew {
+			known = append(known, wantedAgain{w.leg.Account, w.Wanted})
+		}
+	}
+	if err := r.wake(ctx, known); err != nil {
+		return err
+	}
 	now := r.now.UnixMilli()
 	for i := range rows {
 		if !r.paused[rows[i].leg.Account] {
@@ -137,12 +147,21 @@ type wantedAgain struct {
 // wakeRecordings lets those that were given up and are named again begin anew,
 // as wantRecordings does for changed legs: a report that tells nothing else
 // still says that there is a recording.
-func (r *recorder) wakeRecordings(ctx context.Context) error {
-	return selectMany(ctx, r.tx, "wake recordings", `UPDATE recordings SET state = 'pending', reason = '', attempts = 0, wanted_at = {now},
+func (r *recorder) wakeRecordings(ctx context.Context) error { return r.wake(ctx, r.again) }
+
+func (r *recorder) wake(ctx context.Context, again []wantedAgain) error {
+	entry := recordingEntry(audit.RecordingWoken, nil)
+	return r.tx.selectAudited(ctx, "wake recordings", `UPDATE recordings SET state = 'pending', reason = '', attempts = 0, wanted_at = {now},
 			next_try_at = CASE WHEN account IN (SELECT account FROM account_pauses) THEN NULL
 				ELSE {now} + `+strconv.FormatInt(r.firstTries.after.Milliseconds(), 10)+` END
-		WHERE state = 'absent' AND (source, kind, account) IN ({rows})`, "ttt", r.again,
-		func(w wantedAgain, args []any) []any { return append(args, w.Source, string(w.Kind), w.account) }, nil)
+		WHERE state = 'absent' AND (source, kind, account) IN ({rows}) RETURNING `+auditedRecording, again, func(rows row) error {
+		e, err := entry(rows)
+		if err != nil {
+			return err
+		}
+		e.Reason, e.Actor = "a report names it again", audit.Actor{Kind: audit.KindSystem}
+		return r.tx.audit(ctx, e)
+	})
 }
 
 // askPaused asks for the paused accounts, which are known after the next flush.

@@ -34,8 +34,8 @@ func (s *Store) RecordingsByKey(ctx context.Context, afterKey, afterID string, l
 }
 
 // EachKept calls f for every object that must be in the vault and is no
-// recording: the files of report runs, the seals of the audit log, and the
-// certificates of erasures.
+// recording: the files of report runs, the seals of the audit log, the
+// certificates of erasures, and what is still to be deleted of the journal.
 func (s *Store) EachKept(ctx context.Context, f func(call.KeptObject) error) error {
 	for after, more := int64(0), true; more; {
 		seals, err := s.Seals(ctx, after, backgroundRows)
@@ -52,6 +52,12 @@ func (s *Store) EachKept(ctx context.Context, f func(call.KeptObject) error) err
 		more = len(seals) == backgroundRows
 	}
 	if err := s.eachCertificate(ctx, f); err != nil {
+		return err
+	}
+	err := s.OldSegments(ctx, 0, func(o call.SegmentObject, _ bool) error {
+		return f(call.KeptObject{Key: o.ObjectKey, Size: o.Size, SHA256: o.SHA256})
+	})
+	if err != nil {
 		return err
 	}
 	for cursor := ""; ; {
@@ -172,9 +178,9 @@ func (s *Store) OldestDelivery(ctx context.Context) (at time.Time, err error) {
 func (s *Store) EachSegment(ctx context.Context, f func(call.JournalSegment) error) error {
 	for after, more := int64(0), true; more; {
 		var page []call.JournalSegment
-		err := s.each(ctx, "SELECT number, size, sha256, retain_until FROM journal_segments WHERE number > ? AND sha256 <> '' ORDER BY number LIMIT ?", []any{after, backgroundRows}, func(rows *sql.Rows) error {
+		err := s.each(ctx, "SELECT number, size, sha256, retain_until, revision FROM journal_segments WHERE number > ? AND sha256 <> '' ORDER BY number LIMIT ?", []any{after, backgroundRows}, func(rows *sql.Rows) error {
 			var g call.JournalSegment
-			err := rows.Scan(&g.Number, &g.Size, &g.SHA256, timeInto{&g.RetainUntil})
+			err := rows.Scan(&g.Number, &g.Size, &g.SHA256, timeInto{&g.RetainUntil}, &g.Revision)
 			page = append(page, g)
 			return err
 		})
