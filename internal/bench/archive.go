@@ -107,22 +107,8 @@ func (a *archiveRuns) tables() []table {
 // `callvault serve` archive what is in it, with the mode of Object Lock if
 // there is one.
 func (b *bench) archiveOnce(ctx context.Context, vault *testenv.MinIOServer, count int, recordings, lock string) (r archiveRun, err error) {
-	s := settings{lock: lock}
-	if s.data, err = b.folder(); err != nil {
-		return r, err
-	}
-	if s.bucket, err = vault.NewBucket(ctx, testenv.BucketOptions{ObjectLock: lock != ""}); err != nil {
-		return r, err
-	}
-	if err := s.write(); err != nil {
-		return r, err
-	}
-	file := filepath.Join(s.data, "reports.jsonl")
-	if err := writeReports(file, count, recordings); err != nil {
-		return r, err
-	}
-	imports := b.callvaultCommand(ctx, s, "import", "--account", account, file)
-	if _, err := runProcess(imports, filepath.Join(s.data, "import.log")); err != nil {
+	s, err := b.queued(ctx, settings{lock: lock}, vault, count, recordings)
+	if err != nil {
 		return r, err
 	}
 	callvault, err := b.serve(ctx, s)

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"os"
 	"path/filepath"
 
@@ -34,7 +33,7 @@ func (b *bench) export(ctx context.Context) (_ []table, err error) {
 		return nil, err
 	}
 	defer closing(&err, vault)
-	s, err := b.filled(ctx, vault, count, "http://"+recordings.address)
+	s, err := b.filled(ctx, settings{}, vault, count, "http://"+recordings.address)
 	if err != nil {
 		return nil, err
 	}
@@ -63,34 +62,6 @@ func (b *bench) export(ctx context.Context) (_ []table, err error) {
 			spread(runs, "%.0f MiB", func(r exportRun) float64 { return mib(row.of(r).Peak) }))
 	}
 	return []table{t}, b.remove(s)
-}
-
-// filled is an installation whose recordings are all archived.
-func (b *bench) filled(ctx context.Context, vault *testenv.MinIOServer, count int, recordings string) (s settings, err error) {
-	if s.data, err = b.folder(); err != nil {
-		return s, err
-	}
-	if s.bucket, err = vault.NewBucket(ctx, testenv.BucketOptions{}); err != nil {
-		return s, err
-	}
-	if err := s.write(); err != nil {
-		return s, err
-	}
-	file := filepath.Join(s.data, "reports.jsonl")
-	if err := writeReports(file, count, recordings); err != nil {
-		return s, err
-	}
-	imports := b.callvaultCommand(ctx, s, "import", "--account", account, file)
-	if _, err := runProcess(imports, filepath.Join(s.data, "import.log")); err != nil {
-		return s, err
-	}
-	callvault, err := b.serve(ctx, s)
-	if err != nil {
-		return s, err
-	}
-	_, err = archivedAll(ctx, s, count)
-	_, endErr := callvault.end()
-	return s, errors.Join(err, endErr)
 }
 
 func (b *bench) exportOnce(ctx context.Context, s settings) (r exportRun, err error) {

@@ -2,7 +2,7 @@
 // from outside, on this machine, and writes what it finds into
 // docs/performance.md, which also says what each figure means.
 //
-//	go run ./internal/bench [-runs N] [-quick] [ingest|archive|lock|report|export|rebuild|all]
+//	go run ./internal/bench [-runs N] [-quick] [ingest|archive|lock|report|export|verify|rebuild|all]
 //
 // `make bench` installs what it needs first. Nothing is asserted: a figure is
 // for people to judge, and a busy machine is no fault of the program.
@@ -43,6 +43,7 @@ func benchmarks() []benchmark {
 		{"lock", (*bench).lock},
 		{"report", (*bench).report},
 		{"export", (*bench).export},
+		{"verify", (*bench).verify},
 		{"rebuild", (*bench).rebuild},
 	}
 }
@@ -81,6 +82,8 @@ func run(ctx context.Context, args []string) error {
 	switch flags.Arg(0) {
 	case hostProcess:
 		return serveRecordings(ctx, flags.Arg(1))
+	case plainProcess:
+		return readPlainly(ctx, flags.Args()[1:])
 	case workbookProcess:
 		return writeWorkbook(ctx, flags.Arg(1), flags.Arg(2))
 	}
@@ -142,7 +145,7 @@ func choose(names []string) ([]benchmark, error) {
 			}
 		}
 		if !found {
-			return nil, fmt.Errorf("there is no benchmark %q: say ingest, archive, lock, report, export, rebuild or all", name)
+			return nil, fmt.Errorf("there is no benchmark %q: say ingest, archive, lock, report, export, verify, rebuild or all", name)
 		}
 	}
 	return chosen, nil
