@@ -167,6 +167,9 @@ func (a *Analyser) listen(ctx context.Context, c *call.AnalysisClaim) (result ca
 		if !a.opts.Idle() {
 			return result, found, errNeeded
 		}
+		if err := ctx.Err(); err != nil {
+			return result, found, err // it takes too long
+		}
 		n, err := body.Read(a.chunk)
 		_, _ = listener.Write(a.chunk[:n]) // never fails
 		if errors.Is(err, io.EOF) {

@@ -27,6 +27,7 @@ type Analysis struct {
 	Probe
 
 	wav     *wav
+	mp3     *mp3Sound
 	reason  string // why nothing is analysed
 	decode  decoder
 	size    int // of one sample of one channel, bytes
@@ -55,7 +56,8 @@ func NewAnalysis(mediaType string) *Analysis {
 		a.wav = r
 		r.samples = a.take
 	case *mp3:
-		a.reason = "MP3 is not decoded"
+		a.forgetMP3()
+		r.sound, r.forget = a.takeMP3, a.forgetMP3
 	default:
 		a.reason = "this format is not decoded"
 	}
@@ -140,6 +142,9 @@ func (a *Analysis) endWindow() {
 func (a *Analysis) Result() call.Analysis {
 	if a.inside > 0 {
 		a.endWindow()
+	}
+	if a.mp3 != nil && a.reason == "" {
+		a.reason = a.mp3.undecoded(a.Media())
 	}
 	if a.windows == 0 && a.reason == "" {
 		a.reason = "there is no audio in it"

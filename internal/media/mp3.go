@@ -144,9 +144,16 @@ type mp3 struct {
 	free               int64 // length of frames of a free format, without padding
 	kilobits           int   // of the last frame
 	variable, isFree   bool
-	promisedFrames     int64
-	promisedBytes      int64
-	contents           bool // the table of contents was seen
+	// sound, if set, gets the bytes of the frames, in pieces of which none
+	// crosses the beginning of one and the first of each has its header; mute says
+	// that what is passed over is of a table of contents. forget says that what
+	// came before was no frame.
+	sound          func([]byte)
+	forget         func()
+	mute           bool
+	promisedFrames int64
+	promisedBytes  int64
+	contents       bool // the table of contents was seen
 }
 
 // longestFree bounds the frames of a free format: 640 kbit/s at 8 kHz is what
@@ -164,6 +171,9 @@ func (m *mp3) take(p []byte) {
 		if m.skip > 0 {
 			n := min(m.skip, int64(len(p)))
 			m.skip -= n
+			if m.within && !m.mute {
+				m.tell(p[:n])
+			}
 			p = p[n:]
 			continue
 		}
@@ -223,6 +233,7 @@ func (m *mp3) stride(p []byte) []byte {
 		m.frames++
 		m.frameBytes += int64(n)
 		m.seconds += seconds
+		m.tell(p[:min(n, len(p))])
 		if n > len(p) {
 			m.skip, m.within = int64(n-len(p)), true
 			return nil
@@ -331,10 +342,11 @@ func (m *mp3) parseFirst(b []byte) {
 		m.promisedFrames = int64(binary.BigEndian.Uint32(b[50:]))
 	default:
 		m.takeFrame(h, f)
+		m.tell(b[frameHeader:])
 		m.skip -= int64(len(b)) - frameHeader
 		return
 	}
-	m.contents = true
+	m.contents, m.mute = true, true
 	m.skip, m.within = int64(f.length()-len(b)), true
 	m.step = atFrame
 	m.next(frameHeader)
@@ -365,9 +377,18 @@ func (m *mp3) takeFrame(h uint32, f frame) {
 		m.count(f, n)
 		m.last, m.alike = h&likeLast, f
 	}
-	m.skip, m.within = n-frameHeader, true
+	m.skip, m.within, m.mute = n-frameHeader, true, false
 	m.step = atFrame
 	m.next(frameHeader)
+	if m.sound != nil { // tell would have the header made for nobody
+		m.sound(binary.BigEndian.AppendUint32(nil, h))
+	}
+}
+
+func (m *mp3) tell(p []byte) {
+	if m.sound != nil {
+		m.sound(p)
+	}
 }
 
 func (m *mp3) count(f frame, n int64) {
@@ -394,6 +415,9 @@ func (m *mp3) lose(b []byte) {
 func (m *mp3) endRun() {
 	if m.run == 1 {
 		m.junk += m.aloneSize // it was no frame
+		if m.frames == 0 && m.forget != nil {
+			m.forget()
+		}
 	}
 	m.run, m.free = 0, 0
 }
@@ -444,8 +468,9 @@ func (m *mp3) media(size int64) call.Media {
 	if m.frames == 0 {
 		return call.Media{}
 	}
+	frameBytes := m.frameBytes
 	if cut {
-		m.frameBytes -= m.skip
+		frameBytes -= m.skip
 	}
 	f := m.first
 	out := call.Media{
@@ -457,7 +482,7 @@ func (m *mp3) media(size int64) call.Media {
 		Corrupt:   math.Min(1, float64(m.junk+m.search)/float64(max(size-m.tags, 1))),
 	}
 	if seconds := out.Duration.Seconds(); seconds > 0 {
-		out.BitRate = int(min(8*float64(m.frameBytes)/seconds, math.MaxInt32))
+		out.BitRate = int(min(8*float64(frameBytes)/seconds, math.MaxInt32))
 	}
 	if m.variable {
 		out.Flags = append(out.Flags, call.VariableRate)

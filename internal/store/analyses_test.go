@@ -1,6 +1,7 @@
 package store_test
 
 import (
+	"database/sql"
 	"testing"
 	"time"
 
@@ -76,7 +77,7 @@ func TestAnalyses(t *testing.T) {
 		if c.ID != archived[0] {
 			t.Fatalf("claimed %+v", c)
 		}
-		no := call.Analysis{State: call.NotAnalysed, Reason: "MP3 is not decoded"}
+		no := call.Analysis{State: call.NotAnalysed, Reason: "gsm_ms is not decoded"}
 		if err := s.MarkAnalysed(t.Context(), c.LeaseToken, no, call.Media{}); err != nil {
 			t.Fatal(err)
 		}
@@ -177,6 +178,61 @@ func TestAnalysisOfWhatHasGone(t *testing.T) {
 		}
 		if a := must(s.Analysis(t.Context(), c.ID))(t); a.State != call.AnalysisPending {
 			t.Errorf("left is %+v", a)
+		}
+	})
+}
+
+// What an earlier version did not analyse for being an MP3 is listened to
+// again, after what is newer; what it did not for other reasons is not.
+func TestMP3IsAnalysedAgain(t *testing.T) {
+	t.Parallel()
+	forEachDatabase(t, func(t *testing.T, o store.Options) {
+		s, err := store.Open(t.Context(), o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		record(t, s, delivery(report("1.1")), delivery(report("1.2")), delivery(report("1.3")))
+		byReason := map[string]string{}
+		for i, c := range claim(t, s, call.ClaimOptions{}) {
+			if err := s.MarkArchived(t.Context(), c.LeaseToken, call.Archiving{ObjectKey: c.ID, Media: phoneAudio(3)}); err != nil {
+				t.Fatal(err)
+			}
+			reason := []string{"MP3 is not decoded", "gsm_ms is not decoded", ""}[i]
+			byReason[reason] = c.ID
+			if reason == "" {
+				continue // nobody has listened to it yet
+			}
+			mine := must(s.ClaimAnalysis(t.Context(), time.Minute))(t)
+			if err := s.MarkAnalysed(t.Context(), mine.LeaseToken, call.Analysis{State: call.NotAnalysed, Reason: reason}, call.Media{}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := s.Close(); err != nil {
+			t.Fatal(err)
+		}
+		driver, dsn := "pgx", o.DSN
+		if dsn == "" {
+			driver, dsn = "sqlite", o.Path
+		}
+		db, err := sql.Open(driver, dsn)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := db.ExecContext(t.Context(), "DELETE FROM goose_db_version WHERE version_id = 31"); err != nil {
+			t.Fatal(err)
+		}
+		if err := db.Close(); err != nil {
+			t.Fatal(err)
+		}
+		s = open(t, o)
+		for _, want := range []string{byReason[""], byReason["MP3 is not decoded"]} {
+			c := must(s.ClaimAnalysis(t.Context(), time.Minute))(t)
+			if c == nil || c.ID != want || c.Tries != 1 {
+				t.Errorf("claimed %+v, want %s", c, want)
+			}
+		}
+		if c := must(s.ClaimAnalysis(t.Context(), time.Minute))(t); c != nil {
+			t.Errorf("claimed %+v", c)
 		}
 	})
 }
