@@ -17,6 +17,7 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/prometheus/client_golang/prometheus"
+	"golang.org/x/mod/sumdb/tlog"
 )
 
 const (
@@ -175,10 +176,10 @@ type segmentLines struct {
 	segment call.JournalSegment
 	// planned is the segment as its bounds were committed.
 	planned call.JournalSegment
-	text    bytes.Buffer
+	packed  *segmentWriter
 	// These are what another object of the same segment must agree with.
 	deliveries []deliveryMark
-	entries    [][]byte
+	entries    []tlog.Hash
 	// news: it holds more than what was said of segments before. full: there may
 	// be more for another.
 	news, full bool
@@ -196,9 +197,13 @@ type deliveryMark struct {
 // and sets the bounds to what there is; to is where the audit entries end, -1:
 // where there are no more.
 func (j *Journal) collect(ctx context.Context, g call.JournalSegment, to int64, limit int) (*segmentLines, error) {
-	l := &segmentLines{segment: g}
+	packed, err := newSegmentWriter()
+	if err != nil {
+		return nil, err
+	}
+	l := &segmentLines{segment: g, packed: packed}
 	l.segment.Deliveries, l.segment.EntriesTo = 0, g.EntriesFrom
-	err := l.addEntries(ctx, j.o.Store, to, limit/2)
+	err = l.addEntries(ctx, j.o.Store, to, limit/2)
 	if err == nil {
 		err = l.addDeliveries(ctx, j.o.Store, limit)
 	}
@@ -208,7 +213,7 @@ func (j *Journal) collect(ctx context.Context, g call.JournalSegment, to int64, 
 	return l, nil
 }
 
-func (l *segmentLines) isFull(limit int) bool { return limit > 0 && l.text.Len() >= limit }
+func (l *segmentLines) isFull(limit int) bool { return limit > 0 && l.packed.size >= limit }
 
 func (l *segmentLines) addEntries(ctx context.Context, s JournalStore, to int64, limit int) error {
 	for to < 0 || l.segment.EntriesTo < to {
@@ -228,10 +233,10 @@ func (l *segmentLines) addEntries(ctx context.Context, s JournalStore, to int64,
 			if err != nil {
 				return err
 			}
-			l.entries = append(l.entries, record)
-			l.text.WriteString(`{"entry":`)
-			l.text.Write(record)
-			l.text.WriteString("}\n")
+			l.entries = append(l.entries, tlog.RecordHash(record))
+			if _, err := fmt.Fprintf(l.packed, `{"entry":%s}`+"\n", record); err != nil {
+				return err
+			}
 			l.segment.EntriesTo = e.Seq + 1
 			// Else each segment would be news for the next one.
 			l.news = l.news || e.Action != audit.JournalWritten
@@ -258,8 +263,9 @@ func (l *segmentLines) addDeliveries(ctx context.Context, s JournalStore, limit 
 		if err != nil {
 			return err
 		}
-		l.text.Write(line)
-		l.text.WriteByte('\n')
+		if _, err := l.packed.Write(append(line, '\n')); err != nil {
+			return err
+		}
 		last = d.ID
 		l.deliveries = append(l.deliveries, deliveryMark{d.ID, d.UID, [sha256.Size]byte(d.BodySHA256)})
 		l.segment.Deliveries++
@@ -270,7 +276,7 @@ func (l *segmentLines) addDeliveries(ctx context.Context, s JournalStore, limit 
 
 // put puts a planned segment into the vault and commits that it is there.
 func (j *Journal) put(ctx context.Context, l *segmentLines) error {
-	object, err := compressSegment(l.segment, l.text.Bytes())
+	object, err := l.packed.object(l.segment)
 	if err != nil {
 		return err
 	}
@@ -313,8 +319,8 @@ func (j *Journal) adopt(ctx context.Context, l *segmentLines) (call.JournalSegme
 		same = same && bodies[d]
 	}
 	for i := 0; same && i < len(l.entries); i++ {
-		record, err := there.Entries[i].Record()
-		same = err == nil && bytes.Equal(record, l.entries[i])
+		hash, err := there.Entries[i].Hash()
+		same = err == nil && hash == l.entries[i]
 	}
 	if !same {
 		return l.segment, &JournalFaultError{l.segment.Number, "another one lies in its place: does another installation use this vault, or was its database replaced by an older copy?"}

@@ -92,7 +92,14 @@ func (w rewriter) tryRewrite(ctx context.Context, number int64, why string, edit
 	if g.Revision, err = w.store.PlanRewrite(ctx, number, func(revision int64) string { return RevisionKey(number, revision) }); err != nil {
 		return err
 	}
-	object, err := compressSegment(g, lines)
+	packed, err := newSegmentWriter()
+	if err == nil {
+		_, err = packed.Write(lines)
+	}
+	if err != nil {
+		return err
+	}
+	object, err := packed.object(g)
 	if err != nil {
 		return err
 	}

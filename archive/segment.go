@@ -193,30 +193,42 @@ func headerOf(g call.JournalSegment) segmentLine {
 	}
 }
 
-// compressSegment makes the object of a segment of its lines.
-func compressSegment(g call.JournalSegment, lines []byte) ([]byte, error) {
+// segmentWriter compresses the lines of a segment as they come. What the first
+// line says is known when the last has come; so that line is a frame of its own,
+// and frames behind each other are one text (RFC 8878, section 3).
+type segmentWriter struct {
+	z      *zstd.Encoder
+	packed bytes.Buffer
+	// size is that of the lines, in bytes.
+	size int
+}
+
+func newSegmentWriter() (*segmentWriter, error) {
+	w := &segmentWriter{}
+	var err error
+	// One goroutine: the same lines give the same bytes.
+	w.z, err = zstd.NewWriter(&w.packed, zstd.WithEncoderConcurrency(1), zstd.WithEncoderLevel(zstd.SpeedDefault),
+		zstd.WithWindowSize(segmentWindow), zstd.WithLowerEncoderMem(true))
+	if err != nil {
+		return nil, fmt.Errorf("begin a journal segment: %w", err)
+	}
+	return w, nil
+}
+
+// Write takes in whole lines.
+func (w *segmentWriter) Write(lines []byte) (int, error) {
+	w.size += len(lines)
+	return w.z.Write(lines)
+}
+
+// object ends the segment and returns it.
+func (w *segmentWriter) object(g call.JournalSegment) ([]byte, error) {
 	header := headerOf(g)
 	first, err := encodeLine(journalLine{Segment: &header})
-	if err != nil {
+	if err = errors.Join(err, w.z.Close()); err != nil {
 		return nil, fmt.Errorf("write journal segment %d: %w", g.Number, err)
 	}
-	var object bytes.Buffer
-	// One goroutine: the same lines give the same bytes.
-	z, err := zstd.NewWriter(&object, zstd.WithEncoderConcurrency(1), zstd.WithEncoderLevel(zstd.SpeedDefault),
-		zstd.WithWindowSize(segmentWindow), zstd.WithLowerEncoderMem(true))
-	if err == nil {
-		_, err = z.Write(append(first, '\n'))
-	}
-	if err == nil {
-		_, err = z.Write(lines)
-	}
-	if err == nil {
-		err = z.Close()
-	}
-	if err != nil {
-		return nil, fmt.Errorf("write journal segment %d: %w", g.Number, err)
-	}
-	return object.Bytes(), nil
+	return append(w.z.EncodeAll(append(first, '\n'), nil), w.packed.Bytes()...), nil
 }
 
 // Segment is a segment of the journal as it was read back.
