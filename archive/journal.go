@@ -2,6 +2,7 @@ package archive
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -48,12 +49,18 @@ type JournalStore interface {
 	FinishSegment(ctx context.Context, token string, g call.JournalSegment) error
 }
 
-// JournalOptions is what a Journal needs. All but Until and Metrics are required.
+// JournalOptions is what a Journal needs. All but Until, Token and Metrics are
+// required.
 type JournalOptions struct {
 	Store JournalStore
 	Vault Vault
 	// Until is how long a segment that is made at a time is locked; nil: not.
-	Until   func(at time.Time) time.Time
+	Until func(at time.Time) time.Time
+	// Token is what this node's lease goes by; empty makes one up. A node that
+	// was killed, and starts with the token that it had, need not wait until its
+	// lease is over. Of two with one token neither spoils what the other does,
+	// but both do it.
+	Token   string
 	Now     func() time.Time
 	Logger  *slog.Logger
 	Metrics prometheus.Registerer
@@ -77,7 +84,7 @@ type Journal struct {
 // NewJournal makes a journal.
 func NewJournal(o JournalOptions) (*Journal, error) {
 	j := &Journal{
-		o: o, token: uuid.NewString(),
+		o: o, token: cmp.Or(o.Token, uuid.NewString()),
 		written: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "callvault_journal_segments_total", Help: "Segments of the journal that this node has put into the vault.",
 		}),

@@ -386,8 +386,12 @@ func (a *app) build(ctx context.Context, s *store.Store) error {
 	if a.sealer, err = newSealer(ctx, a.config, s, a.vault, a.logger); err != nil {
 		return fmt.Errorf("set up the audit log: %w", err)
 	}
+	node, err := folderID(a.lock)
+	if err != nil {
+		return err
+	}
 	a.journal, err = archive.NewJournal(archive.JournalOptions{
-		Store: s, Vault: a.vault, Until: promiser(terms, call.SegmentObjects), Now: time.Now, Logger: a.logger, Metrics: a.registry,
+		Store: s, Vault: a.vault, Until: promiser(terms, call.SegmentObjects), Token: node, Now: time.Now, Logger: a.logger, Metrics: a.registry,
 	})
 	if err != nil {
 		return fmt.Errorf("set up the journal: %w", err)

@@ -37,6 +37,7 @@ func notRebuilt() map[string]string {
 		"program_versions":   "which programs have written the rows",
 		"scrub":              "begins anew",
 		"faults":             "found again",
+		"alerts":             "seen again",
 		"exports":            "of the data folder that they were made for",
 		"retention_jobs":     "when the next one runs, and what the last came to",
 		"storage_days":       "counted again from what lies in the vault",
