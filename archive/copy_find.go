@@ -33,7 +33,7 @@ func (c *Copier) find(ctx context.Context, jobs chan<- copyJob) (known *keySet, 
 	err = c.source.eachKept(ctx, func(k call.KeptObject) error {
 		known.keys[maphash.String(known.seed, k.Key)] = struct{}{}
 		if k.Going {
-			return nil
+			return nil // what is deleted by right must not come back
 		}
 		return giveCopy(ctx, jobs, copyJob{KeptObject: k})
 	})

@@ -47,6 +47,7 @@ type ErasureRows interface {
 	EraseDelivery(ctx context.Context, erasure call.Erasure, ref string) error
 	RunsOver(ctx context.Context, erasureID string) ([]call.Run, error)
 	EraseRunFiles(ctx context.Context, erasureID, runID string) error
+	HoldOfRun(ctx context.Context, run call.Run) (name, newest string, err error)
 }
 
 // ErasureExports is how bundles are erased that were made before.
@@ -451,6 +452,13 @@ func (r *round) report(ctx context.Context, item call.ErasureItem) error {
 	for _, run := range runs {
 		if run.ID != item.Ref {
 			continue
+		}
+		hold, _, err := r.o.Store.HoldOfRun(ctx, run)
+		if err != nil {
+			return err
+		}
+		if hold != "" { // it keeps the whole report, also what is of others
+			return r.keep(ctx, item, time.Time{}, "legal hold "+hold)
 		}
 		for _, f := range run.Files {
 			if kept, err := r.locked(ctx, item, f.ObjectKey); kept || err != nil {

@@ -21,7 +21,8 @@ func (r *Retainer) Forecast(ctx context.Context) (call.Forecast, error) {
 	if err != nil {
 		return f, err
 	}
-	plan, err := r.Plan(ctx, f.AsOf.AddDate(forecastYears, 0, 0), nil)
+	plan, err := r.planAudio(ctx, f.AsOf.AddDate(forecastYears, 0, 0), nil)
+	plan.Sort()
 	f.Frees = plan.Due
 	return f, err
 }

@@ -20,6 +20,7 @@ import (
 type RetentionStore interface {
 	JobStore
 	PromiseStore
+	ReportStore
 	ToJudge(ctx context.Context, rules call.Retention, rulesID string, after *call.Judging, n int) ([]call.Judging, error)
 	SaveJudged(ctx context.Context, rulesID string, judged []call.Judged) error
 	BeginExpiring(ctx context.Context, rulesID string, n int) ([]call.Expiring, error)
@@ -142,6 +143,11 @@ type Applied struct {
 	// delivery also with the last call that it told of.
 	Calls      int64 `json:"calls"`
 	Deliveries int64 `json:"deliveries"`
+	// Reports are those whose files and frozen inputs are gone, ReportBytes of
+	// them. ReportsBlocked were due, and are kept by the vault or a hold.
+	Reports        int64 `json:"reports"`
+	ReportBytes    int64 `json:"report_bytes"`
+	ReportsBlocked int64 `json:"reports_blocked"`
 	// Judged recordings were looked at anew, and of Lengthened the date became
 	// later.
 	Judged     int64 `json:"judged"`
@@ -195,9 +201,9 @@ func (r *Retainer) job(ctx context.Context, name string, next func(time.Time) ti
 	case ctx.Err() != nil, errors.Is(err, ErrBusy):
 	case err != nil:
 		r.o.Logger.ErrorContext(ctx, "retention failed; it is tried again when it is due", "job", name, "error", err)
-	case applied.Deleted+applied.Blocked+applied.Lengthened+applied.Calls+applied.Deliveries > 0:
+	case applied.Deleted+applied.Blocked+applied.Lengthened+applied.Promised+applied.Reports+applied.ReportsBlocked+applied.Calls+applied.Deliveries > 0:
 		r.o.Logger.InfoContext(ctx, "retention applied", "job", name, "deleted", applied.Deleted, "bytes", applied.Bytes,
-			"blocked", applied.Blocked, "lengthened", applied.Lengthened, "calls", applied.Calls, "deliveries", applied.Deliveries)
+			"blocked", applied.Blocked, "lengthened", applied.Lengthened, "promised", applied.Promised, "reports", applied.Reports, "reports_blocked", applied.ReportsBlocked, "calls", applied.Calls, "deliveries", applied.Deliveries)
 	}
 }
 
@@ -331,6 +337,9 @@ func (r *Retainer) apply(ctx context.Context, a *Applied, show func(int64)) erro
 	if err := r.expire(ctx, a, show); err != nil {
 		return err
 	}
+	if err := r.expireReports(ctx, a); err != nil {
+		return fmt.Errorf("delete files of reports: %w", err)
+	}
 	return r.forget(ctx, a)
 }
 
@@ -366,8 +375,17 @@ func (r *Retainer) forget(ctx context.Context, a *Applied) error {
 
 // Plan says what would be deleted until a time by today's rules, and what would
 // be kept all the same. It changes nothing. each, if not nil, is called for
-// every single recording.
+// every single recording, and for every run with files.
 func (r *Retainer) Plan(ctx context.Context, by time.Time, each func(call.PlanItem) error) (call.RetentionPlan, error) {
+	plan, err := r.planAudio(ctx, by, each)
+	if err == nil {
+		err = r.planReports(ctx, &plan, each)
+	}
+	plan.Sort()
+	return plan, err
+}
+
+func (r *Retainer) planAudio(ctx context.Context, by time.Time, each func(call.PlanItem) error) (call.RetentionPlan, error) {
 	rules := r.o.Rules()
 	id := rules.ID(r.o.Now())
 	plan, err := r.o.Store.RetentionPlan(ctx, id, by)
@@ -396,7 +414,6 @@ func (r *Retainer) Plan(ctx context.Context, by time.Time, each func(call.PlanIt
 		}
 		return nil
 	})
-	plan.Sort()
 	return plan, err
 }
 
@@ -561,15 +578,18 @@ func (r *Retainer) deleteObject(ctx context.Context, e call.Expiring) (call.Expi
 	if !ok {
 		return result, err
 	}
+	result.KeptBy, result.KeptUntil = r.keptBy(locked)
+	return result, nil
+}
+
+// keptBy says for people what keeps an object, and when it is tried again.
+func (r *Retainer) keptBy(locked *LockedError) (why string, until time.Time) {
 	now := r.o.Now()
-	result.KeptUntil = now.Add(tryHeldAgain)
 	switch {
 	case locked.Hold:
-		result.KeptBy = "a legal hold on the object"
+		return "a legal hold on the object", now.Add(tryHeldAgain)
 	case locked.Until.After(now):
-		result.KeptBy, result.KeptUntil = "a lock on the object", locked.Until
-	default:
-		result.KeptBy = "a lock on the object that was over"
+		return "a lock on the object", locked.Until
 	}
-	return result, nil
+	return "a lock on the object that was over", now.Add(tryHeldAgain)
 }

@@ -184,10 +184,13 @@ func (r *Reporter) mailAgain(ctx context.Context) error {
 // deliver sends a run to recipients, each a message of their own. That one
 // cannot be sent does not stop the others; the store knows what became of each.
 func (r *Reporter) deliver(ctx context.Context, run call.Run, recipients []string) error {
+	if gone := run.FilesGone(); gone != "" {
+		return r.settle(ctx, run, recipients, sending{call.MailFailed, gone})
+	}
 	return r.inSpool(func(dir string) error {
 		letter, err := r.openLetter(ctx, run, dir)
 		if err != nil && ctx.Err() == nil {
-			return errors.Join(err, r.postpone(ctx, run, recipients))
+			return errors.Join(err, r.settle(ctx, run, recipients, sending{call.MailRetry, "the report's files could not be read from the vault"}))
 		}
 		if err != nil {
 			return err
@@ -201,13 +204,14 @@ func (r *Reporter) deliver(ctx context.Context, run call.Run, recipients []strin
 	})
 }
 
-// postpone records a try that ended before anything could be sent, so that it
-// is followed by longer and longer waits, and given up as any other.
-func (r *Reporter) postpone(ctx context.Context, run call.Run, recipients []string) error {
+// settle records tries that ended before anything could be sent: those that may
+// be made again are followed by longer and longer waits, and given up as any
+// other.
+func (r *Reporter) settle(ctx context.Context, run call.Run, recipients []string, result sending) error {
 	for _, recipient := range recipients {
 		m, send, err := r.beginMail(ctx, run, recipient)
 		if err == nil && send {
-			err = r.finish(ctx, m, sending{call.MailRetry, "the report's files could not be read from the vault"})
+			err = r.finish(ctx, m, result)
 		}
 		if err != nil {
 			return err

@@ -446,6 +446,31 @@ func TestSendByHandAgain(t *testing.T) {
 	}
 }
 
+// A report whose files were deleted by right is not mailed any more, also not
+// without them, and nobody tries again.
+func TestDeletedFilesAreNotMailed(t *testing.T) {
+	t.Parallel()
+	server, smtp := smtpServer(t, testenv.SMTPOptions{})
+	o := busyOffice(t)
+	r := o.reporter(t, MailOptions{SMTP: smtp})
+	r.Look(context.Background())
+	o.store.runs[0].FilesExpiringAt = o.clock.now()
+	o.store.mails = append(o.store.mails, call.Mail{ID: "mail-1", RunID: "run-1", Recipient: "late@example.org", State: call.MailRetry, CreatedAt: o.clock.now(), NextTryAt: o.clock.now()})
+	r.Look(context.Background())
+	result, err := r.Build(context.Background(), "daily", at("2026-11-21 00:00:00"), BuildOptions{Send: true, Recipients: []string{"ops@example.org"}})
+	if err != nil || len(result.Mails) != 2 {
+		t.Fatalf("%+v, %v", result, err)
+	}
+	for _, m := range result.Mails {
+		if m.State != call.MailFailed || !strings.Contains(m.Detail, "were deleted on") {
+			t.Errorf("mail to %s is %s: %s", m.Recipient, m.State, m.Detail)
+		}
+	}
+	if n := len(server.Messages()); n != 0 {
+		t.Errorf("%d messages were sent", n)
+	}
+}
+
 // No two mails share a file, however alike run and recipient are.
 func TestMailFiles(t *testing.T) {
 	t.Parallel()

@@ -66,7 +66,7 @@ func TestEveryObjectIsLocked(t *testing.T) {
 				q, err := stored.QueueStats(t.Context())
 				return err == nil && q.Archived == 2
 			})
-			commandJSON[struct{}](t, "report", "daily", "--date", "2026-11-20", "--data", in.data)
+			commandJSON[struct{}](t, "report", "daily", "--date", "2026-11-20", "--out", t.TempDir(), "--data", in.data)
 			// Nothing of it can go yet, which its certificate says.
 			commandJSON[struct{}](t, "erase", "+919812345678", "--reason", "asked for", "--data", in.data)
 			p.stop(syscall.SIGTERM)
@@ -152,7 +152,7 @@ func TestLocksFollowTerms(t *testing.T) {
 	if !strings.Contains(p.log(), "the journal is not locked") {
 		t.Error("nobody is told that nothing locks the journal")
 	}
-	commandJSON[struct{}](t, "report", "daily", "--date", "2026-11-20", "--data", in.data)
+	commandJSON[struct{}](t, "report", "daily", "--date", "2026-11-20", "--out", t.TempDir(), "--data", in.data)
 	p.stop(syscall.SIGTERM)
 	_, v := in.openStored(t)
 	check := func(prefix string, from, to time.Time) {

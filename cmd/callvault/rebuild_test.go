@@ -73,6 +73,7 @@ func mayDiffer() map[string]string {
 		"recordings.rule_until":        "judged again by today's rules",
 		"journal_segments.promised_by": "promised again by today's terms",
 		"audit_seals.promised_by":      "promised again by today's terms",
+		"runs.lease_until":             "of a builder that is no more",
 		"runs.promised_by":             "promised again by today's terms",
 		"recordings.lease_token":       "of a worker that is no more",
 	}

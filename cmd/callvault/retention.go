@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -28,7 +29,7 @@ type retentionCommand struct {
 
 type retentionPlanCommand struct {
 	By   string `help:"What would be deleted until then: a day, 2026-11-20, which is part of it, or a time (default: now)." placeholder:"DATE"`
-	List bool   `help:"List every recording."`
+	List bool   `help:"List every recording and every report with files."`
 }
 
 // Help is the end of the command's help.
@@ -49,7 +50,9 @@ type planned struct {
 }
 
 type plannedItem struct {
+	// Recording and CallID are empty for the files of a run.
 	Recording string       `json:"recording"`
+	Run       string       `json:"run,omitempty"`
 	CallID    string       `json:"call_id"`
 	Account   string       `json:"account"`
 	ObjectKey string       `json:"object_key"`
@@ -112,6 +115,9 @@ func timeOrNull(t time.Time) *time.Time {
 
 func itemOf(p call.PlanItem) plannedItem {
 	item := plannedItem{Recording: p.ID, CallID: p.CallID, Account: p.Account, ObjectKey: p.ObjectKey, Bytes: p.Size, Rule: p.Rule, DueAt: timeOrNull(p.DueAt)}
+	if p.Run != nil {
+		item.Run = p.Run.ID
+	}
 	if p.Why != "" {
 		item.Kept, item.KeptBy, item.Until = p.Why, p.By, timeOrNull(p.Until)
 	}
@@ -123,7 +129,7 @@ func (i plannedItem) write(w io.Writer) error {
 	if i.Kept != "" {
 		what = "stays (" + string(i.Kept) + ": " + i.KeptBy + ")"
 	}
-	_, err := fmt.Fprintf(w, "%s  %s  %s, due %s by %q, %s\n", i.ObjectKey, humanSize(i.Bytes), what, dayOf(i.DueAt), i.Rule, i.Recording)
+	_, err := fmt.Fprintf(w, "%s  %s  %s, due %s by %q, %s\n", i.ObjectKey, humanSize(i.Bytes), what, dayOf(i.DueAt), i.Rule, cmp.Or(i.Recording, "run "+i.Run))
 	return err
 }
 
@@ -159,6 +165,21 @@ func (p *planned) write(w io.Writer) {
 			from, until = k.From.Format(time.DateOnly), k.Until.Format(time.DateOnly)
 		}
 		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", words[k.Why], k.Account, k.By, from, until, humanize.Comma(k.Recordings), humanSize(k.Bytes))
+	}
+	if len(p.Reports) > 0 {
+		fmt.Fprintln(table, "\nREPORT FILES\tMONTH\tBY\tRUNS\tSIZE")
+	}
+	for _, r := range p.Reports {
+		var when string
+		switch {
+		case r.Month != nil:
+			when = *r.Month
+		case r.Until != nil:
+			when = "stay until " + r.Until.Format(time.DateOnly) + ": " + words[*r.Why]
+		default:
+			when = "stay: " + words[*r.Why]
+		}
+		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\n", r.Report, when, r.By, humanize.Comma(r.Runs), humanSize(r.Bytes))
 	}
 	if err := table.Flush(); err != nil {
 		return // as with every line of this text: nobody reads on
@@ -200,11 +221,18 @@ func (retentionApplyCommand) Run(ctx context.Context, g *globals) error {
 		}{applied, time.Since(began).Seconds()}, func(w io.Writer) {
 			fmt.Fprintf(w, "%s recordings deleted, %s; %s were due and are kept by the vault.\n",
 				humanize.Comma(applied.Deleted), humanSize(applied.Bytes), humanize.Comma(applied.Blocked))
+			if applied.Reports+applied.ReportsBlocked > 0 {
+				fmt.Fprintf(w, "The files of %s were deleted, %s; those of %s were due and are kept by the vault or a hold.\n",
+					counted(applied.Reports, "report"), humanSize(applied.ReportBytes), humanize.Comma(applied.ReportsBlocked))
+			}
 			if applied.Calls+applied.Deliveries > 0 {
 				fmt.Fprintf(w, "The facts of %s calls and %s requests as they arrived were deleted.\n", humanize.Comma(applied.Calls), humanize.Comma(applied.Deliveries))
 			}
 			if applied.Lengthened > 0 {
 				fmt.Fprintf(w, "The date of %s has become later.\n", humanize.Comma(applied.Lengthened))
+			}
+			if applied.Promised > 0 {
+				fmt.Fprintf(w, "%s other objects of the vault are promised to stay longer: the journal, reports and seals.\n", humanize.Comma(applied.Promised))
 			}
 		}))
 	})

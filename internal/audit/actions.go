@@ -43,12 +43,18 @@ const (
 // "run/<id>", "mail/<id>". Facts: ScheduleFacts, RunFacts, MailFacts.
 const (
 	// ReportSeen: it stands in the configuration for the first time.
-	ReportSeen   Action = "report.seen"
-	RunBuilt     Action = "run.built"
-	RunFailed    Action = "run.failed"
-	MailBegun    Action = "mail.begun"
-	MailFinished Action = "mail.finished"
-	MailResent   Action = "mail.resent"
+	ReportSeen Action = "report.seen"
+	RunBuilt   Action = "run.built"
+	RunFailed  Action = "run.failed"
+	// RunFilesExpiring: the term of its files is over, and they will be deleted
+	// now. RunFilesExpired: they are gone. RunFilesKept: they are not, for a lock
+	// or a hold keeps them.
+	RunFilesExpiring Action = "run.files_expiring"
+	RunFilesExpired  Action = "run.files_expired"
+	RunFilesKept     Action = "run.files_kept"
+	MailBegun        Action = "mail.begun"
+	MailFinished     Action = "mail.finished"
+	MailResent       Action = "mail.resent"
 )
 
 // What becomes of those who may look. Subjects: "user/<name>", "token/<name>".

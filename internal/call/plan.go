@@ -14,6 +14,9 @@ type RetentionPlan struct {
 	Due []DueSum
 	// Kept would go by today's rules, and is kept.
 	Kept []KeptSum
+	// Reports are the files of reports, those that would go and those that are
+	// kept.
+	Reports []RunSum
 	// Unjudged recordings have not been judged by these rules yet; the plan
 	// judges them without writing that down.
 	Unjudged int64
@@ -58,9 +61,29 @@ type KeptSum struct {
 	Bytes       int64
 }
 
-// PlanItem is one recording of a plan.
+// RunSum is how much of one report goes in one month, or stays for one reason.
+type RunSum struct {
+	Report string
+	// Month is that in which it may go, of the calendar of UTC, at its beginning;
+	// zero for what stays.
+	Month time.Time
+	// Why is empty for what would go; By is the term, what the vault has on the
+	// objects, or the name of the hold.
+	Why KeptWhy
+	By  string
+	// Until is the last day of what stays; zero if none is known.
+	Until time.Time
+	Runs  int64
+	// Bytes of their files and frozen inputs.
+	Bytes int64
+}
+
+// PlanItem is one recording of a plan, or the files of one run.
 type PlanItem struct {
+	// Recording has, of a run, rule, date, folder and size alone.
 	Recording
+	// Run is nil for a recording.
+	Run *Run
 	// RuleUntil is when its term is over by today's rules.
 	RuleUntil time.Time
 	// Why is empty if it would go; then By is the rule and Until since when.
@@ -122,6 +145,28 @@ func (plan *RetentionPlan) Add(p PlanItem, n, bytes int64) {
 	}
 }
 
+// AddRun adds the files of a run to the sums.
+func (plan *RetentionPlan) AddRun(p PlanItem) {
+	var month time.Time
+	if p.Why == "" {
+		until := p.Until.UTC()
+		month = time.Date(until.Year(), until.Month(), 1, 0, 0, 0, 0, time.UTC)
+	}
+	i := slices.IndexFunc(plan.Reports, func(s RunSum) bool {
+		return s.Report == p.Run.Report && s.Why == p.Why && s.By == p.By && s.Month.Equal(month)
+	})
+	if i < 0 {
+		i = len(plan.Reports)
+		plan.Reports = append(plan.Reports, RunSum{Report: p.Run.Report, Month: month, Why: p.Why, By: p.By})
+	}
+	s := &plan.Reports[i]
+	s.Runs++
+	s.Bytes += p.Size
+	if p.Why != "" && p.Until.After(s.Until) {
+		s.Until = p.Until
+	}
+}
+
 // Sort brings the sums into an order that does not depend on how they were
 // found: by month, account and rule.
 func (plan *RetentionPlan) Sort() {
@@ -130,5 +175,8 @@ func (plan *RetentionPlan) Sort() {
 	})
 	slices.SortFunc(plan.Kept, func(a, b KeptSum) int {
 		return cmp.Or(cmp.Compare(a.Why, b.Why), cmp.Compare(a.Account, b.Account), cmp.Compare(a.By, b.By))
+	})
+	slices.SortFunc(plan.Reports, func(a, b RunSum) int {
+		return cmp.Or(cmp.Compare(a.Why, b.Why), a.Month.Compare(b.Month), cmp.Compare(a.Report, b.Report), cmp.Compare(a.By, b.By))
 	})
 }

@@ -35,10 +35,28 @@ type Run struct {
 	// FilesExpiringAt is when the files, whose term was over, began to be
 	// deleted, and FilesExpiredAt when they were gone; zero: not.
 	FilesExpiringAt, FilesExpiredAt time.Time
+	// BlockedUntil is until when the vault keeps the files though their term is
+	// over, and BlockedBy why, for people.
+	BlockedUntil time.Time
+	BlockedBy    string
 	// Error says why the last try to build failed, for people.
 	Error     string
 	CreatedAt time.Time
 	BuiltAt   time.Time
+}
+
+// FilesGone says for people why the files of a built run cannot be had any more;
+// empty: they can.
+func (r *Run) FilesGone() string {
+	switch {
+	case r.State != RunBuilt:
+		return ""
+	case !r.FilesExpiringAt.IsZero():
+		return "the files of this report were deleted on " + r.FilesExpiringAt.UTC().Format(time.DateOnly) + ": their term (retention.reports) was over"
+	case len(r.Files) == 0:
+		return r.Error
+	}
+	return ""
 }
 
 // RunFile is one file of a run.

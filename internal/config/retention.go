@@ -21,7 +21,8 @@ type Retention struct {
 	// forever. Danger: without them calls cannot be decoded again.
 	Deliveries Term `yaml:"deliveries"`
 
-	// Reports is how long report files are kept. Default forever.
+	// Reports is how long report files and their frozen inputs are kept, from the
+	// end of their period. Default forever.
 	Reports Term `yaml:"reports"`
 
 	// AllowOver10y permits terms over ten years. Default false. Danger: under a
@@ -118,9 +119,6 @@ func (m Match) check(l *loader, at string, accounts []Account) {
 }
 
 func (r *Retention) check(l *loader, accounts []Account) {
-	if !r.Reports.IsForever() {
-		l.notice("retention.reports", "this version deletes no report files yet")
-	}
 	if r.Schedule != "" {
 		if reason := scheduleFault(r.Schedule); reason != "" {
 			l.fault("retention.schedule", "%s", reason)

@@ -436,7 +436,7 @@ func TestReports(t *testing.T) {
 	if diff := cmp.Diff(decode(t, `{"id": "run-1", "report": "daily", "period_from": "2023-01-02T00:00:00Z",
 		"period_to": "2023-01-03T00:00:00Z", "time_zone": "Asia/Kolkata", "state": "built", "revision": 1,
 		"as_of": "2023-01-02T23:59:59Z", "input_hash": "`+run.InputHash+`", "error": null,
-		"created_at": "2023-01-02T23:59:59Z", "built_at": "2023-01-02T23:59:59Z",
+		"created_at": "2023-01-02T23:59:59Z", "built_at": "2023-01-02T23:59:59Z", "retain_until": null, "files_deleted_at": null,
 		"files": [{"name": "daily 2023-01-02 calls.csv", "size": 17, "sha256": "`+run.Files[0].SHA256+`",
 			"media_type": "text/csv; charset=utf-8", "object_key": null}]}`), in[any](t, r.json(t), "runs", 0)); diff != "" {
 		t.Error(diff)
@@ -445,6 +445,15 @@ func TestReports(t *testing.T) {
 	if string(file.body) != "call_id\r\ncall-1\r\n" || file.header.Get("Content-Type") != "text/csv; charset=utf-8" ||
 		file.header.Get("Content-Disposition") != `attachment; filename="daily 2023-01-02 calls.csv"` {
 		t.Errorf("file is %q, header %v", file.body, file.header)
+	}
+	// Later its term is over.
+	h.store.runs[0].FilesExpiringAt = time.Date(2031, 1, 3, 1, 30, 0, 0, time.UTC)
+	if gone := in[any](t, h.get(t, "/api/v1/reports", manager).json(t), "runs", 0, "files_deleted_at"); gone != "2031-01-03T01:30:00Z" {
+		t.Errorf("files are gone since %v", gone)
+	}
+	file = h.get(t, "/api/v1/reports/run-1/files/daily%202023-01-02%20calls.csv", manager)
+	if file.status != http.StatusNotFound || !strings.Contains(string(file.body), "deleted on 2031-01-03: their term (retention.reports) was over") {
+		t.Errorf("a file that is gone: %d %s", file.status, file.body)
 	}
 }
 

@@ -33,7 +33,10 @@ type runJSON struct {
 	Error      *string       `json:"error"`
 	CreatedAt  *string       `json:"created_at"`
 	BuiltAt    *string       `json:"built_at"`
-	Files      []runFileJSON `json:"files"`
+	// FilesDeletedAt is since when the files are gone; null: they are there.
+	RetainUntil    *string       `json:"retain_until"`
+	FilesDeletedAt *string       `json:"files_deleted_at"`
+	Files          []runFileJSON `json:"files"`
 }
 
 type runFileJSON struct {
@@ -59,6 +62,9 @@ func runOf(run call.Run, who call.Token) runJSON {
 		CreatedAt:  moment(run.CreatedAt),
 		BuiltAt:    moment(run.BuiltAt),
 		Files:      make([]runFileJSON, len(run.Files)),
+
+		RetainUntil:    moment(run.RetainUntil),
+		FilesDeletedAt: moment(run.FilesExpiringAt),
 	}
 	for i, f := range run.Files {
 		answer.Files[i] = runFileJSON{Name: f.Name, Size: f.Size, SHA256: f.SHA256, MediaType: f.MediaType}
@@ -124,6 +130,9 @@ func (c *Console) runFile(w http.ResponseWriter, r *http.Request, who call.Token
 	run, err := c.run(r.Context(), vars["run"])
 	if err != nil {
 		return err
+	}
+	if gone := run.FilesGone(); gone != "" {
+		return call.Errorf(call.NotFound, "%s", oneLine(gone))
 	}
 	i := slices.IndexFunc(run.Files, func(f call.RunFile) bool { return f.Name == vars["name"] })
 	if i < 0 {

@@ -26,6 +26,7 @@ type RetentionPlan struct {
 	Bytes      int64         `json:"bytes"`
 	Due        []PlannedDue  `json:"due"`
 	Kept       []PlannedKept `json:"kept"`
+	Reports    []PlannedRuns `json:"reports"`
 	Unjudged   int64         `json:"unjudged"`
 }
 
@@ -49,9 +50,21 @@ type PlannedKept struct {
 	Bytes      int64        `json:"bytes"`
 }
 
+// PlannedRuns is a call.RunSum; Month is as 2026-11, nil for what stays, and Why
+// nil for what goes.
+type PlannedRuns struct {
+	Report string        `json:"report"`
+	Month  *string       `json:"month"`
+	Why    *call.KeptWhy `json:"why"`
+	By     string        `json:"by"`
+	Until  *time.Time    `json:"until"`
+	Runs   int64         `json:"runs"`
+	Bytes  int64         `json:"bytes"`
+}
+
 // PlanOf tells of a plan.
 func PlanOf(plan call.RetentionPlan) RetentionPlan {
-	p := RetentionPlan{By: *instant(plan.By), Unjudged: plan.Unjudged, Due: []PlannedDue{}, Kept: []PlannedKept{}}
+	p := RetentionPlan{By: *instant(plan.By), Unjudged: plan.Unjudged, Due: []PlannedDue{}, Kept: []PlannedKept{}, Reports: []PlannedRuns{}}
 	for _, d := range plan.Due {
 		p.Recordings += d.Recordings
 		p.Bytes += d.Bytes
@@ -59,6 +72,15 @@ func PlanOf(plan call.RetentionPlan) RetentionPlan {
 	}
 	for _, k := range plan.Kept {
 		p.Kept = append(p.Kept, PlannedKept{k.Why, k.By, k.Account, instant(k.From), instant(k.Until), k.Recordings, k.Bytes})
+	}
+	for _, s := range plan.Reports {
+		r := PlannedRuns{Report: s.Report, By: s.By, Until: instant(s.Until), Runs: s.Runs, Bytes: s.Bytes}
+		if s.Why == "" {
+			r.Month = new(s.Month.Format(monthOnly))
+		} else {
+			r.Why = &s.Why
+		}
+		p.Reports = append(p.Reports, r)
 	}
 	return p
 }
@@ -95,10 +117,15 @@ type retentionRunJSON struct {
 	Blocked    int64      `json:"blocked"`
 	Calls      int64      `json:"calls"`
 	Deliveries int64      `json:"deliveries"`
-	Judged     int64      `json:"judged"`
-	Lengthened int64      `json:"lengthened"`
-	WaitsUntil *time.Time `json:"waits_until"`
-	Error      *string    `json:"error"`
+	Reports    int64      `json:"reports"`
+	// ReportBytes are of the reports' files.
+	ReportBytes    int64      `json:"report_bytes"`
+	ReportsBlocked int64      `json:"reports_blocked"`
+	Judged         int64      `json:"judged"`
+	Lengthened     int64      `json:"lengthened"`
+	Promised       int64      `json:"promised"`
+	WaitsUntil     *time.Time `json:"waits_until"`
+	Error          *string    `json:"error"`
 }
 
 // retention tells by which rules recordings are kept, what may go now, and what

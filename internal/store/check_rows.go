@@ -68,8 +68,10 @@ func loggedTables() []loggedTable {
 			rows: recordingRows,
 		},
 		{
-			kind: call.FaultRun, noun: "run", actions: []audit.Action{audit.RunBuilt, audit.RunFailed}, silent: []string{string(call.RunBuilding)}, check: checkRunRow,
-			fields: []string{"report", "period_from", "period_to", "zone", "state", "revision", "as_of", "input_hash", "files", "error", "created_at", "built_at"},
+			kind: call.FaultRun, noun: "run",
+			actions: []audit.Action{audit.RunBuilt, audit.RunFailed, audit.RunFilesExpiring, audit.RunFilesExpired, audit.RunFilesKept},
+			silent:  []string{string(call.RunBuilding)}, check: checkRunRow,
+			fields: []string{"report", "period_from", "period_to", "zone", "state", "revision", "as_of", "input_hash", "files", "error", "created_at", "built_at", "files_expiring_at", "files_expired_at"},
 			rows:   entryRows("SELECT "+runColumns+" FROM runs", runEntry("")),
 		},
 		{

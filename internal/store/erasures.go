@@ -415,7 +415,7 @@ func (s *Store) CountErasureItems(ctx context.Context, id string) (map[call.Eras
 // it: their files may hold the number.
 func (s *Store) RunsOver(ctx context.Context, erasureID string) ([]call.Run, error) {
 	var runs []call.Run
-	err := s.each(ctx, "SELECT "+runColumns+` FROM runs WHERE state = 'built' AND files <> '[]' AND EXISTS
+	err := s.each(ctx, "SELECT "+runColumns+` FROM runs WHERE state = 'built' AND files <> '[]' AND files_expired_at IS NULL AND EXISTS
 		(SELECT 1 FROM erasure_items i JOIN calls c ON c.id = i.ref WHERE i.erasure_id = ? AND i.kind = 'call'
 			AND c.started_at >= runs.period_from AND c.started_at < runs.period_to) ORDER BY id`, []any{erasureID}, func(rows *sql.Rows) error {
 		runs = append(runs, call.Run{})
@@ -431,7 +431,7 @@ func (s *Store) RunsOver(ctx context.Context, erasureID string) ([]call.Run, err
 func (s *Store) EraseRunFiles(ctx context.Context, erasureID, runID string) error {
 	actor := audit.ActorOf(ctx)
 	err := s.change(ctx, func(ctx context.Context, t *tx) error {
-		if err := t.exec(ctx, "UPDATE runs SET files = '[]', error = ? WHERE id = ?", "its files were deleted, for they held a number that was to be erased (erasure "+erasureID+")", runID); err != nil {
+		if err := t.exec(ctx, "UPDATE runs SET files = '[]', error = ? WHERE id = ? AND files_expired_at IS NULL", "its files were deleted, for they held a number that was to be erased (erasure "+erasureID+")", runID); err != nil {
 			return err
 		}
 		return t.erased(ctx, actor, erasureID, call.ErasedReport, []string{runID})

@@ -58,7 +58,7 @@ func (s *Store) ToPromise(ctx context.Context, sort call.ObjectSort, term string
 		if len(found) > 0 {
 			break
 		}
-		err := s.each(ctx, "SELECT "+of.columns+" FROM "+of.table+" WHERE "+of.where+" AND promised_by "+side+" ? ORDER BY promised_by, "+of.id+" LIMIT ?",
+		err := s.each(ctx, "SELECT "+of.columns+" FROM "+of.table+" WHERE "+of.where+" AND promised_by "+side+" ? ORDER BY promised_by, "+of.table+"."+of.id+" LIMIT ?",
 			[]any{term, n}, func(rows *sql.Rows) error {
 				var p call.Promised
 				err := of.scan(rows, &p)

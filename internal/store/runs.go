@@ -12,12 +12,12 @@ import (
 	"callvault/internal/call"
 )
 
-const runColumns = "id, report, period_from, period_to, zone, state, revision, as_of, input_hash, files, error, created_at, built_at, retain_until, files_expiring_at, files_expired_at"
+const runColumns = "id, report, period_from, period_to, zone, state, revision, as_of, input_hash, files, error, created_at, built_at, retain_until, files_expiring_at, files_expired_at, blocked_until, blocked_by"
 
 func runFields(r *call.Run) []any {
 	return []any{&r.ID, &r.Report, timeInto{&r.PeriodFrom}, timeInto{&r.PeriodTo}, &r.Zone, &r.State, &r.Revision, timeInto{&r.AsOf}, &r.InputHash,
 		jsonInto{&r.Files}, &r.Error, timeInto{&r.CreatedAt}, timeInto{&r.BuiltAt},
-		timeInto{&r.RetainUntil}, timeInto{&r.FilesExpiringAt}, timeInto{&r.FilesExpiredAt}}
+		timeInto{&r.RetainUntil}, timeInto{&r.FilesExpiringAt}, timeInto{&r.FilesExpiredAt}, timeInto{&r.BlockedUntil}, &r.BlockedBy}
 }
 
 func runEntry(action audit.Action) func(row) (audit.Entry, error) {
