@@ -21,7 +21,7 @@ func (migrateCommand) Run(ctx context.Context, g *globals) error {
 	if err != nil {
 		return err
 	}
-	return withStore(ctx, c, func(s *store.Store) error {
+	return withAnyStore(ctx, c, func(s *store.Store) error {
 		v, err := s.Version(ctx)
 		if err != nil {
 			return err
@@ -70,7 +70,8 @@ func hasStore(c *config.Config) error {
 	return err
 }
 
-func withStore(ctx context.Context, c *config.Config, f func(*store.Store) error) (err error) {
+// withAnyStore opens the database for a command.
+func withAnyStore(ctx context.Context, c *config.Config, f func(*store.Store) error) (err error) {
 	if err := os.MkdirAll(c.Data, 0o700); err != nil {
 		return fmt.Errorf("make the data folder: %w", err)
 	}
@@ -80,4 +81,20 @@ func withStore(ctx context.Context, c *config.Config, f func(*store.Store) error
 	}
 	defer func() { err = errors.Join(err, s.Close()) }()
 	return f(s)
+}
+
+// withStore is withAnyStore, but for a database that is being made again: what is
+// not in it yet must not pass for what is not kept, and what a command wrote into
+// the audit log would stand in the place of an entry that is still to come.
+func withStore(ctx context.Context, c *config.Config, f func(*store.Store) error) error {
+	return withAnyStore(ctx, c, func(s *store.Store) error {
+		rebuilding, err := s.IsRebuilding(ctx)
+		switch {
+		case err != nil:
+			return err
+		case rebuilding:
+			return errRebuilding()
+		}
+		return f(s)
+	})
 }

@@ -59,7 +59,7 @@ func (c rebuildCommand) Run(ctx context.Context, g *globals) error {
 		return err
 	}
 	b := rebuilder{decoder: decoder, despiteFaults: c.DespiteFaults, result: rebuilt{Faults: []string{}, Missing: []string{}, Unknown: []string{}}}
-	err = withStore(ctx, cfg, func(s *store.Store) (err error) {
+	err = withAnyStore(ctx, cfg, func(s *store.Store) (err error) {
 		// Only now, for the folder may not have been there. A server that runs
 		// on it has a database that is not empty, too.
 		lock, err := lockFolder(cfg.Data)

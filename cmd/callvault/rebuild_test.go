@@ -276,7 +276,8 @@ func livedIn(t *testing.T, s storage, calls int, more string) installation {
 }
 
 // TestRebuildGoesOn: a rebuild that was interrupted in the middle of a segment
-// goes on; until then no server starts on the database.
+// goes on; until then no server starts on the database, and no command takes it
+// for a whole one.
 func TestRebuildGoesOn(t *testing.T) {
 	t.Parallel()
 	vault := t.TempDir()
@@ -289,6 +290,13 @@ func TestRebuildGoesOn(t *testing.T) {
 	halfRebuilt(t, again)
 	if got := command(t, "", "serve", "--data", again.data, "--listen", "127.0.0.1:0"); got.status != exitWrong || !strings.Contains(got.stderr, "run `callvault rebuild` to its end") {
 		t.Errorf("a server started on half a database: %+v", got)
+	}
+	for _, args := range [][]string{
+		{"verify"}, {"hold", "list"}, {"audit", "list"}, {"token", "add", "x", "--role", "viewer"}, {"export", "--out", filepath.Join(t.TempDir(), "x.zip")},
+	} {
+		if got := command(t, "", append(args, "--data", again.data)...); got.status != exitWrong || !strings.Contains(got.stderr, "run `callvault rebuild` to its end") {
+			t.Errorf("%v worked on half a database: %+v", args, got)
+		}
 	}
 	commandJSON[rebuildResult](t, "rebuild", "--data", again.data)
 	after := tables(t, again, storage{})
