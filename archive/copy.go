@@ -71,6 +71,8 @@ type Copier struct {
 	source  *Verifier // knows what lies in From, and what must
 	spooler *Spooler
 	limiter *rate.Limiter
+	// rewritten are the segments of the journal of which a later revision counts.
+	rewritten map[int64]bool
 
 	mu   sync.Mutex
 	done Copied
@@ -92,7 +94,7 @@ func NewCopier(o CopyOptions) (*Copier, error) {
 	if o.Progress == nil {
 		o.Progress = func(Copied) {}
 	}
-	c := &Copier{o: o, source: NewVerifier(VerifyOptions{Store: o.Store, Vault: o.From, Now: o.Now}), limiter: rate.NewLimiter(rate.Inf, 0)}
+	c := &Copier{o: o, source: NewVerifier(VerifyOptions{Store: o.Store, Vault: o.From, Now: o.Now}), limiter: rate.NewLimiter(rate.Inf, 0), rewritten: map[int64]bool{}}
 	if o.Rate > 0 {
 		c.limiter = rate.NewLimiter(rate.Limit(o.Rate), pieceBytes)
 	}

@@ -32,6 +32,9 @@ func (c *Copier) find(ctx context.Context, jobs chan<- copyJob) (known *keySet, 
 	known = &keySet{maphash.MakeSeed(), map[uint64]struct{}{}}
 	err = c.source.eachKept(ctx, func(k call.KeptObject) error {
 		known.keys[maphash.String(known.seed, k.Key)] = struct{}{}
+		if number, revision, ok := segmentNumber(k.Key); ok && revision > 0 {
+			c.rewritten[number] = true
+		}
 		if k.Going {
 			return nil // what is deleted by right must not come back
 		}
@@ -86,6 +89,9 @@ func (c *Copier) stray(ctx context.Context, l lying, row *call.KeyedRecording, o
 	}
 	if row != nil && (row.State == call.Expired || row.State == call.Erased) {
 		return c.found(true, call.FaultUnknown, l.Key, "not copied: recording %s is %s, and this is still there", row.ID, row.State)
+	}
+	if number, revision, ok := segmentNumber(l.Key); ok && (revision > 0 || c.rewritten[number]) {
+		return c.found(true, call.FaultUnknown, l.Key, "not copied: journal segment %d was written again since, with something less", number)
 	}
 	if row == nil && old && !speaksForItself(l.Key) {
 		if err := c.found(true, call.FaultUnknown, l.Key, "copied, though nothing says why it is there"); err != nil {

@@ -293,8 +293,12 @@ func (c *Copier) row(ctx context.Context, j copyJob) (*call.KeyedRecording, erro
 
 // changed reports whether what must lie under the key is something else by now.
 func (c *Copier) changed(ctx context.Context, j copyJob) (bool, error) {
+	if j.RunID != "" {
+		run, err := c.o.Store.Run(ctx, j.RunID)
+		return err == nil && (!run.FilesExpiringAt.IsZero() || len(run.Files) == 0), err
+	}
 	if j.RecordingID == "" {
-		return false, nil
+		return c.source.changed(ctx, j.KeptObject)
 	}
 	row, err := c.row(ctx, j)
 	return err == nil && (row == nil || keptRecording(*row).SHA256 != j.SHA256), err

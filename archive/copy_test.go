@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -23,10 +24,21 @@ import (
 	"callvault/internal/testenv"
 )
 
-// copied is a ledger by which vaults are copied.
-type copied struct{ ledger }
+// copied is a ledger by which vaults are copied; many may ask at once.
+type copied struct {
+	ledger
+	mu sync.Mutex
+}
+
+func (c *copied) RecordingsByKey(ctx context.Context, afterKey, afterID string, limit int) ([]call.KeyedRecording, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.ledger.RecordingsByKey(ctx, afterKey, afterID, limit)
+}
 
 func (c *copied) Recording(_ context.Context, id string) (call.Recording, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	for _, r := range c.rows {
 		if r.ID == id {
 			return r.Recording, nil
@@ -208,13 +220,17 @@ func TestCopyFaults(t *testing.T) {
 	put(t, to, removed, "an export that was removed since")
 	c.others = append(c.others, call.KeptObject{Key: "reports/going.xlsx", Size: 5, SHA256: c.others[0].SHA256, Going: true})
 	put(t, from, "reports/going.xlsx", "going")
-	c.want(t, from, to, archive.Copied{Copied: 5, Present: 1},
-		"(unknown "+key(3)+")", "(unknown "+erased+")", "(unknown "+removed+")", "(unknown "+stranger+")",
+	put(t, from, archive.SegmentKey(1), "with what was erased since")
+	put(t, from, archive.RevisionKey(1, 1), "segment")
+	sum := describe([]byte("segment")).SHA256
+	c.segments = []call.JournalSegment{{Number: 1, Revision: 1, Size: 7, SHA256: hex.EncodeToString(sum[:])}}
+	c.want(t, from, to, archive.Copied{Copied: 6, Present: 1},
+		"(unknown "+key(3)+")", "(unknown "+erased+")", "(unknown "+removed+")", "(unknown "+archive.SegmentKey(1)+")", "(unknown "+stranger+")",
 		"conflict "+key(2), "mismatch "+key(0), "missing "+key(1))
 	if got, _ := read(t, to, key(2), 0, -1); string(got) != "other" {
 		t.Errorf("what lay there became %q", got)
 	}
-	for _, key := range []string{key(0), key(1), key(3), erased, "reports/going.xlsx"} {
+	for _, key := range []string{key(0), key(1), key(3), erased, "reports/going.xlsx", archive.SegmentKey(1)} {
 		if _, err := to.Stat(t.Context(), key); !errors.Is(err, archive.ErrNotFound) {
 			t.Errorf("%s was copied: %v", key, err)
 		}
@@ -224,7 +240,7 @@ func TestCopyFaults(t *testing.T) {
 	// From a backup.
 	write(file(0), string(whole))
 	write(file(1), key(1))
-	c.want(t, from, to, archive.Copied{Copied: 2, Present: 6}, "(unknown "+key(3)+")", "(unknown "+erased+")", "(unknown "+removed+")", "(unknown "+stranger+")", "conflict "+key(2))
+	c.want(t, from, to, archive.Copied{Copied: 2, Present: 7}, "(unknown "+key(3)+")", "(unknown "+erased+")", "(unknown "+removed+")", "(unknown "+archive.SegmentKey(1)+")", "(unknown "+stranger+")", "conflict "+key(2))
 	// Somebody has altered the copy behind the vault's back.
 	if _, found, err := c.copy(t, from, copyAltered(t, to, key(6)), func(o *archive.CopyOptions) { o.Reread = true }); err != nil || !slices.Contains(found, "conflict "+key(6)) {
 		t.Errorf("an altered copy: %q, %v", found, err)
