@@ -70,7 +70,7 @@ func analysis(t *testing.T, s *store.Store, id string) call.Analysis {
 func TestAnalyser(t *testing.T) {
 	t.Parallel()
 	s, v := onSQLite(t), onDirectory(t)
-	ids := archived(t, s, v, simulator.WAVPCM, simulator.WAVMuLaw, simulator.MP3At8kHz)
+	ids := archived(t, s, v, simulator.WAVPCM, simulator.WAVMuLaw, simulator.MP3At8kHz, simulator.MP3At16kHz)
 	var idle atomic.Bool
 	var asked atomic.Int64
 	analyser(t, archive.AnalyserOptions{Store: s, Vault: v, Idle: func() bool { asked.Add(1); return idle.Load() }})
@@ -81,7 +81,7 @@ func TestAnalyser(t *testing.T) {
 		}
 	}
 	idle.Store(true)
-	for i, want := range []call.AnalysisState{call.Analysed, call.Analysed, call.NotAnalysed} {
+	for i, want := range []call.AnalysisState{call.Analysed, call.Analysed, call.NotAnalysed, call.Analysed} {
 		eventually(t, "it is analysed", func() bool { return analysis(t, s, ids[i]).State != call.AnalysisPending })
 		a := analysis(t, s, ids[i])
 		if a.State != want || (a.Reason == "") != (want == call.Analysed) {
