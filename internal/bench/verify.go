@@ -111,8 +111,9 @@ func (b *bench) verifyOnce(ctx context.Context, s settings, count int) (r usage,
 		return r, err
 	}
 	var found struct {
-		Checked, OK int
-		Parts       map[string]int
+		Checked int            `json:"checked"`
+		OK      int            `json:"ok"`
+		Parts   map[string]int `json:"parts"`
 	}
 	if err := json.Unmarshal(text, &found); err != nil {
 		return r, err
