@@ -38,6 +38,7 @@ func notRebuilt() map[string]string {
 		"scrub":              "begins anew",
 		"faults":             "found again",
 		"alerts":             "seen again",
+		"erasure_key":        "a secret that is in no vault",
 		"exports":            "of the data folder that they were made for",
 		"retention_jobs":     "when the next one runs, and what the last came to",
 		"storage_days":       "counted again from what lies in the vault",
@@ -69,6 +70,11 @@ func mayDiffer() map[string]string {
 		"hold_calls.since":             "the time of the log's entry, which is written a moment later",
 		"held_recordings.pushed_at":    "compared with the objects again",
 		"audit_key.created_at":         "the time of the log's entry, which is written a moment later",
+		"erasures.scanned":             "how far the search for a number was",
+		"erasures.found_at":            "the time of the log's entry",
+		"erasures.finished_at":         "the time of the log's entry",
+		"erasures.certified_at":        "the time of the log's entry",
+		"erasure_items.at":             "the time of the log's entry",
 		"recordings.judged":            "judged again by today's rules",
 		"recordings.rule_until":        "judged again by today's rules",
 		"journal_segments.promised_by": "promised again by today's terms",
@@ -181,6 +187,7 @@ func TestRebuild(t *testing.T) {
 			from, to := database(way.from), database(way.to)
 			vault := t.TempDir()
 			in := livedIn(t, from, calls, "vault: {directory: "+vault+"}\n")
+			eraseOne(t, in)
 			before := tables(t, in, from)
 
 			again := in
@@ -210,6 +217,26 @@ func TestRebuild(t *testing.T) {
 			}
 		})
 	}
+}
+
+// eraseOne erases the number of a call that no hold keeps, and lets the journal
+// tell of it.
+func eraseOne(t *testing.T, in installation) {
+	t.Helper()
+	stored, _ := in.openStored(t)
+	found, _, err := stored.FindCalls(t.Context(), call.Filter{Recording: call.Archived, Limit: 50})
+	if err != nil {
+		t.Fatal(err)
+	}
+	number := found[0].CustomerNumber // a hold keeps this call
+	i := slices.IndexFunc(found, func(c call.CallWithRecordings) bool { return len(c.CustomerNumber) > 9 && c.CustomerNumber != number })
+	if i < 0 {
+		t.Fatal("no call with another number")
+	}
+	if got := command(t, "", "erase", found[i].CustomerNumber, "--reason", "request of 2026-11-20", "--data", in.data); got.status != exitDone || strings.Contains(got.stdout, "Kept:") {
+		t.Fatalf("erase: %+v", got)
+	}
+	in.start(t).stop(syscall.SIGTERM)
 }
 
 // share copies a file of the data folder to that of another node.

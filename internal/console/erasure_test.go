@@ -69,7 +69,7 @@ func TestErasures(t *testing.T) {
 		}
 	}
 	answer := string(h.get(t, "/api/v1/erasures/erasure-1", admin).body)
-	for _, want := range []string{`"erased":{"audio":1,"call":2,"delivery":0,"report":0}`, `"until":"2026-01-03T00:00:00Z"`, `"kept_count":1`, `certificate-1.txt`} {
+	for _, want := range []string{`"erased":{"audio":1,"call":2,"delivery":0,"export":0,"journal":0,"report":0}`, `"until":"2026-01-03T00:00:00Z"`, `"kept_count":1`, `certificate-1.txt`} {
 		if !strings.Contains(answer, want) {
 			t.Errorf("%s is not in %s", want, answer)
 		}

@@ -147,7 +147,7 @@ func (s *Store) BeginErasure(ctx context.Context, number, reason string) (call.E
 		if err := t.addErasureItems(ctx, e.ID, ids); err != nil {
 			return err
 		}
-		entry, err := audit.New(audit.ErasureBegun, "erasure/"+e.ID, map[string]any{"number_hash": e.NumberHash, "calls": len(ids)})
+		entry, err := audit.New(audit.ErasureBegun, "erasure/"+e.ID, begunFacts{NumberHash: e.NumberHash, Calls: len(ids), AskedAt: now})
 		entry.Actor, entry.Reason = actor, reason
 		if err != nil {
 			return err

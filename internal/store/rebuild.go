@@ -104,6 +104,11 @@ type RebuildOptions struct {
 func (s *Store) RebuildDeliveries(ctx context.Context, deliveries []*call.Delivery, journaled []*call.JournaledDelivery, o RebuildOptions) error {
 	ctx, cancel := context.WithTimeout(ctx, patientTimeout)
 	defer cancel()
+	for i, d := range deliveries {
+		if err := takeErased(d, journaled[i]); err != nil {
+			return fmt.Errorf("take in delivery %d of the journal: %w", journaled[i].ID, err)
+		}
+	}
 	var noted []string
 	err := s.change(ctx, func(ctx context.Context, t *tx) error {
 		noted = nil
@@ -126,9 +131,12 @@ func (s *Store) RebuildDeliveries(ctx context.Context, deliveries []*call.Delive
 			if err := r.keepFormer(ctx); err != nil {
 				return err
 			}
+			if err := r.keepErased(ctx); err != nil {
+				return err
+			}
 			for _, d := range batch {
-				if erased := r.journaled[d.UID].Erased; erased != "" {
-					if err := t.exec(ctx, "UPDATE deliveries SET erased = ? WHERE uid = ?", erased, d.UID); err != nil {
+				if j := r.journaled[d.UID]; j.Erased != "" {
+					if err := t.exec(ctx, "UPDATE deliveries SET erased = ?, error = ? WHERE uid = ?", j.Erased, j.Error, d.UID); err != nil {
 						return err
 					}
 				}
@@ -215,7 +223,7 @@ func (r *recorder) takeJournaled(ctx context.Context, fresh []int) error {
 			}
 			if l.isNew && l.id == 0 && g.LegID != 0 && wanted[g.LegID] == nil {
 				wanted[g.LegID], l.id = l, g.LegID
-				if g.CallID != "" && !isDerived(g.CallID) {
+				if g.CallID != "" && (g.LegFacts != nil || !isDerived(g.CallID)) {
 					l.born = g.CallID
 				}
 			}

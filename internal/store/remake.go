@@ -24,6 +24,8 @@ func (t *tx) remake(ctx context.Context, e audit.Entry) error {
 		err = remakeFrom(ctx, e, t.remakeRecording)
 	case "objects":
 		err = remakeFrom(ctx, e, t.remakePromises)
+	case "erasure":
+		err = t.remakeErasure(ctx, e)
 	case "account":
 		err = remakeFrom(ctx, e, t.remakePause)
 	case "report":
@@ -62,11 +64,11 @@ func (t *tx) remakeRecording(ctx context.Context, e audit.Entry, f audit.Recordi
 		return nil
 	}
 	err := t.exec(ctx, `UPDATE recordings SET state = ?, reason = ?, object_key = ?, size = ?, sha256 = ?, stored_sha256 = ?, media_type = ?, audio_seconds = ?,
-		wanted_at = ?, archived_at = ?, retain_until = ?, rule = ?, due_at = ?, expired_at = ?, attempts = ?, last_error = ?, lease_token = NULL,
+		wanted_at = ?, archived_at = ?, retain_until = ?, rule = ?, rule_until = ?, blocked_by = ?, blocked_until = ?, due_at = ?, expired_at = ?, attempts = ?, last_error = ?, lease_token = NULL,
 		next_try_at = CASE WHEN CAST(? AS TEXT) = 'pending' THEN wanted_at END WHERE id = ?`,
 		f.State, f.Reason, f.ObjectKey, f.Size, f.SHA256, f.StoredSHA256, f.MediaType, number(f.AudioSeconds), f.WantedAt.UnixMilli(), millis(f.ArchivedAt), millis(f.RetainUntil),
-		f.Rule, millis(f.DueAt), millis(f.ExpiredAt), f.Attempts, f.LastError, f.State, f.ID)
-	if err == nil && f.State == string(call.Archived) {
+		f.Rule, millis(f.RuleUntil), f.BlockedBy, millis(f.BlockedUntil), millis(f.DueAt), millis(f.ExpiredAt), f.Attempts, f.LastError, f.State, f.ID)
+	if err == nil && f.State == string(call.Archived) && (f.Media != nil || e.Action == audit.RecordingArchived) {
 		err = t.remakeMedia(ctx, f.ID, f.Media)
 	}
 	if err != nil || e.Action != audit.RecordingAbsent {
