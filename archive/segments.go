@@ -130,10 +130,7 @@ func ReadJournal(ctx context.Context, v Vault, last *call.JournalSegment) iter.S
 			next++
 			g, err := logged.read(ctx, v, n)
 			if err == nil {
-				err = seen.note(g)
-			}
-			if err == nil && last != nil {
-				err = logged.continues(g, last)
+				err = errors.Join(seen.note(g), logged.continues(g, last))
 			}
 			if !yield(g, err) {
 				return
@@ -143,15 +140,25 @@ func ReadJournal(ctx context.Context, v Vault, last *call.JournalSegment) iter.S
 				last = &g.JournalSegment
 			}
 		}
-		// Those that were believed must be in the segments that were yielded.
-		for _, n := range slices.Sorted(maps.Keys(logged)) {
-			for _, l := range logged[n] {
-				if l.in >= from && !slices.Contains(seen[n], l) && !yield(nil, &JournalFaultError{n, "it was written again, and the audit log does not say so"}) {
-					return
-				}
+		for _, n := range logged.notIn(seen, from) {
+			if !yield(nil, &JournalFaultError{n, "it was written again, and the audit log does not say so"}) {
+				return
 			}
 		}
 	}
+}
+
+// notIn are the numbers of segments that were believed to be written again, and
+// of which the segments that were yielded, from a number on, do not say so.
+func (r rewrites) notIn(seen rewrites, from int64) (numbers []int64) {
+	for _, n := range slices.Sorted(maps.Keys(r)) {
+		for _, l := range r[n] {
+			if l.in >= from && !slices.Contains(seen[n], l) {
+				numbers = append(numbers, n)
+			}
+		}
+	}
+	return numbers
 }
 
 // read reads the revision of a segment that counts.
@@ -177,9 +184,12 @@ func (r rewrites) read(ctx context.Context, v Vault, number int64) (*Segment, er
 	return g, nil
 }
 
-// continues says what is wrong if a segment does not continue the one before.
+// continues says what is wrong if a segment does not continue the one before;
+// nil: nobody knows that.
 func (r rewrites) continues(g *Segment, last *call.JournalSegment) error {
 	switch {
+	case last == nil:
+		return nil
 	case !r.hadHash(last, g.Previous):
 		return &JournalFaultError{g.Number, "it does not continue the one before: that one was changed, or this one is not of this journal"}
 	case g.DeliveriesAfter != last.DeliveriesTo, g.EntriesFrom != last.EntriesTo:

@@ -197,12 +197,12 @@ func (s *Store) KnownLegs(ctx context.Context, ids []int64) (map[int64]bool, err
 // AddErased adds to deliveries of the journal what the rows tell of legs from
 // which a number was erased: GivenIDs with LegFacts.
 func (s *Store) AddErased(ctx context.Context, page []*call.JournaledDelivery) error {
-	any := false
+	erased := false
 	err := s.each(ctx, "SELECT 1 FROM suppressed_numbers LIMIT 1", nil, func(*sql.Rows) error {
-		any = true
+		erased = true
 		return nil
 	})
-	if err != nil || !any {
+	if err != nil || !erased {
 		return err
 	}
 	legs := map[int64]call.GivenIDs{}
@@ -251,9 +251,10 @@ func (s *Store) readErased(ctx context.Context, ids []int64, legs map[int64]call
 	if err != nil || len(calls) == 0 {
 		return err
 	}
-	args = args[:0]
-	for _, id := range slices.Sorted(maps.Keys(calls)) {
-		args = append(args, id)
+	of := slices.Sorted(maps.Keys(calls))
+	args = make([]any, len(of))
+	for i, id := range of {
+		args[i] = id
 	}
 	err = s.each(ctx, "SELECT call_id, id FROM call_redirects WHERE call_id IN "+tuples(1, len(args))+" ORDER BY id", args, func(rows *sql.Rows) error {
 		var id, was string
