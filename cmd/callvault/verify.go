@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"time"
 
 	"callvault/archive"
@@ -46,6 +47,8 @@ type verified struct {
 	More    int64            `json:"more"`
 	Bytes   int64            `json:"bytes"`
 	Parts   map[string]int64 `json:"parts"`
+	// Seconds is how long each part took.
+	Seconds map[string]float64 `json:"seconds"`
 	found   int64
 }
 
@@ -84,7 +87,7 @@ func (c verifyCommand) Run(ctx context.Context, g *globals) error {
 	if closer, ok := vault.(io.Closer); ok {
 		defer func() { err = errors.Join(err, closer.Close()) }()
 	}
-	v := verification{verified: verified{Faults: []call.Fault{}, Notices: []call.Fault{}, Parts: map[string]int64{}}, vault: vault, bounds: bounds, rate: rate}
+	v := verification{verified: verified{Faults: []call.Fault{}, Notices: []call.Fault{}, Parts: map[string]int64{}, Seconds: map[string]float64{}}, vault: vault, bounds: bounds, rate: rate}
 	err = withStore(ctx, cfg, func(s *store.Store) error {
 		v.store = s
 		return v.all(ctx, g, cfg)
@@ -165,13 +168,20 @@ type verification struct {
 }
 
 func (v *verification) all(ctx context.Context, g *globals, cfg *config.Config) error {
+	began := time.Now()
+	took := func(part string) {
+		v.Seconds[part] = math.Round(time.Since(began).Seconds()*1000) / 1000
+		began = time.Now()
+	}
 	if err := v.objects(ctx, g); err != nil {
 		return err
 	}
+	took("objects")
 	if v.bounds.to.IsZero() {
 		if err := v.journal(ctx, g); err != nil {
 			return err
 		}
+		took("journal")
 	}
 	o, err := checkOptions(ctx, cfg, v.store)
 	if err != nil {
@@ -204,6 +214,7 @@ func (v *verification) all(ctx context.Context, g *globals, cfg *config.Config) 
 			shown.show(int(v.Parts[part.name]), 0)
 		}
 		shown.end(int(v.Parts[part.name]), 0)
+		took(part.name)
 	}
 	return v.flush(ctx)
 }
