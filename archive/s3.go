@@ -118,7 +118,7 @@ func NewS3(opts S3Options) (*S3, error) {
 	default:
 		return nil, fmt.Errorf("S3 Object Lock: there is no mode %q", opts.Lock)
 	}
-	clock := &clock{RoundTripper: transport}
+	clock := &clock{RoundTripper: ownBody{transport}}
 	client, err := minio.New(endpoint.Host, &minio.Options{
 		Creds:  credentials.NewStaticV4(opts.AccessKey, opts.SecretKey, ""),
 		Secure: secure, Transport: clock, Region: region,
