@@ -19,7 +19,7 @@ type lingering struct {
 
 func (l lingering) RoundTrip(r *http.Request) (*http.Response, error) {
 	go func() {
-		time.Sleep(time.Second)
+		<-time.After(time.Second) // of synctest's clock
 		if _, err := io.Copy(io.Discard, r.Body); err != nil {
 			panic(err)
 		}

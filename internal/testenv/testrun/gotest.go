@@ -2,13 +2,16 @@ package main
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -20,6 +23,10 @@ import (
 // tests of a store do. Go's own locks, which it uses, are still watched.
 const notInSQLite = "-gcflags=modernc.org/...=-race=false"
 
+// packageLimit bounds the tests of one package. The longest take five minutes
+// where nothing else runs, and Go's own limit is ten.
+const packageLimit = "30m"
+
 // goTest runs go test with the race detector and prints what go test would
 // print without -json. It returns an error when a test failed or was skipped:
 // a test that does not run proves nothing, and here nothing may be missing.
@@ -28,7 +35,7 @@ func goTest(ctx context.Context, args []string, env ...string) error {
 		args = []string{"./..."}
 	}
 	// Many tests wait more than they work: for a lease to end, for the next try.
-	args = append([]string{"test", "-race", notInSQLite, "-json", "-parallel", "3"}, args...)
+	args = append([]string{"test", "-race", notInSQLite, "-json", "-parallel", "3", "-timeout", packageLimit}, args...)
 	//nolint:gosec // The arguments are the developer's own.
 	cmd := exec.CommandContext(ctx, "go", args...)
 	cmd.Env = append(append(os.Environ(), "CGO_ENABLED=1"), env...) // the race detector's
@@ -64,6 +71,8 @@ type event struct {
 	Package string `json:"package"`
 	Test    string `json:"test"`
 	Output  string `json:"output"`
+	// Elapsed is how long an ended test took, in seconds.
+	Elapsed float64 `json:"elapsed"`
 }
 
 // testName names a test across packages; test is empty for the package.
@@ -75,12 +84,17 @@ type report struct {
 	packages int
 	failed   []testName
 	skipped  []testName
+	// took is how long each test took, its subtests in it, in seconds.
+	took map[testName]float64
 }
+
+// longest is how many of the tests that took longest are named.
+const longest = 10
 
 // follow reads events until their end and prints what matters: all that is
 // said about packages and builds, and what failed or skipped tests wrote.
 func follow(events io.Reader, out io.Writer) (report, error) {
-	var result report
+	result := report{took: map[testName]float64{}}
 	written := map[testName][]string{} // by tests that have not ended
 	lines := bufio.NewScanner(events)
 	lines.Buffer(nil, 16<<20)
@@ -99,6 +113,9 @@ func follow(events io.Reader, out io.Writer) (report, error) {
 			continue
 		}
 		name := testName{e.Package, e.Test}
+		if e.Elapsed > 0 && e.Test != "" && !strings.Contains(e.Test, "/") {
+			result.took[name] = e.Elapsed
+		}
 		switch {
 		case e.Action == "build-output", e.Action == "output" && e.Test == "":
 			if e.Output != "PASS\n" {
@@ -139,6 +156,10 @@ func (r report) judge(out io.Writer, runErr error) error {
 	}
 	for _, name := range r.skipped {
 		fmt.Fprintln(out, "skipped", name.pkg, name.test)
+	}
+	slowest := slices.SortedFunc(maps.Keys(r.took), func(a, b testName) int { return cmp.Compare(r.took[b], r.took[a]) })
+	for _, name := range slowest[:min(longest, len(slowest))] {
+		fmt.Fprintf(out, "%6.1f s %s %s\n", r.took[name], name.pkg, name.test)
 	}
 	fmt.Fprintf(out, "%d tests passed, %d failed, %d skipped in %d packages\n",
 		r.passed, len(r.failed), len(r.skipped), r.packages)
