@@ -264,14 +264,16 @@ func TestJournalCutsSegments(t *testing.T) {
 	}
 }
 
-// TestEntryFillsSegment: an entry as large as a segment leaves the deliveries to
+// TestEntryFillsSegment: entries as large as a segment leave the deliveries to
 // the next one.
 func TestEntryFillsSegment(t *testing.T) {
 	t.Parallel()
 	s, v := onSQLite(t), onDirectory(t)
-	entry := audit.Entry{Action: audit.HoldPlaced, Facts: fmt.Appendf(nil, `{"calls":%q}`, strings.Repeat("x", 9<<20))}
-	if err := s.Audit(t.Context(), entry); err != nil {
-		t.Fatal(err)
+	for _, size := range []int{7 << 19, 5 << 20} { // bytes; there is room for the second until half of a segment is full
+		entry := audit.Entry{Action: audit.HoldPlaced, Facts: fmt.Appendf(nil, `{"calls":%q}`, strings.Repeat("x", size))}
+		if err := s.Audit(t.Context(), entry); err != nil {
+			t.Fatal(err)
+		}
 	}
 	if err := s.Record(t.Context(), []*call.Delivery{posted(1)}); err != nil {
 		t.Fatal(err)

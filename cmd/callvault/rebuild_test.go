@@ -76,6 +76,7 @@ func mayDiffer() map[string]string {
 		"erasures.certified_at":        "the time of the log's entry",
 		"erasure_items.at":             "the time of the log's entry",
 		"recordings.judged":            "judged again by today's rules",
+		"recordings.verified_at":       "when its object was last read, which begins anew",
 		"recordings.rule_until":        "judged again by today's rules",
 		"journal_segments.promised_by": "promised again by today's terms",
 		"audit_seals.promised_by":      "promised again by today's terms",
