@@ -121,7 +121,10 @@ func (s *Sealer) seal(ctx context.Context) (audit.Seal, error) {
 	if seal, err = s.put(ctx, seal); err != nil {
 		return seal, err
 	}
-	return seal, s.o.Store.NoteSeal(ctx, seal, seal.ObjectKey(), s.o.Until(seal.At))
+	// What lies in the vault gets its row, also when the program ends just now.
+	noting, cancel := context.WithTimeout(context.WithoutCancel(ctx), storeTimeout)
+	defer cancel()
+	return seal, s.o.Store.NoteSeal(noting, seal, seal.ObjectKey(), s.o.Until(seal.At))
 }
 
 // put puts a seal into the vault. What another node has put there for the same
