@@ -41,8 +41,8 @@ var callUpsert = func() string {
 	return " ON CONFLICT (id) DO UPDATE SET " + strings.Join(sets, ", ")
 }()
 
-func (t *tx) upsertCalls(ctx context.Context, calls []call.Call) error {
-	return insertMany(ctx, t, "write calls", "INSERT INTO calls ("+callColumns+", customer_rev)", "tttttttttttttttt"+"iiiiii"+"ttti"+"t", callUpsert, calls, callValues)
+func (t *tx) upsertCalls(ctx context.Context, calls []call.Call, isNew func(call.Call) bool) error {
+	return upsertMany(ctx, t, "write calls", "INSERT INTO calls ("+callColumns+", customer_rev)", "tttttttttttttttt"+"iiiiii"+"ttti"+"t", callUpsert, calls, isNew, callValues)
 }
 
 // callValues adds a call's values to args, in the order of callColumns and

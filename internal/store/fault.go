@@ -50,10 +50,11 @@ func notWritten(err error) error {
 
 // isCollision reports whether two transactions got into each other's way and
 // the database ended this one, which may simply be tried again. So it is with
-// one that stored a delivery which the other has just stored: now it is known.
+// one that stored what the other has just stored (unique_violation): now it is
+// known.
 func isCollision(err error) bool {
 	pg, ok := errors.AsType[*pgconn.PgError](err)
-	return ok && (strings.HasPrefix(pg.Code, "40") || pg.ConstraintName == "deliveries_uid_key")
+	return ok && (strings.HasPrefix(pg.Code, "40") || pg.Code == "23505")
 }
 
 // mayBeOne reports whether an error of a shared transaction may be the fault of

@@ -65,7 +65,8 @@ func (r *recorder) join(l *leg) {
 		if !found {
 			target = r.births[key]
 			r.keys[key] = target
-			r.state(target).isNew, r.state(target).loaded = true, true
+			c := r.state(target)
+			c.isNew, c.born, c.loaded = true, true, true
 		}
 		l.callID = target
 		r.state(target).legs[l.id] = l
@@ -276,14 +277,16 @@ func (r *recorder) writeKeys(ctx context.Context, keys map[callKey]string, links
 		return append(args, l.value, string(l.kind), l.account, l.callID)
 	}
 	slices.SortFunc(rows, compareLinks)
-	err := insertMany(ctx, r.tx, "write call keys", "INSERT INTO call_keys (value, kind, account, call_id)", "tttt",
-		" ON CONFLICT (value, kind, account) DO UPDATE SET call_id = excluded.call_id", rows, args)
+	// Of a new call nothing is there: its key was not found either.
+	isNew := func(l linkRow) bool { return r.isNewCall(l.callID) }
+	err := upsertMany(ctx, r.tx, "write call keys", "INSERT INTO call_keys (value, kind, account, call_id)", "tttt",
+		" ON CONFLICT (value, kind, account) DO UPDATE SET call_id = excluded.call_id", rows, isNew, args)
 	if err != nil {
 		return err
 	}
 	slices.SortFunc(links, compareLinks)
-	return insertMany(ctx, r.tx, "write call links", "INSERT INTO call_links (value, kind, account, call_id)", "tttt",
-		" ON CONFLICT DO NOTHING", slices.Compact(links), args)
+	return upsertMany(ctx, r.tx, "write call links", "INSERT INTO call_links (value, kind, account, call_id)", "tttt",
+		" ON CONFLICT DO NOTHING", slices.Compact(links), isNew, args)
 }
 
 func compareLinks(a, b linkRow) int {

@@ -87,8 +87,10 @@ type leg struct {
 
 // callState is a call under change.
 type callState struct {
-	id       string
-	isNew    bool
+	id    string
+	isNew bool
+	// born: its id follows from a delivery that is being stored.
+	born     bool
 	legs     map[int64]*leg
 	loaded   bool // legs holds all of its legs
 	hasLost  bool // a leg has left it, or tells less than before
@@ -362,8 +364,9 @@ func (r *recorder) writeCalls(ctx context.Context) error {
 		}
 		facts[l] = text
 	}
-	err := insertMany(ctx, r.tx, "write legs", "INSERT INTO legs (id, account, leg_key, call_id, facts)", "itttt",
+	err := upsertMany(ctx, r.tx, "write legs", "INSERT INTO legs (id, account, leg_key, call_id, facts)", "itttt",
 		" ON CONFLICT (leg_key, account) DO UPDATE SET call_id = excluded.call_id, facts = excluded.facts", changed,
+		func(l *leg) bool { return l.isNew && r.knowsNew() },
 		func(l *leg, args []any) []any { return append(args, l.id, l.Account, l.Key, l.callID, facts[l]) })
 	if err != nil {
 		return err
@@ -414,7 +417,7 @@ func (r *recorder) writeCalls(ctx context.Context) error {
 			}
 		}
 	}
-	if err := r.tx.upsertCalls(ctx, calls); err != nil {
+	if err := r.tx.upsertCalls(ctx, calls, func(c call.Call) bool { return r.isNewCall(c.ID) }); err != nil {
 		return err
 	}
 	if err := r.noteNumbers(ctx, calls); err != nil {
@@ -434,6 +437,13 @@ func (r *recorder) writeCalls(ctx context.Context) error {
 	}
 	return r.wakeRecordings(ctx)
 }
+
+// knowsNew reports whether what was not found is not there: it was looked for
+// under the locks of its call keys. A replay or a rebuild makes some of it on
+// other grounds.
+func (r *recorder) knowsNew() bool { return !r.isReplay && r.journaled == nil }
+
+func (r *recorder) isNewCall(id string) bool { return r.state(id).born && r.knowsNew() }
 
 // changedCalls are those of the touched calls that were stored already.
 func (r *recorder) changedCalls(touched map[string]*callState) []string {

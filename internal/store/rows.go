@@ -65,6 +65,24 @@ func insertMany[T any](ctx context.Context, t *tx, what, head, types, tail strin
 	return t.later(ctx, statement{what: what, query: head + " " + columns.unnest() + tail, args: columns.arrays()})
 }
 
+// upsertMany is insertMany for rows of which some are known to be new. Those are
+// inserted without tail, which says what happens to a row that is there already:
+// to look for one first is a fifth of what PostgreSQL does for such a row.
+func upsertMany[T any](ctx context.Context, t *tx, what, head, types, tail string, rows []T, isNew func(T) bool, args func(T, []any) []any) error {
+	fresh, known := make([]T, 0, len(rows)), []T(nil)
+	for _, r := range rows {
+		if isNew(r) {
+			fresh = append(fresh, r)
+		} else {
+			known = append(known, r)
+		}
+	}
+	if err := insertMany(ctx, t, what, head, types, "", fresh, args); err != nil {
+		return err
+	}
+	return insertMany(ctx, t, what, head, types, tail, known, args)
+}
+
 // selectMany runs a statement whose text holds {rows} where the tuples of keys
 // belong; types has a letter for each of a tuple's values, as of insertMany.
 // The rows have been scanned after the next flush.
