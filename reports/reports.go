@@ -99,7 +99,7 @@ const (
 )
 
 // Options are what a Reporter needs. All but Reports, Roster, Witness, Until,
-// PublicURL, SMTP and Frugal are required.
+// PublicURL and SMTP are required.
 type Options struct {
 	Store   Store
 	Vault   Vault
@@ -122,9 +122,6 @@ type Options struct {
 	Version string
 	Now     func() time.Time
 	Log     *slog.Logger
-	// Frugal, if set, is called before a report is built, which takes memory in
-	// step with its period, and what it returns afterwards.
-	Frugal func() (end func())
 }
 
 // Reporter builds and mails reports. Any number of nodes may run one on the
@@ -147,8 +144,7 @@ type Reporter struct {
 	// used by Look alone.
 	failures map[string]failure
 	// late are the runs of which noteLate has been called; also Look's alone.
-	late   map[string]bool
-	frugal func() (end func())
+	late map[string]bool
 }
 
 // failure says how often a run could not be built on this node, and when it is
@@ -163,7 +159,7 @@ func New(o Options) (*Reporter, error) {
 	r := &Reporter{
 		store: o.Store, vault: o.Vault, witness: o.Witness, until: o.Until, reports: o.Reports, roster: o.Roster,
 		publicURL: o.PublicURL, spoolDir: o.SpoolDir, mail: o.Mail,
-		version: o.Version, now: o.Now, log: o.Log, frugal: o.Frugal,
+		version: o.Version, now: o.Now, log: o.Log,
 		failures: make(map[string]failure), late: make(map[string]bool),
 	}
 	if r.until == nil {

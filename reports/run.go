@@ -277,9 +277,6 @@ type built struct {
 }
 
 func (r *Reporter) build(ctx context.Context, report *Report, p Period, revision int, dir string) (*built, error) {
-	if r.frugal != nil {
-		defer r.frugal()()
-	}
 	in, err := r.freeze(ctx, report, p, revision, filepath.Join(dir, inputName))
 	if err != nil {
 		return nil, err

@@ -173,6 +173,7 @@ func (a *app) run(ctx context.Context) (err error) {
 		return nil
 	})
 	group.Go(func() error { a.receiver.Run(ctx); return nil })
+	group.Go(func() error { collectLess(ctx, a.receiver.Busy); return nil })
 	group.Go(func() error { a.drift.Run(ctx); return nil })
 	group.Go(func() error {
 		if openErr != nil {
@@ -396,7 +397,7 @@ func (a *app) build(ctx context.Context, s *store.Store) error {
 	if err != nil {
 		return fmt.Errorf("set up the journal: %w", err)
 	}
-	a.reporter, err = newReporter(a.config, a.people, a.vault, a.sealer, serveWithMemory(), a.logger)
+	a.reporter, err = newReporter(a.config, a.people, a.vault, a.sealer, a.logger)
 	if err != nil {
 		return fmt.Errorf("set up the reports: %w", err)
 	}

@@ -1,28 +1,50 @@
 package main
 
 import (
+	"context"
 	"os"
 	"runtime/debug"
+	memory "runtime/metrics"
+	"time"
 )
 
-// The garbage collector lets the heap grow by so many percent of what is in
-// use. A server has little in use and makes much garbage: at twice Go's own
-// figure it spends noticeably less time on collecting, for some MiB.
 const (
-	servingGC  = 200
-	buildingGC = 100 // Go's own
+	// usualGC is Go's own figure: the heap may grow by so many percent of what
+	// is in use before it is collected.
+	usualGC = 100
+	// crowdGarbage is how much may gather in a crowd, in bytes. A receiver has
+	// little in use and makes much garbage.
+	crowdGarbage = 64 << 20
+	// crowdGCLook is how often it is looked for a crowd.
+	crowdGCLook = time.Second
 )
 
-// serveWithMemory sets the collector for a server, unless the operator has set
-// GOGC. It returns what makes it frugal while a report is built, which takes
-// memory in step with its period; the function that this returns ends it.
-func serveWithMemory() (frugal func() (end func())) {
+// collectLess lets the garbage collector run less often while busy says that
+// reports come in crowds, for some MiB more, until ctx ends. What needs memory in
+// step with its work, as building a report does, gets no more for it. An operator
+// who has set GOGC is left alone.
+func collectLess(ctx context.Context, busy func() bool) {
 	if os.Getenv("GOGC") != "" {
-		return nil
+		return
 	}
-	debug.SetGCPercent(servingGC)
-	return func() func() {
-		debug.SetGCPercent(buildingGC)
-		return func() { debug.SetGCPercent(servingGC) }
+	defer debug.SetGCPercent(usualGC)
+	live := []memory.Sample{{Name: "/gc/heap/live:bytes"}}
+	ticker := time.NewTicker(crowdGCLook)
+	defer ticker.Stop()
+	for now := usualGC; ; {
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+		}
+		percent := usualGC
+		if memory.Read(live); busy() && live[0].Value.Uint64() > 0 {
+			percent = max(usualGC, int(crowdGarbage*100/live[0].Value.Uint64()))
+		}
+		// To set it stops the world for a moment.
+		if percent < now*3/4 || percent > now*4/3 {
+			debug.SetGCPercent(percent)
+			now = percent
+		}
 	}
 }

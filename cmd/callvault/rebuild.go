@@ -154,7 +154,7 @@ func (b *rebuilder) run(ctx context.Context, g *globals, cfg *config.Config) err
 // segment.
 func (b *rebuilder) doubtMails(ctx context.Context, g *globals, cfg *config.Config) error {
 	logger := slog.New(slog.NewTextHandler(g.stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
-	reporter, err := newReporter(cfg, newPeople(cfg, b.store), b.vault, nil, nil, logger)
+	reporter, err := newReporter(cfg, newPeople(cfg, b.store), b.vault, nil, logger)
 	if err != nil {
 		return fmt.Errorf("set up the reports: %w", err)
 	}

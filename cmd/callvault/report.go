@@ -61,7 +61,7 @@ func (c reportCommand) Run(ctx context.Context, g *globals) error {
 		if err != nil {
 			return err
 		}
-		reporter, err := newReporter(cfg, named, vault, sealer, nil, logger)
+		reporter, err := newReporter(cfg, named, vault, sealer, logger)
 		if err != nil {
 			return err
 		}

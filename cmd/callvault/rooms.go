@@ -146,7 +146,7 @@ func recordingCredentials(a config.Account) archive.Credentials {
 	return c
 }
 
-func newReporter(c *config.Config, s *people, v archive.Vault, sealer *archive.Sealer, frugal func() func(), logger *slog.Logger) (*reports.Reporter, error) {
+func newReporter(c *config.Config, s *people, v archive.Vault, sealer *archive.Sealer, logger *slog.Logger) (*reports.Reporter, error) {
 	var drills []string // their calls never happened
 	for _, a := range c.Accounts {
 		if a.Drill {
@@ -194,7 +194,6 @@ func newReporter(c *config.Config, s *people, v archive.Vault, sealer *archive.S
 		Version:   programVersion(),
 		Now:       time.Now,
 		Log:       logger,
-		Frugal:    frugal,
 	})
 }
 
