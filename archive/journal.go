@@ -241,7 +241,7 @@ func (l *segmentLines) addEntries(ctx context.Context, s JournalStore, to int64,
 				return err
 			}
 			l.entries = append(l.entries, tlog.RecordHash(record))
-			if _, err := fmt.Fprintf(l.packed, `{"entry":%s}`+"\n", record); err != nil {
+			if err := writeEntry(l.packed, record); err != nil {
 				return err
 			}
 			l.segment.EntriesTo = e.Seq + 1
@@ -266,11 +266,7 @@ func (l *segmentLines) addDeliveries(ctx context.Context, s JournalStore, limit 
 			l.segment.DeliveriesTo = last
 			return nil
 		}
-		line, err := encodeDelivery(d)
-		if err != nil {
-			return err
-		}
-		if _, err := l.packed.Write(append(line, '\n')); err != nil {
+		if err := writeDelivery(l.packed, d); err != nil {
 			return err
 		}
 		last = d.ID

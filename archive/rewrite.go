@@ -25,7 +25,6 @@ type RewriteStore interface {
 	ForgetOldSegment(ctx context.Context, o call.SegmentObject) error
 	JournalDeliveries(ctx context.Context, after, to int64) iter.Seq2[*call.JournaledDelivery, error]
 	AddErased(ctx context.Context, deliveries []*call.JournaledDelivery) error
-	KnownLegs(ctx context.Context, ids []int64) (map[int64]bool, error)
 }
 
 // rewriter writes segments of the journal again with something less. The new
@@ -140,17 +139,14 @@ func encodeLines(g *Segment, deliveries []*call.JournaledDelivery) ([]byte, erro
 		if err != nil {
 			return nil, err
 		}
-		text.WriteString(`{"entry":`)
-		text.Write(record)
-		text.WriteString("}\n")
-	}
-	for _, d := range deliveries {
-		line, err := encodeDelivery(d)
-		if err != nil {
+		if err := writeEntry(&text, record); err != nil {
 			return nil, err
 		}
-		text.Write(line)
-		text.WriteByte('\n')
+	}
+	for _, d := range deliveries {
+		if err := writeDelivery(&text, d); err != nil {
+			return nil, err
+		}
 	}
 	return text.Bytes(), nil
 }

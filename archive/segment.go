@@ -152,7 +152,14 @@ func encodeLine(v any) ([]byte, error) {
 	return bytes.TrimSuffix(b.Bytes(), []byte("\n")), err
 }
 
-func encodeDelivery(d *call.JournaledDelivery) ([]byte, error) {
+// writeEntry writes the line of an audit entry's record.
+func writeEntry(w io.Writer, record []byte) error {
+	_, err := fmt.Fprintf(w, `{"entry":%s}`+"\n", record)
+	return err
+}
+
+// writeDelivery writes the line of a delivery.
+func writeDelivery(w io.Writer, d *call.JournaledDelivery) error {
 	line := deliveryLine{
 		ID: d.ID, UID: d.UID, Account: d.Account, ReceivedAt: d.ReceivedAt.UTC(), Source: d.Source, Method: d.Method, ContentType: d.ContentType,
 		Query: rawText(d.Query), Body: d.Body, SHA256: hex.EncodeToString(d.BodySHA256), Erased: d.Erased, RemoteAddress: d.RemoteAddress, Outcome: d.Outcome, Error: d.Error,
@@ -162,9 +169,10 @@ func encodeDelivery(d *call.JournaledDelivery) ([]byte, error) {
 	}
 	text, err := encodeLine(journalLine{Delivery: &line})
 	if err != nil {
-		return nil, fmt.Errorf("write delivery %d to the journal: %w", d.ID, err)
+		return fmt.Errorf("write delivery %d to the journal: %w", d.ID, err)
 	}
-	return text, nil
+	_, err = w.Write(append(text, '\n'))
+	return err
 }
 
 func (l *deliveryLine) delivery() (*call.JournaledDelivery, error) {

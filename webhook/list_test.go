@@ -528,7 +528,7 @@ func FuzzLists(f *testing.F) {
 				if len(del.Items) != 1 || del.Items[0].Leg == nil && del.Items[0].Error == "" {
 					t.Fatalf("%+v of %s", del.Items, del.Body)
 				}
-				if l := del.Items[0].Leg; l != nil && (!l.Listed || !strings.HasPrefix(l.Key, call.ListedPrefix())) {
+				if l := del.Items[0].Leg; l != nil && (!l.Listed || !strings.HasPrefix(l.Key, call.ListedKey(""))) {
 					t.Fatalf("leg %+v", l)
 				}
 			}

@@ -21,9 +21,6 @@ const listedPrefix = "list:"
 // ListedKey is the leg key of the row that the provider gives this id.
 func ListedKey(id string) string { return listedPrefix + id }
 
-// ListedPrefix is what the keys of rows begin with, and no others.
-func ListedPrefix() string { return listedPrefix }
-
 // ID is the provider's id of the leg.
 func (l *Leg) ID() string {
 	if l.Listed {

@@ -173,27 +173,6 @@ func (s *Store) ThinnedSegments(ctx context.Context) ([]int64, error) {
 	return numbers, nil
 }
 
-// KnownLegs returns which of the legs with these ids there are.
-func (s *Store) KnownLegs(ctx context.Context, ids []int64) (map[int64]bool, error) {
-	known := map[int64]bool{}
-	err := inChunks(ids, func(chunk []int64) error {
-		args := make([]any, len(chunk))
-		for i, id := range chunk {
-			args[i] = id
-		}
-		return s.each(ctx, "SELECT id FROM legs WHERE id IN "+tuples(1, len(args)), args, func(rows *sql.Rows) error {
-			var id int64
-			err := rows.Scan(&id)
-			known[id] = true
-			return err
-		})
-	})
-	if err != nil {
-		return nil, fmt.Errorf("look for legs: %w", err)
-	}
-	return known, nil
-}
-
 // AddErased adds to deliveries of the journal what the rows tell of legs from
 // which a number was erased: GivenIDs with LegFacts.
 func (s *Store) AddErased(ctx context.Context, page []*call.JournaledDelivery) error {
