@@ -52,7 +52,8 @@ type Options struct {
 	// down how they stand.
 	Workers, PerHost int
 	// Busy says that something more urgent needs the machine; one recording is
-	// then under way at a time. Default never.
+	// then under way at a time, and between two is a rest three times as long as
+	// the last one took. Default never.
 	Busy func() bool
 	// MaxSize is the largest recording taken, in bytes; default 512 MiB.
 	MaxSize int64
@@ -91,6 +92,9 @@ const (
 	idlePoll = 500 * time.Millisecond
 	// gather is how long a Wake waits for others.
 	gather = 20 * time.Millisecond
+	// busyRest is how many times as long as its last recording a worker rests
+	// while Busy.
+	busyRest = 3
 )
 
 // Archiver takes due recordings from the queue, fetches them and puts them

@@ -61,6 +61,19 @@ func (a *Archiver) work(ctx context.Context, c call.Claim) {
 	took := time.Since(began)
 	a.quick.Store(took < a.opts.Lease/10)
 	a.metrics.tried(c.Account, how, took)
+	if a.opts.Busy() {
+		rest(ctx, busyRest*took)
+	}
+}
+
+// rest waits for d, or until ctx ends.
+func rest(ctx context.Context, d time.Duration) {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-ctx.Done():
+	}
 }
 
 // settle marks a try that failed with err. The error it returns is the
