@@ -195,6 +195,7 @@ func TestRebuild(t *testing.T) {
 			from, to := database(way.from), database(way.to)
 			vault := t.TempDir()
 			in := livedIn(t, from, calls, "vault: {directory: "+vault+"}\n")
+			expireSome(t, in)
 			eraseOne(t, in)
 			before := tables(t, in, from)
 
@@ -225,6 +226,65 @@ func TestRebuild(t *testing.T) {
 				t.Errorf("a database in use was made again: %+v", twice)
 			}
 		})
+	}
+}
+
+// expireSome lets the terms be over of half the calls of support, with their
+// audio, and of half the deliveries of sales. Before that a recording is wanted
+// again that was given up.
+func expireSome(t *testing.T, in installation) {
+	t.Helper()
+	stored, vault := in.openStored(t)
+	find := func(f call.Filter) []call.CallWithRecordings {
+		f.Limit = 500
+		found, _, err := stored.FindCalls(t.Context(), f)
+		if err != nil || len(found) == 0 {
+			t.Fatalf("%d calls: %v", len(found), err)
+		}
+		return found
+	}
+	for _, r := range find(call.Filter{Recording: call.Absent})[0].Recordings {
+		if woken, err := stored.WakeRecording(t.Context(), r.ID); err != nil || !woken {
+			t.Fatalf("woken: %v, %v", woken, err)
+		}
+	}
+	claims, err := stored.ClaimRecordings(t.Context(), call.ClaimOptions{Limit: 10, Lease: time.Minute})
+	if err != nil || len(claims) != 1 {
+		t.Fatalf("%d claims: %v", len(claims), err)
+	}
+	if err := stored.MarkAbsent(t.Context(), claims[0].LeaseToken, "not offered again"); err != nil {
+		t.Fatal(err)
+	}
+	now := time.Now()
+	over := func(from time.Time) func(time.Time) time.Time {
+		return func(start time.Time) time.Time { return start.Add(now.Sub(from)) }
+	}
+	apply := func(account string, o archive.RetainerOptions) archive.Applied {
+		rules := call.Retention{Zones: map[string]*time.Location{account: time.UTC}}
+		if o.Calls != nil {
+			rules.Rules = []call.RetentionRule{{Name: account, Match: call.Filter{Account: account}, End: o.Calls}}
+		}
+		o.Store, o.Vault, o.Now, o.Rules = stored, vault, func() time.Time { return now }, func() call.Retention { return rules }
+		r, err := archive.NewRetainer(o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		applied, err := r.Apply(t.Context(), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return applied
+	}
+	support := find(call.Filter{Account: "support"})
+	if got := apply("support", archive.RetainerOptions{Calls: over(support[len(support)/2].StartedAt)}); got.Calls < 3 || got.Deleted == 0 || got.Deliveries != 0 {
+		t.Fatalf("calls of support: %+v", got)
+	}
+	deliveries, _, err := stored.FindDeliveries(t.Context(), call.DeliveryFilter{Account: "sales", Limit: 500})
+	if err != nil || len(deliveries) == 0 {
+		t.Fatalf("%d deliveries: %v", len(deliveries), err)
+	}
+	if got := apply("sales", archive.RetainerOptions{Deliveries: over(deliveries[len(deliveries)/2].ReceivedAt)}); got.Deliveries < 3 || got.Calls != 0 {
+		t.Fatalf("deliveries of sales: %+v", got)
 	}
 }
 

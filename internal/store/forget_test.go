@@ -194,3 +194,35 @@ func TestForgottenDeliveries(t *testing.T) {
 		}
 	})
 }
+
+// TestForgottenAgain: a rebuild, which takes in all deliveries before it follows
+// the log, forgets what was forgotten, but no call that was told of anew since.
+func TestForgottenAgain(t *testing.T) {
+	t.Parallel()
+	forEachDatabase(t, func(t *testing.T, o store.Options) {
+		s := open(t, o)
+		old, single := delivery(report("1.1")), delivery(report("1.2"))
+		old.UID, single.UID = "old", "single" // which give the same ids again
+		record(t, s, old, single, delivery(report("1.3")))
+		settle(t, s)
+		if n := forgetCalls(t, s, "sales", nine.AddDate(0, 0, 1)); n != 3 {
+			t.Fatalf("%d calls were forgotten", n)
+		}
+		anew := delivery(report("1.1"))
+		anew.ReceivedAt = time.Now().Add(time.Minute)
+		record(t, s, old, single, anew)
+		for from := int64(0); ; {
+			next, err := s.RebuildFacts(t.Context(), from)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if next == from {
+				break
+			}
+			from = next
+		}
+		if calls := allCalls(t, s); len(calls) != 1 || calls[0].Key != "1.1" {
+			t.Errorf("left are %+v", calls)
+		}
+	})
+}

@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -28,6 +29,10 @@ func (t *tx) remake(ctx context.Context, e audit.Entry) error {
 		err = t.remakeErasure(ctx, e)
 	case "account":
 		err = remakeFrom(ctx, e, t.remakePause)
+	case "calls", "deliveries":
+		if isForgetting(e) {
+			err = remakeFrom(ctx, e, t.remakeForgotten)
+		}
 	case "report":
 		err = remakeFrom(ctx, e, t.remakeSchedule)
 	case "run":
@@ -190,6 +195,10 @@ func (s *Store) RebuildFacts(ctx context.Context, from int64) (next int64, err e
 	entries, err := s.AuditEntries(ctx, from, backgroundRows)
 	if err != nil || len(entries) == 0 {
 		return from, err
+	}
+	// What was forgotten together is enough for a transaction.
+	if i := slices.IndexFunc(entries, isForgetting); i >= 0 {
+		entries = entries[:i+1]
 	}
 	err = s.change(ctx, func(ctx context.Context, t *tx) error {
 		for _, e := range entries {
