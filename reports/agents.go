@@ -138,8 +138,14 @@ func (a *AgentFigures) addAccount(account string) {
 // rankAgents joins the figures of agents who are one person and puts them in
 // order: by talk time, then by the calls they talked on.
 func rankAgents(agents map[string]*AgentFigures) []*AgentFigures {
-	ranked := joinAgents(slices.Collect(maps.Values(agents)))
-	slices.SortFunc(ranked, func(a, b *AgentFigures) int {
+	// By key first and then without changing what is equal: a map gives another
+	// order each time, and two agents may be the same in all that is shown.
+	all := make([]*AgentFigures, 0, len(agents))
+	for _, key := range slices.Sorted(maps.Keys(agents)) {
+		all = append(all, agents[key])
+	}
+	ranked := joinAgents(all)
+	slices.SortStableFunc(ranked, func(a, b *AgentFigures) int {
 		return cmp.Or(
 			cmp.Compare(b.Talk.Sum(), a.Talk.Sum()),
 			cmp.Compare(b.Handled(), a.Handled()),
@@ -171,7 +177,7 @@ func compareAgents(a, b *AgentFigures) int {
 // is one person, on whatever accounts. But an account that gives a number to
 // two ids says that they are two people at one telephone; they stay apart.
 func joinAgents(all []*AgentFigures) []*AgentFigures {
-	slices.SortFunc(all, compareAgents)
+	slices.SortStableFunc(all, compareAgents)
 	byNumber := make(map[string][]*AgentFigures)
 	for _, a := range all {
 		if strings.HasPrefix(a.Number, "+") && !a.Known {
