@@ -19,6 +19,7 @@ type filterFlags struct {
 	Outcome   string `help:"How the call ended, such as answered or missed." enum:"answered,missed,abandoned,busy,rejected,cancelled,failed,voicemail,unknown," default:"" placeholder:"OUTCOME"`
 	Campaign  string `help:"The provider's campaign id."`
 	Recording string `help:"The state of a recording, or none." enum:"pending,archived,absent,refused,expired,erased,none," default:"" placeholder:"STATE"`
+	Audio     string `help:"What is wrong with the audio: short or long against the talk time, or truncated." enum:"short,long,truncated," default:"" placeholder:"FAULT"`
 	MinTalk   *int   `help:"At least so many seconds of talk." placeholder:"SECONDS"`
 	MaxTalk   *int   `help:"At most so many seconds of talk." placeholder:"SECONDS"`
 }
@@ -31,6 +32,7 @@ func (f filterFlags) filter() (call.Filter, error) {
 	c := call.Filter{
 		Text: f.Q, Number: f.Number, Agent: f.Agent, Group: f.Group, Account: f.Account, Campaign: f.Campaign,
 		Direction: call.Direction(f.Direction), Outcome: call.Outcome(f.Outcome), Recording: call.RecordingState(f.Recording),
+		Audio:   call.AudioFault(f.Audio),
 		MinTalk: f.MinTalk, MaxTalk: f.MaxTalk,
 	}
 	var err error
