@@ -196,6 +196,17 @@ func (l later) JournalDeliveries(ctx context.Context, after, to int64) iter.Seq2
 	}
 }
 
+// openLocking makes a journal whose segments are promised to stay.
+func openLocking(t *testing.T, s archive.JournalStore, v archive.Vault) *archive.Journal {
+	t.Helper()
+	until := func(at time.Time) time.Time { return at.AddDate(1, 0, 0) }
+	j, err := archive.NewJournal(archive.JournalOptions{Store: s, Vault: v, Until: until, Now: time.Now, Logger: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return j
+}
+
 // TestJournalAfterCrash: a node died after it had put a segment. Whoever goes
 // on puts the same one, or adopts it; another one in its place is told of.
 func TestJournalAfterCrash(t *testing.T) {
@@ -217,7 +228,7 @@ func TestJournalAfterCrash(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			died := openJournal(t, dying{s}, v)
+			died := openLocking(t, dying{s}, v)
 			if err := died.Flush(t.Context()); !errors.Is(err, errDied) {
 				t.Fatal(err)
 			}
@@ -225,7 +236,7 @@ func TestJournalAfterCrash(t *testing.T) {
 			if err := s.Record(t.Context(), []*call.Delivery{posted(3)}); err != nil {
 				t.Fatal(err)
 			}
-			err := openJournal(t, later{s, c.change}, v).Flush(t.Context())
+			err := openLocking(t, later{s, c.change}, v).Flush(t.Context())
 			if fault, ok := errors.AsType[*archive.JournalFaultError](err); ok != c.fails || ok && fault.Number != 1 {
 				t.Fatalf("got %v", err)
 			}
@@ -235,6 +246,9 @@ func TestJournalAfterCrash(t *testing.T) {
 			got, _, segments := journaled(t, v)
 			if len(got) != 4 || len(segments) != 2 || segments[0].DeliveriesTo != 3 || segments[1].Previous != segments[0].SHA256 {
 				t.Errorf("%d deliveries in %+v", len(got), segments)
+			}
+			if until := segments[0].RetainUntil; !until.Equal(segments[0].At.AddDate(1, 0, 0)) {
+				t.Errorf("what was promised is read back as %s", until)
 			}
 			state, err := s.JournalState(t.Context())
 			if err != nil || state.Planned != nil || state.Last.SHA256 != segments[1].SHA256 {
@@ -372,4 +386,61 @@ func rewrite(t *testing.T, object []byte, from, to string) []byte {
 		t.Fatal(err)
 	}
 	return w.EncodeAll(bytes.ReplaceAll(text, []byte(from), []byte(to)), nil)
+}
+
+// TestOutrun tells a database that is older than the journal from one whose
+// journal another node writes just now.
+func TestOutrun(t *testing.T) {
+	t.Parallel()
+	v := onDirectory(t)
+	s := onSQLite(t)
+	j := openLocking(t, s, v)
+	ask := func(s archive.JournalStates, want int64) {
+		t.Helper()
+		if got, err := archive.Outrun(t.Context(), s, v); got != want || err != nil {
+			t.Errorf("got %d, %v, want %d", got, err, want)
+		}
+	}
+	ask(s, 0)
+	var states []call.JournalState
+	for n := range 3 {
+		if err := s.Record(t.Context(), []*call.Delivery{posted(n)}); err != nil {
+			t.Fatal(err)
+		}
+		if err := j.Flush(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		state, err := s.JournalState(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		states = append(states, state)
+		ask(s, 0)
+	}
+	// Put, and not committed yet; and committed while it is being asked.
+	if err := s.Record(t.Context(), []*call.Delivery{posted(3)}); err != nil {
+		t.Fatal(err)
+	}
+	if err := openLocking(t, dying{s}, v).Write(t.Context()); !errors.Is(err, errDied) {
+		t.Fatal(err)
+	}
+	ask(s, 0)
+	ask(&asked{states: states}, 0)
+	// Copies of the database, and one that is another's.
+	ask(&asked{states: states[:1]}, 2)
+	ask(&asked{states: states[1:2]}, 3)
+	ask(onSQLite(t), 1)
+	planned := call.JournalSegment{Number: 4, Previous: states[2].Last.SHA256, At: time.Now()}
+	ask(&asked{states: []call.JournalState{{Last: states[2].Last, Planned: &planned}}}, 4)
+}
+
+// asked says of a journal one thing after the other, and the last again.
+type asked struct{ states []call.JournalState }
+
+func (a *asked) JournalState(context.Context) (call.JournalState, error) {
+	state := a.states[0]
+	if len(a.states) > 1 {
+		a.states = a.states[1:]
+	}
+	return state, nil
 }

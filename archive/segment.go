@@ -337,7 +337,7 @@ func (g *Segment) take(n int, line *journalLine) error {
 		}
 		g.Number, g.Previous, g.At, g.DeliveriesAfter, g.DeliveriesTo = h.Number, h.Previous, h.At, h.DeliveriesAfter, h.DeliveriesTo
 		g.JournalSegment.Deliveries, g.EntriesFrom, g.EntriesTo = h.Deliveries, h.EntriesFrom, h.EntriesTo
-		g.Revision, g.Replaces = h.Revision, h.Replaces
+		g.RetainUntil, g.Revision, g.Replaces = h.RetainUntil, h.Revision, h.Replaces
 	case line.Delivery != nil:
 		d, err := line.Delivery.delivery()
 		if err != nil {

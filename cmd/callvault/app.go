@@ -65,6 +65,7 @@ type app struct {
 	watcher    *watch.Watcher
 	scrubber   *archive.Scrubber // nil: it is switched off
 	vaultEye   *vaultWatch
+	journalEye *journalWatch
 	storageEye *storageWatch
 	people     *people
 	members    map[string]*webhook.MemberList
@@ -201,6 +202,7 @@ func (a *app) run(ctx context.Context) (err error) {
 		group.Go(func() error { a.console.RunLooks(ctx); return nil })
 		group.Go(func() error { a.forgetLiveCalls(ctx); return nil })
 		group.Go(func() error { a.vaultEye.run(ctx); return nil })
+		group.Go(func() error { a.journalEye.run(ctx); return nil })
 		group.Go(func() error { a.storageEye.run(ctx); return nil })
 		group.Go(func() error { a.holds.Run(ctx); return nil })
 		group.Go(func() error { a.sweeper.Run(ctx); return nil })
@@ -403,7 +405,8 @@ func (a *app) build(ctx context.Context, s *store.Store) error {
 	}
 	a.vaultEye = newVaultWatch(a.vault, time.Now, a.registry, a.logger)
 	a.storageEye = newStorageWatch(a.config, s, a.retainer, time.Now(), a.registry, a.logger)
-	conditions := allConditions(a.vaultEye.conditions, faultConditions(s, a.logger), newJournalWatch(s, a.registry, a.logger).conditions, a.storageEye.conditions)
+	a.journalEye = newJournalWatch(s, a.vault, a.registry, a.logger)
+	conditions := allConditions(a.vaultEye.conditions, faultConditions(s, a.logger), a.journalEye.conditions, a.storageEye.conditions)
 	a.watcher, err = newWatcher(a.config, s, conditions, time.Now, a.registry, a.logger)
 	if err != nil {
 		return fmt.Errorf("set up the watch: %w", err)
@@ -434,6 +437,7 @@ func (a *app) build(ctx context.Context, s *store.Store) error {
 		Retainer: a.retainer,
 		Registry: a.registry,
 		Ready:    a.ready,
+		Notices:  a.journalEye.notices,
 		Logger:   a.logger,
 		Now:      time.Now,
 		Version:  programVersion(),

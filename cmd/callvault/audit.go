@@ -92,6 +92,9 @@ func (c auditList) Run(ctx context.Context, g *globals) error {
 	if c.Limit < 1 {
 		return usagef("--limit must be at least 1")
 	}
+	if c.Action != "" && !f.Action.IsKnown() {
+		return usagef("--action: there is no action %q; docs/compliance.md, \"What is in it\", lists them, as call.viewed, and recording. means all of a kind", c.Action)
+	}
 	return g.withStore(ctx, func(s *store.Store) error {
 		if err := noteAct(ctx, s, audit.LogSearched, "", c); err != nil {
 			return err

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -92,6 +93,12 @@ func TestAuditCommands(t *testing.T) {
 		list := commandJSON[struct{ Entries []audit.Entry }](t, "audit", "list", "--action", action, "--data", in.data)
 		if len(list.Entries) != 1 || !strings.HasSuffix(string(list.Entries[0].Facts), want) {
 			t.Errorf("entries of %s are %+v", action, list.Entries)
+		}
+	}
+	for _, action := range []string{"nonsense", "nonsense.", "recording", "call.view", "."} {
+		got := command(t, "", "audit", "list", "--action", action, "--data", in.data)
+		if got.status != exitUsage || got.stdout != "" || !strings.Contains(got.stderr, strconv.Quote(action)) || !strings.Contains(got.stderr, "docs/compliance.md") {
+			t.Errorf("--action %s: status %d, %s%s", action, got.status, got.stdout, got.stderr)
 		}
 	}
 	text := command(t, "", "audit", "list", "--action", "token.added", "--data", in.data)

@@ -1,5 +1,10 @@
 package audit
 
+import (
+	"slices"
+	"strings"
+)
+
 // Action is what was done: a noun and a verb, as "recording.archived".
 type Action string
 
@@ -187,3 +192,28 @@ const (
 	// VaultCopied: the copy ended, well or not.
 	VaultCopied Action = "vault.copied"
 )
+
+// Actions lists every action, by their groups above.
+func Actions() []Action {
+	return []Action{
+		RecordingArchived, RecordingAbsent, RecordingRefused, RecordingWoken, RecordingRetained, RecordingExpiring,
+		RecordingExpired, RecordingKept, CallsExpired, DeliveriesExpired, OrphanRemoved, ObjectsRetained, AccountPaused,
+		AccountWoken, ReportSeen, RunBuilt, RunFailed, RunFilesExpiring, RunFilesExpired, RunFilesKept, MailBegun,
+		MailFinished, MailResent, UserAdded, UserDisabled, UserPasswordChanged, TokenAdded, TokenDisabled, BackfillEnded,
+		DeliveriesImported, DeliveriesReplayed, LogKeyMade, LogKeyChanged, CallsSearched, DeliveriesSearched, CallViewed,
+		DeliveryViewed, AudioPlayed, AudioDownloaded, WaveformViewed, ReportDownloaded, LiveViewed, ReconciliationViewed,
+		LogSearched, HoldsViewed, ExportsViewed, ErasureRehearsed, DatabaseCopied, AccessRefused, StrangersRefused,
+		ExportRequested, ExportMade, ExportFailed, ExportRemoved, ExportDownloaded, HoldPlaced, HoldJoined,
+		HoldReleaseAsked, HoldReleased, RecordingErased, RecordingErasureFailed, ErasureBegun, ErasureDone,
+		ErasureCertified, JournalWritten, JournalRewritten, DatabaseRebuilt, FaultOpened, FaultClosed, VaultCopyBegun,
+		VaultCopied,
+	}
+}
+
+// IsKnown reports whether the log ever has the action, or, with a dot at its
+// end, any of that kind: what Filter.Action may be.
+func (a Action) IsKnown() bool {
+	return slices.ContainsFunc(Actions(), func(known Action) bool {
+		return a == known || strings.HasSuffix(string(a), ".") && strings.HasPrefix(string(known), string(a))
+	})
+}

@@ -27,6 +27,9 @@ const (
 	AlertFaults AlertKind = "faults"
 	// AlertJournal: deliveries wait for long to get into the vault's journal.
 	AlertJournal AlertKind = "journal"
+	// AlertOutrun: the vault's journal is newer than the database, as after an
+	// older copy of it was restored.
+	AlertOutrun AlertKind = "database_outrun"
 	// AlertRetention: what is due is not deleted, for the daily job fails or does
 	// not come.
 	AlertRetention AlertKind = "retention"
@@ -39,7 +42,7 @@ const (
 
 // AlertKinds lists every kind.
 func AlertKinds() []AlertKind {
-	return []AlertKind{AlertSilence, AlertNoRecordings, AlertUnreadable, AlertPaused, AlertVault, AlertVaultClock, AlertFaults, AlertJournal,
+	return []AlertKind{AlertSilence, AlertNoRecordings, AlertUnreadable, AlertPaused, AlertVault, AlertVaultClock, AlertFaults, AlertJournal, AlertOutrun,
 		AlertRetention, AlertBlocked, AlertDisk}
 }
 

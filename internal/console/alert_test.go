@@ -41,6 +41,7 @@ func TestFaults(t *testing.T) {
 		t.Error(diff)
 	}
 	h.get(t, "/api/v1/faults?kind=nonsense", compliance).wantError(t, 400, call.Invalid)
+	h.get(t, "/api/v1/audit?action=nonsense", compliance).wantError(t, 400, call.Invalid)
 }
 
 func TestDrift(t *testing.T) {

@@ -77,7 +77,9 @@ func (c *Console) findAudit(w http.ResponseWriter, r *http.Request, who call.Tok
 	q := c.query(r)
 	var f audit.Filter
 	f.From, f.To = q.period()
-	f.Action = audit.Action(q.text("action"))
+	if f.Action = audit.Action(q.text("action")); f.Action != "" && !f.Action.IsKnown() {
+		q.fault("there is no such action: docs/compliance.md lists them, as call.viewed, and recording. means all of a kind")
+	}
 	f.ActorKind = oneOf(q, "actor_kind", audit.KindUser, audit.KindToken, audit.KindCommand, audit.KindSystem, audit.KindStranger)
 	f.Actor = q.text("actor")
 	f.Subject = q.text("subject")

@@ -71,9 +71,12 @@ type Options struct {
 	// Ready asks each part that must answer before requests can be served
 	// (database, vault, queue) and returns by its name why it does not; nil for
 	// one that does.
-	Ready  func(ctx context.Context) map[string]error
-	Logger *slog.Logger
-	Now    func() time.Time
+	Ready func(ctx context.Context) map[string]error
+	// Notices, if set, says by name what keeps no part from answering and needs
+	// a person all the same; anybody may read it.
+	Notices func() map[string]string
+	Logger  *slog.Logger
+	Now     func() time.Time
 	// Strangers counts refusals for the audit log, those of others, too. Default
 	// one of the Console's own.
 	Strangers *audit.Strangers
@@ -98,6 +101,7 @@ type Console struct {
 	retainer Retainer
 	registry prometheus.Gatherer
 	ready    func(ctx context.Context) map[string]error
+	notices  func() map[string]string
 	logger   *slog.Logger
 	now      func() time.Time
 	zone     *time.Location
@@ -126,6 +130,7 @@ func New(o Options) *Console {
 		retainer: o.Retainer,
 		registry: o.Registry,
 		ready:    o.Ready,
+		notices:  o.Notices,
 		logger:   o.Logger,
 		now:      o.Now,
 		zone:     cmp.Or(o.Zone, time.UTC),

@@ -359,6 +359,7 @@ type house struct {
 	vault   *fakeVault
 	log     *logged
 	ready   map[string]error
+	notices map[string]string
 	url     string
 	console *console.Console
 	// handler is what is served at url.
@@ -433,6 +434,7 @@ func newHouseIn(t *testing.T, zone *time.Location) *house {
 		Retainer: h,
 		Registry: registry,
 		Ready:    func(context.Context) map[string]error { return h.ready },
+		Notices:  func() map[string]string { return h.notices },
 		Logger:   logger,
 		Now:      func() time.Time { return h.clock },
 		Zone:     zone,

@@ -52,10 +52,15 @@ func (c *Console) readyz(w http.ResponseWriter, r *http.Request) error {
 				slog.String("part", name), slog.String("error", err.Error()))
 		}
 	}
+	var notices map[string]string
+	if c.notices != nil {
+		notices = c.notices()
+	}
 	body, err := encode(struct {
-		Ready bool              `json:"ready"`
-		Parts map[string]string `json:"parts"`
-	}{status == http.StatusOK, parts})
+		Ready   bool              `json:"ready"`
+		Parts   map[string]string `json:"parts"`
+		Notices map[string]string `json:"notices,omitempty"`
+	}{status == http.StatusOK, parts, notices})
 	if err != nil {
 		return err
 	}

@@ -17,6 +17,12 @@ func TestHealth(t *testing.T) {
 	if diff := cmp.Diff(decode(t, `{"ready": true, "parts": {"database": "ok", "vault": "ok", "queue": "ok"}}`), any(r.json(t))); diff != "" || r.status != 200 {
 		t.Errorf("status %d: %s", r.status, diff)
 	}
+	h.notices = map[string]string{"journal": "it is newer than the database"}
+	r = h.get(t, "/readyz", "")
+	if diff := cmp.Diff(decode(t, `{"ready": true, "parts": {"database": "ok", "vault": "ok", "queue": "ok"}, "notices": {"journal": "it is newer than the database"}}`), any(r.json(t))); diff != "" || r.status != 200 {
+		t.Errorf("with a notice: status %d: %s", r.status, diff)
+	}
+	h.notices = nil
 	h.ready["vault"] = errors.New("dial 10.0.0.7:9000: connection refused")
 	r = h.get(t, "/readyz", "")
 	if diff := cmp.Diff(decode(t, `{"ready": false, "parts": {"database": "ok", "vault": "does not answer", "queue": "ok"}}`), any(r.json(t))); diff != "" ||

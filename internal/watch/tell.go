@@ -100,6 +100,7 @@ var titles = map[call.AlertKind]string{
 	call.AlertFaults:       "something is not as it was kept",
 	call.AlertVaultClock:   "the vault's clock is wrong",
 	call.AlertJournal:      "the vault's journal is late",
+	call.AlertOutrun:       "the database is older than the vault",
 	call.AlertRetention:    "retention does not delete what is due",
 	call.AlertBlocked:      "the vault keeps what is due",
 	call.AlertDisk:         "a disk is nearly full",
