@@ -53,6 +53,9 @@ func notWritten(err error) error {
 // one that stored what the other has just stored (unique_violation): now it is
 // known.
 func isCollision(err error) bool {
+	if lite, ok := errors.AsType[*sqlite.Error](err); ok {
+		return lite.Code() == sqlite3.SQLITE_CONSTRAINT_UNIQUE || lite.Code() == sqlite3.SQLITE_CONSTRAINT_PRIMARYKEY
+	}
 	pg, ok := errors.AsType[*pgconn.PgError](err)
 	return ok && (strings.HasPrefix(pg.Code, "40") || pg.Code == "23505")
 }

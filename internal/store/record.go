@@ -23,9 +23,12 @@ import (
 // not the batch's fault.
 func (s *Store) Record(ctx context.Context, deliveries []*call.Delivery) error {
 	var r *recorder
+	tries := 0
 	err := s.change(ctx, func(ctx context.Context, t *tx) error {
 		// Made anew each time: a change may be run twice.
 		r = s.newRecorder(t)
+		r.isAgain = tries > 0
+		tries++
 		return r.record(ctx, deliveries)
 	})
 	if err != nil {
@@ -140,6 +143,8 @@ type recorder struct {
 	legIDs, deliveryIDs []int64
 	// isReplay: what is recorded was delivered long ago.
 	isReplay bool
+	// isAgain: it could not be recorded in a transaction before.
+	isAgain bool
 	// compare: changes becomes what the calls were and are.
 	compare bool
 	changes []call.CallChange
@@ -438,10 +443,10 @@ func (r *recorder) writeCalls(ctx context.Context) error {
 	return r.wakeRecordings(ctx)
 }
 
-// knowsNew reports whether what was not found is not there: it was looked for
+// knowsNew reports whether what was not found is taken for new: it was looked for
 // under the locks of its call keys. A replay or a rebuild makes some of it on
-// other grounds.
-func (r *recorder) knowsNew() bool { return !r.isReplay && r.journaled == nil }
+// other grounds; and whoever was wrong once does not rely on it again.
+func (r *recorder) knowsNew() bool { return !r.isReplay && !r.isAgain && r.journaled == nil }
 
 func (r *recorder) isNewCall(id string) bool { return r.state(id).born && r.knowsNew() }
 

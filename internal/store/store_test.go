@@ -537,6 +537,44 @@ func TestRefuseNewerSchema(t *testing.T) {
 	})
 }
 
+// TestRecordWhatWasTakenForNew: a call that is there although nothing leads to
+// it is in the way of the one that is recorded, and does not keep it away.
+func TestRecordWhatWasTakenForNew(t *testing.T) {
+	t.Parallel()
+	forEachDatabase(t, func(t *testing.T, o store.Options) {
+		s := open(t, o)
+		const uid = "0192f0c0-0000-7000-8000-000000000001"
+		d := delivery(report("1.1"))
+		d.UID = uid
+		record(t, s, d)
+		driver, dsn := "pgx", o.DSN
+		if dsn == "" {
+			driver, dsn = "sqlite", o.Path
+		}
+		db, err := sql.Open(driver, dsn)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, lose := range []string{"DELETE FROM delivery_items", "DELETE FROM deliveries", "DELETE FROM legs", "DELETE FROM call_keys"} {
+			if _, err := db.ExecContext(t.Context(), lose); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := db.Close(); err != nil {
+			t.Fatal(err)
+		}
+		again := delivery(report("1.1"))
+		again.UID = uid
+		record(t, s, delivery(report("1.2")), again)
+		if again.Outcome != call.Recorded || len(again.CallIDs) != 1 || again.CallIDs[0] != d.CallIDs[0] {
+			t.Errorf("recorded again it is %s, of %v; the call was %v", again.Outcome, again.CallIDs, d.CallIDs)
+		}
+		if calls := allCalls(t, s); len(calls) != 2 {
+			t.Errorf("%d calls", len(calls))
+		}
+	})
+}
+
 // TestOpenWithGap: a database that has a later migration, and lacks an earlier
 // one that was added after it, gets it.
 func TestOpenWithGap(t *testing.T) {
