@@ -67,13 +67,23 @@ func names[T any](columns []column[T]) []string {
 	return names
 }
 
-// writeAgentsCSV writes the figures of all agents.
-func writeAgentsCSV(path string, f *Figures) error {
+// agentNames are the columns of the table of agents.
+func agentNames() []string {
 	header := []string{"rank", "agent_name", "agent_id", "agent_number", "account", "group"}
 	for _, m := range agentMeasures() {
 		header = append(header, m.name)
 	}
-	c, err := createCSV(path, header...)
+	return header
+}
+
+// summaryNames are the columns of the summary in long form.
+func summaryNames() []string {
+	return []string{"report", "period_from", "period_to", "section", "measure", "direction", "hour", "unit", "value"}
+}
+
+// writeAgentsCSV writes the figures of all agents.
+func writeAgentsCSV(path string, f *Figures) error {
+	c, err := createCSV(path, agentNames()...)
 	if err != nil {
 		return err
 	}
@@ -97,8 +107,7 @@ func writeAgentsCSV(path string, f *Figures) error {
 // writeSummaryCSV writes the summary in long form: one figure a line. A figure
 // that does not exist (an empty denominator) is n/a.
 func writeSummaryCSV(path string, f *Figures) error {
-	c, err := createCSV(path, "report", "period_from", "period_to", "section",
-		"measure", "direction", "hour", "unit", "value")
+	c, err := createCSV(path, summaryNames()...)
 	if err != nil {
 		return err
 	}

@@ -7,8 +7,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"iter"
 	"log/slog"
+	"maps"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -283,6 +286,19 @@ func (v *shelf) OpenFile(_ context.Context, key string) (io.ReadCloser, error) {
 		return nil, call.Errorf(call.NotFound, "no file %s", key)
 	}
 	return io.NopCloser(bytes.NewReader(content)), nil
+}
+
+func (v *shelf) ListFiles(_ context.Context, prefix string) iter.Seq2[string, error] {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	keys := slices.Sorted(maps.Keys(v.files))
+	return func(yield func(string, error) bool) {
+		for _, key := range keys {
+			if strings.HasPrefix(key, prefix) && !yield(key, nil) {
+				return
+			}
+		}
+	}
 }
 
 // clockAt is a clock that tests set.

@@ -12,6 +12,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"iter"
 	"log/slog"
 	"slices"
 	"time"
@@ -62,6 +63,9 @@ type Vault interface {
 	// that they stay until a date (zero: nothing).
 	PutFile(ctx context.Context, key string, body io.ReadSeeker, size int64, sum [32]byte, mediaType string, until time.Time) error
 	OpenFile(ctx context.Context, key string) (io.ReadCloser, error)
+	// ListFiles yields the keys that begin with prefix, in order. It ends after
+	// an error.
+	ListFiles(ctx context.Context, prefix string) iter.Seq2[string, error]
 }
 
 // Witness seals the audit log, so that reports can say how it stood.

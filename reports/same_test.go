@@ -101,10 +101,10 @@ func sums(t *testing.T, in *Input) []string {
 // The same input gives the same bytes, however tangled it is, each time.
 func TestSameBytesOfTangledInput(t *testing.T) {
 	t.Parallel()
-	for seed := range uint64(3) {
+	for seed := range uint64(2) {
 		in := tangledInput(t, seed, filepath.Join(t.TempDir(), inputName))
 		first := sums(t, in)
-		for range 3 {
+		for range 2 {
 			if diff := cmp.Diff(first, sums(t, in)); diff != "" {
 				t.Errorf("seed %d: %s", seed, diff)
 			}

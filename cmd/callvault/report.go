@@ -15,20 +15,27 @@ import (
 )
 
 type reportCommand struct {
-	Name string `arg:"" help:"The report, as it is called in the configuration."`
-	Date string `help:"A day of the period (YYYY-MM-DD); default: the last period that is over." placeholder:"DATE"`
-	Out  string `default:"." help:"The folder to write the files to."`
-	Send bool   `help:"Mail it to its recipients; who has it already does not get it again."`
+	Name  string `arg:"" help:"The report, as it is called in the configuration."`
+	Date  string `help:"A day of the period (YYYY-MM-DD); default: the last period that is over." placeholder:"DATE"`
+	Out   string `default:"." help:"The folder to write the files to."`
+	Send  bool   `help:"Mail it to its recipients; who has it already does not get it again."`
+	Check string `help:"Build nothing; say whether this workbook or CSV file is what the kept input of the period gives." placeholder:"FILE"`
 }
 
-// Run builds a report.
+// Run builds a report, or checks a file of one.
 func (c reportCommand) Run(ctx context.Context, g *globals) error {
+	if c.Check != "" && (c.Send || c.Date == "") {
+		return usagef("--check FILE goes with --date, a day of the period that the file is of, and not with --send")
+	}
 	cfg, err := g.load()
 	if err != nil {
 		return err
 	}
 	if err := hasStore(cfg); err != nil {
 		return err
+	}
+	if c.Check != "" {
+		return c.check(ctx, g, cfg)
 	}
 	configured, ok := cfg.Report(c.Name)
 	if !ok {
@@ -41,7 +48,7 @@ func (c reportCommand) Run(ctx context.Context, g *globals) error {
 	date := time.Now().In(configured.TimeZone.Location)
 	if c.Date != "" {
 		if date, err = time.Parse(time.DateOnly, c.Date); err != nil {
-			return usagef("--date must be a day such as 2026-11-21")
+			return errDate
 		}
 	}
 	vault, err := openVault(cfg)

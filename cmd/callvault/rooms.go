@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"iter"
 	"log/slog"
 	"net/http"
 	"net/url"
@@ -285,6 +286,17 @@ func (v vaultRooms) Open(ctx context.Context, key string, offset, length int64) 
 // OpenFile implements reports.Vault.
 func (v vaultRooms) OpenFile(ctx context.Context, key string) (io.ReadCloser, error) {
 	return v.Open(ctx, key, 0, -1)
+}
+
+// ListFiles implements reports.Vault.
+func (v vaultRooms) ListFiles(ctx context.Context, prefix string) iter.Seq2[string, error] {
+	return func(yield func(string, error) bool) {
+		for o, err := range v.vault.List(ctx, prefix) {
+			if !yield(o.Key, err) {
+				return
+			}
+		}
+	}
 }
 
 // PutFile implements reports.Vault.
