@@ -52,10 +52,10 @@ func BuildFiles(ctx context.Context, in *Input, dir string) ([]File, *Figures, e
 	}
 	if report.has(CSV) {
 		b.addCSV("calls") // written with the measures
-		if err := writeAgentsCSV(b.addCSV("agents"), figures); err != nil {
+		if err := writeCSV(b.addCSV("agents"), figures, agentNames(), agentRecords); err != nil {
 			return nil, nil, fmt.Errorf("write agents as CSV: %w", err)
 		}
-		if err := writeSummaryCSV(b.addCSV("summary"), figures); err != nil {
+		if err := writeCSV(b.addCSV("summary"), figures, summaryNames(), summaryRecords); err != nil {
 			return nil, nil, fmt.Errorf("write summary as CSV: %w", err)
 		}
 	}
@@ -91,7 +91,7 @@ func (b *builder) measure(ctx context.Context, withCSV bool) (*Figures, error) {
 		return measure(ctx, b.in, nil)
 	}
 	columns := callColumns(new(styles), b.in.zone, "")
-	file, err := createCSV(filepath.Join(b.dir, b.base+"-calls.csv"), names(columns)...)
+	file, err := createCSV(filepath.Join(b.dir, b.base+"-calls.csv"), b.in.zone, names(columns)...)
 	if err != nil {
 		return nil, fmt.Errorf("write calls as CSV: %w", err)
 	}

@@ -4,10 +4,10 @@ import (
 	"bufio"
 	"encoding/csv"
 	"errors"
+	"fmt"
 	"io"
 	"math"
 	"os"
-	"strconv"
 	"time"
 
 	"callvault/internal/call"
@@ -24,30 +24,63 @@ func guardNumber(s string) string {
 	return guard(s)
 }
 
-// csvFile writes a CSV file: UTF-8 with byte order mark, RFC 4180.
+// csvFile writes CSV (RFC 4180) in UTF-8.
 type csvFile struct {
-	file   *os.File
+	file   io.Closer
 	out    *bufio.Writer
 	csv    *csv.Writer
 	record []string
+	zone   *time.Location
 }
 
-func createCSV(path string, header ...string) (*csvFile, error) {
+// createCSV creates a CSV file. Times in it are of a zone.
+func createCSV(path string, zone *time.Location, header ...string) (*csvFile, error) {
 	file, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
 	if err != nil {
 		return nil, err
 	}
-	c := &csvFile{file: file, out: bufio.NewWriterSize(file, 64<<10)}
+	// Excel takes a file without the mark for the local 8-bit code page.
+	_, err = io.WriteString(file, "\uFEFF")
+	c, errHeader := newCSV(file, zone, header...)
+	return c, errors.Join(err, errHeader)
+}
+
+// newCSV writes CSV to out, which close closes.
+func newCSV(out io.WriteCloser, zone *time.Location, header ...string) (*csvFile, error) {
+	c := &csvFile{file: out, out: bufio.NewWriterSize(out, 64<<10), zone: zone}
 	c.csv = csv.NewWriter(c.out)
 	c.csv.UseCRLF = true
-	// Excel takes a file without the mark for the local 8-bit code page.
-	_, err = io.WriteString(c.out, "\uFEFF")
-	return c, errors.Join(err, c.csv.Write(header))
+	return c, c.csv.Write(header)
 }
 
 func (c *csvFile) close() error {
 	c.csv.Flush()
 	return errors.Join(c.csv.Error(), c.out.Flush(), c.file.Close())
+}
+
+// write writes the fields of a record; see recorder.
+func (c *csvFile) write(fields ...any) error {
+	c.record = c.record[:0]
+	for _, field := range fields {
+		c.record = append(c.record, c.text(field))
+	}
+	return c.csv.Write(c.record)
+}
+
+func (c *csvFile) text(field any) string {
+	switch v := field.(type) {
+	case string:
+		return guard(v)
+	case *int:
+		return formatSeconds(v)
+	case instant:
+		return formatMoment(int64(v), c.zone)
+	case figure:
+		return csvFigure(v.value, v.unit)
+	case nil:
+		return ""
+	}
+	return fmt.Sprint(field)
 }
 
 // writeRow writes a row of a long table.
@@ -59,6 +92,15 @@ func writeRow[T any](c *csvFile, columns []column[T], of T) error {
 	return c.csv.Write(c.record)
 }
 
+// fields are a row of a long table for a recorder.
+func fields[T any](columns []column[T], of T) []any {
+	var all []any
+	for i := range columns {
+		all = append(all, columns[i].value(of))
+	}
+	return all
+}
+
 func names[T any](columns []column[T]) []string {
 	var names []string
 	for _, c := range columns {
@@ -67,75 +109,13 @@ func names[T any](columns []column[T]) []string {
 	return names
 }
 
-// agentNames are the columns of the table of agents.
-func agentNames() []string {
-	header := []string{"rank", "agent_name", "agent_id", "agent_number", "account", "group"}
-	for _, m := range agentMeasures() {
-		header = append(header, m.name)
-	}
-	return header
-}
-
-// summaryNames are the columns of the summary in long form.
-func summaryNames() []string {
-	return []string{"report", "period_from", "period_to", "section", "measure", "direction", "hour", "unit", "value"}
-}
-
-// writeAgentsCSV writes the figures of all agents.
-func writeAgentsCSV(path string, f *Figures) error {
-	c, err := createCSV(path, agentNames()...)
+// writeCSV writes a table to a CSV file.
+func writeCSV(path string, f *Figures, header []string, records func(*Figures, recorder) error) error {
+	c, err := createCSV(path, f.Period.From.Location(), header...)
 	if err != nil {
 		return err
 	}
-	for i, a := range f.Agents {
-		record := []string{strconv.Itoa(i + 1), guard(a.Name), guard(a.ID),
-			guard(a.Number), guard(a.Account), guard(a.Group)}
-		for _, m := range agentMeasures() {
-			if m.moment != nil {
-				record = append(record, formatMoment(milliseconds(m.moment(a)), f.Period.From.Location()))
-				continue
-			}
-			record = append(record, csvFigure(m.figure(a), m.unit))
-		}
-		if err := c.csv.Write(record); err != nil {
-			return errors.Join(err, c.close())
-		}
-	}
-	return c.close()
-}
-
-// writeSummaryCSV writes the summary in long form: one figure a line. A figure
-// that does not exist (an empty denominator) is n/a.
-func writeSummaryCSV(path string, f *Figures) error {
-	c, err := createCSV(path, summaryNames()...)
-	if err != nil {
-		return err
-	}
-	s := &f.Settings
-	write := func(section, measure, direction, hour string, u unit, value float64) error {
-		return c.csv.Write([]string{
-			guard(s.Report), f.Period.From.Format(time.RFC3339), f.Period.To.Format(time.RFC3339),
-			section, measure, direction, hour, string(u), csvFigure(value, u),
-		})
-	}
-	for _, m := range f.measures() {
-		for i, direction := range [...]string{"inbound", "outbound", "total"} {
-			if m.has[i] {
-				if err := write(m.section, m.name, direction, "", m.unit, m.values[i]); err != nil {
-					return errors.Join(err, c.close())
-				}
-			}
-		}
-	}
-	for hour := range f.Hours {
-		for _, m := range hourMeasures() {
-			err := write("Hours", m.name, m.direction, strconv.Itoa(hour), m.unit, m.figure(&f.Hours[hour]))
-			if err != nil {
-				return errors.Join(err, c.close())
-			}
-		}
-	}
-	return c.close()
+	return errors.Join(records(f, c), c.close())
 }
 
 // csvFigure writes a figure for programs: rates as fractions of 1.

@@ -6,8 +6,13 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"os"
+	"os/signal"
+	"slices"
+	"syscall"
 	"time"
 
+	"callvault/archive"
 	"callvault/internal/audit"
 	"callvault/internal/call"
 	"callvault/internal/store"
@@ -15,17 +20,45 @@ import (
 )
 
 type reportCommand struct {
-	Name  string `arg:"" help:"The report, as it is called in the configuration."`
-	Date  string `help:"A day of the period (YYYY-MM-DD); default: the last period that is over." placeholder:"DATE"`
-	Out   string `default:"." help:"The folder to write the files to."`
-	Send  bool   `help:"Mail it to its recipients; who has it already does not get it again."`
-	Check string `help:"Build nothing; say whether this workbook or CSV file is what the kept input of the period gives." placeholder:"FILE"`
+	Name   string `arg:"" help:"The report, as it is called in the configuration."`
+	Table  string `arg:"" optional:"" help:"With --stdout: calls, agents or summary."`
+	Date   string `help:"A day of the period (YYYY-MM-DD); default: the last period that is over." placeholder:"DATE"`
+	Out    string `default:"." help:"The folder to write the files to."`
+	Send   bool   `help:"Mail it to its recipients; who has it already does not get it again."`
+	Check  string `help:"Build nothing; say whether this workbook or CSV file is what the kept input of the period gives." placeholder:"FILE"`
+	Stdout string `help:"Write a table of what is known now to standard output, as csv or json (an object a line), and nothing else." placeholder:"FORM"`
 }
 
-// Run builds a report, or checks a file of one.
+// Help is the end of the command's help.
+func (reportCommand) Help() string {
+	return `  callvault report daily --date 2026-11-21 --out .
+  callvault report daily --date 2026-11-21 --check FILE
+  callvault report daily --date 2026-11-21 --stdout csv calls | wc -l`
+}
+
+// usage says what does not go together.
+func (c reportCommand) usage(g *globals) error {
+	switch {
+	case c.Check != "" && (c.Send || c.Date == "" || c.Stdout != ""):
+		return usagef("--check FILE goes with --date, a day of the period that the file is of, and neither with --send nor with --stdout")
+	case c.Stdout == "" && c.Table != "":
+		return usagef("a table (%s) goes with --stdout csv or --stdout json", c.Table)
+	case c.Stdout == "":
+		return nil
+	case c.Stdout != string(reports.TableCSV) && c.Stdout != string(reports.TableJSON):
+		return usagef("--stdout must be csv or json")
+	case !slices.Contains(reports.Tables(), reports.Table(c.Table)):
+		return usagef("--stdout needs a table: %v", reports.Tables())
+	case c.Send || g.JSON:
+		return usagef("--stdout goes neither with --send nor with --json")
+	}
+	return nil
+}
+
+// Run builds a report, checks a file of one, or writes a table.
 func (c reportCommand) Run(ctx context.Context, g *globals) error {
-	if c.Check != "" && (c.Send || c.Date == "") {
-		return usagef("--check FILE goes with --date, a day of the period that the file is of, and not with --send")
+	if err := c.usage(g); err != nil {
+		return err
 	}
 	cfg, err := g.load()
 	if err != nil {
@@ -64,9 +97,11 @@ func (c reportCommand) Run(ctx context.Context, g *globals) error {
 		if err := named.load(ctx); err != nil {
 			return err
 		}
-		sealer, err := newSealer(ctx, cfg, s, vault, logger)
-		if err != nil {
-			return err
+		var sealer *archive.Sealer
+		if c.Stdout == "" { // a table says nothing of the log
+			if sealer, err = newSealer(ctx, cfg, s, vault, logger); err != nil {
+				return err
+			}
 		}
 		reporter, err := newReporter(cfg, named, vault, sealer, logger)
 		if err != nil {
@@ -79,6 +114,9 @@ func (c reportCommand) Run(ctx context.Context, g *globals) error {
 			}
 			date = r.PeriodOf(date).Before().From.In(configured.TimeZone.Location)
 		}
+		if c.Stdout != "" {
+			return c.pipe(ctx, g, s, reporter, date)
+		}
 		if c.Out != "" {
 			if err := noteAct(ctx, s, audit.ReportDownloaded, "report/"+c.Name, map[string]string{"date": date.Format(time.DateOnly), "folder": c.Out}); err != nil {
 				return err
@@ -90,6 +128,23 @@ func (c reportCommand) Run(ctx context.Context, g *globals) error {
 		}
 		return g.printReport(c.Name, built)
 	})
+}
+
+// pipe writes a table to standard output. Who reads it may stop before its end,
+// as head does.
+func (c reportCommand) pipe(ctx context.Context, g *globals, s *store.Store, reporter *reports.Reporter, date time.Time) error {
+	if err := noteAct(ctx, s, audit.ReportDownloaded, "report/"+c.Name, map[string]string{"date": date.Format(time.DateOnly), "table": c.Table}); err != nil {
+		return err
+	}
+	// Else it would end this process at once, and leave the spool as it is.
+	broken := make(chan os.Signal, 1)
+	signal.Notify(broken, syscall.SIGPIPE)
+	defer signal.Stop(broken)
+	err := reporter.WriteTable(ctx, c.Name, date, reports.Table(c.Table), reports.TableForm(c.Stdout), g.stdout)
+	if errors.Is(err, syscall.EPIPE) || errors.Is(err, io.ErrClosedPipe) {
+		return nil
+	}
+	return err
 }
 
 func (g *globals) printReport(name string, built reports.Result) error {

@@ -1,0 +1,109 @@
+package main
+
+import (
+	"bytes"
+	"encoding/csv"
+	"encoding/json"
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"callvault/internal/call"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// TestReportStdout: a pipe gets what the files have, and nothing else; nothing is
+// made or kept by it.
+func TestReportStdout(t *testing.T) {
+	t.Parallel()
+	in := install(t, storage{}, anySize(), "")
+	folder := in.reportedDays(t)
+	for _, table := range []string{"calls", "agents", "summary"} {
+		file, err := os.ReadFile(filepath.Join(folder, "daily-2026-11-20-"+table+".csv"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := command(t, "", "report", "daily", "--date", "2026-11-20", "--stdout", "csv", table, "--data", in.data)
+		want := strings.TrimPrefix(string(file), "\uFEFF")
+		if got.status != exitDone || got.stderr != "" {
+			t.Errorf("%s: status %d: %s", table, got.status, got.stderr)
+		}
+		if diff := cmp.Diff(want, got.stdout); diff != "" {
+			t.Errorf("%s: %s", table, diff)
+		}
+		records, err := csv.NewReader(strings.NewReader(want)).ReadAll()
+		if err != nil {
+			t.Fatal(err)
+		}
+		piped := command(t, "", "report", "daily", "--date", "2026-11-20", "--stdout", "json", table, "--data", in.data)
+		lines := strings.Split(strings.TrimSpace(piped.stdout), "\n")
+		if table == "agents" { // nobody is named in these calls
+			lines = nil
+		}
+		if piped.status != exitDone || piped.stderr != "" || len(lines) != len(records)-1 {
+			t.Fatalf("%s: %d lines of JSON, %d of CSV: %+v", table, len(lines), len(records)-1, piped)
+		}
+		for i, line := range lines {
+			var object map[string]any
+			d := json.NewDecoder(strings.NewReader(line))
+			d.UseNumber()
+			if err := d.Decode(&object); err != nil {
+				t.Fatalf("%s: %v in %s", table, err, line)
+			}
+			for column, name := range records[0] {
+				v, named := object[name]
+				text, ok := v.(string)
+				switch v := v.(type) {
+				case nil:
+					text, ok = map[bool]string{true: "n/a"}[name == "value"], true
+				case json.Number:
+					text, ok = v.String(), true
+				}
+				if !named || !ok || text != strings.TrimPrefix(records[i+1][column], "'") {
+					t.Errorf("%s, line %d: %s is %v, in CSV %q", table, i+1, name, v, records[i+1][column])
+				}
+			}
+		}
+	}
+	if got := command(t, "", "report", "daily", "--date", "2026-11-18", "--stdout", "json", "calls", "--data", in.data); got.status != exitDone || got.stdout != "" {
+		t.Errorf("a day without calls: %+v", got)
+	}
+	stored, _ := in.openStored(t)
+	if runs, _, err := stored.FindRuns(t.Context(), call.RunFilter{}); err != nil || len(runs) != 2 {
+		t.Errorf("%d runs, %v: only the two that were built shall be there", len(runs), err)
+	}
+	for _, args := range [][]string{
+		{"--stdout", "xml", "calls"}, {"--stdout", "csv"}, {"--stdout", "csv", "people"}, {"calls"},
+		{"--stdout", "csv", "calls", "--json"}, {"--stdout", "csv", "calls", "--send"}, {"--stdout", "csv", "calls", "--check", "x"},
+	} {
+		if got := command(t, "", append([]string{"report", "daily", "--date", "2026-11-20", "--data", in.data}, args...)...); got.status != exitUsage || got.stdout != "" {
+			t.Errorf("%v: %+v", args, got)
+		}
+	}
+}
+
+// TestReportBrokenPipe: who reads may go away, as head does.
+func TestReportBrokenPipe(t *testing.T) {
+	t.Parallel()
+	in := install(t, storage{}, anySize(), "")
+	in.reportedDays(t)
+	program := in.program("report", "daily", "--date", "2026-11-20", "--stdout", "json", "calls")
+	read, write, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var said bytes.Buffer
+	program.Stdout, program.Stderr = write, &said
+	if err := errors.Join(read.Close(), program.Start(), write.Close()); err != nil {
+		t.Fatal(err)
+	}
+	if err := program.Wait(); err != nil || said.Len() > 0 {
+		t.Errorf("%v: %s", err, said.String())
+	}
+	if left, err := os.ReadDir(filepath.Join(in.data, "spool", "reports")); err != nil || len(left) > 0 {
+		t.Errorf("left in the spool: %v, %v", left, err)
+	}
+}

@@ -1,0 +1,224 @@
+package reports
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"callvault/internal/call"
+)
+
+// Table is a table of a report, for other programs.
+type Table string
+
+// The tables: every call, every agent, and every figure of the summary on a
+// line of its own.
+const (
+	CallsTable   Table = "calls"
+	AgentsTable  Table = "agents"
+	SummaryTable Table = "summary"
+)
+
+// Tables are all tables.
+func Tables() []Table { return []Table{CallsTable, AgentsTable, SummaryTable} }
+
+// TableForm is how a table is written for other programs.
+type TableForm string
+
+// The forms. Both are UTF-8 with the same names of columns; JSON has one object
+// a line.
+const (
+	TableCSV  TableForm = "csv"
+	TableJSON TableForm = "json"
+)
+
+// recorder takes the records of a table, in order. A field is a string, an
+// integer, a *int that is nil if it is not known, an instant, a figure, a
+// json.Number, or nil for nothing.
+type recorder interface {
+	write(fields ...any) error
+	close() error
+}
+
+// instant is a moment in Unix milliseconds; 0 is not known.
+type instant int64
+
+// figure is a figure of a unit; NaN is n/a.
+type figure struct {
+	value float64
+	unit  unit
+}
+
+// jsonLines writes records as JSON, an object a line. What is not known is null.
+type jsonLines struct {
+	out  *bufio.Writer
+	line bytes.Buffer
+	json *json.Encoder
+	// keys are what stands before each value: the names, quoted.
+	keys []string
+	zone *time.Location
+}
+
+func newJSONLines(out io.Writer, zone *time.Location, names []string) *jsonLines {
+	j := &jsonLines{out: bufio.NewWriterSize(out, 64<<10), zone: zone}
+	j.json = json.NewEncoder(&j.line)
+	j.json.SetEscapeHTML(false)
+	for i, name := range names {
+		j.keys = append(j.keys, fmt.Sprintf("%c%q:", "{,"[min(i, 1)], name))
+	}
+	return j
+}
+
+func (j *jsonLines) write(fields ...any) error {
+	j.line.Reset()
+	for i, field := range fields {
+		j.line.WriteString(j.keys[i])
+		if err := j.json.Encode(j.value(field)); err != nil {
+			return err
+		}
+		j.line.Truncate(j.line.Len() - 1) // the line that the encoder ends
+	}
+	j.line.WriteString("}\n")
+	_, err := j.out.Write(j.line.Bytes())
+	return err
+}
+
+func (j *jsonLines) value(field any) any {
+	switch v := field.(type) {
+	case instant:
+		if v == 0 {
+			return nil
+		}
+		return formatMoment(int64(v), j.zone)
+	case figure:
+		if math.IsNaN(v.value) {
+			return nil
+		}
+		return json.Number(csvFigure(v.value, v.unit))
+	}
+	return field
+}
+
+func (j *jsonLines) close() error { return j.out.Flush() }
+
+// agentNames are the columns of the table of agents.
+func agentNames() []string {
+	header := []string{"rank", "agent_name", "agent_id", "agent_number", "account", "group"}
+	for _, m := range agentMeasures() {
+		header = append(header, m.name)
+	}
+	return header
+}
+
+// agentRecords writes the figures of all agents.
+func agentRecords(f *Figures, to recorder) error {
+	for i, a := range f.Agents {
+		fields := []any{i + 1, a.Name, a.ID, a.Number, a.Account, a.Group}
+		for _, m := range agentMeasures() {
+			if m.moment != nil {
+				fields = append(fields, instant(milliseconds(m.moment(a))))
+				continue
+			}
+			fields = append(fields, figure{m.figure(a), m.unit})
+		}
+		if err := to.write(fields...); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// summaryNames are the columns of the summary in long form.
+func summaryNames() []string {
+	return []string{"report", "period_from", "period_to", "section", "measure", "direction", "hour", "unit", "value"}
+}
+
+// summaryRecords writes the summary in long form: one figure a record. A figure
+// that does not exist (an empty denominator) is n/a.
+func summaryRecords(f *Figures, to recorder) error {
+	write := func(section, measure, direction string, hour any, u unit, value float64) error {
+		return to.write(f.Settings.Report, instant(milliseconds(f.Period.From)), instant(milliseconds(f.Period.To)),
+			section, measure, direction, hour, string(u), figure{value, u})
+	}
+	for _, m := range f.measures() {
+		for i, direction := range [...]string{"inbound", "outbound", "total"} {
+			if m.has[i] {
+				if err := write(m.section, m.name, direction, nil, m.unit, m.values[i]); err != nil {
+					return err
+				}
+			}
+		}
+	}
+	for hour := range f.Hours {
+		for _, m := range hourMeasures() {
+			if err := write("Hours", m.name, m.direction, hour, m.unit, m.figure(&f.Hours[hour])); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// WriteTable writes a table of the report's period that holds a date, made of
+// what is known now, and nothing else. It makes no run. The CSV is that of the
+// report's file but for the byte order mark, which spreadsheets ask for and other
+// programs take for a part of the first name. An error of out is returned as it
+// is, or wrapped.
+func (r *Reporter) WriteTable(ctx context.Context, name string, date time.Time, table Table, form TableForm, out io.Writer) error {
+	report, err := r.Report(name)
+	if err != nil {
+		return err
+	}
+	if !slices.Contains(Tables(), table) || form != TableCSV && form != TableJSON {
+		return call.Errorf(call.Invalid, "there is no table %q as %q", table, form)
+	}
+	return r.inSpool(func(dir string) error {
+		in, err := r.freeze(ctx, &report, report.PeriodOf(date), 1, filepath.Join(dir, inputName))
+		if err != nil {
+			return err
+		}
+		return in.writeTable(ctx, table, form, out)
+	})
+}
+
+func (in *Input) writeTable(ctx context.Context, table Table, form TableForm, out io.Writer) error {
+	columns := callColumns(new(styles), in.zone, "")
+	header := map[Table][]string{
+		CallsTable: names(columns), AgentsTable: agentNames(), SummaryTable: summaryNames(),
+	}[table]
+	to, err := newRecorder(form, out, in.zone, header)
+	if err != nil {
+		return err
+	}
+	if table == CallsTable {
+		_, err := in.each(ctx, func(c *row) error { return to.write(fields(columns, c)...) }, nil)
+		return errors.Join(err, to.close())
+	}
+	figures, err := measure(ctx, in, nil)
+	if err != nil {
+		return err
+	}
+	records := map[Table]func(*Figures, recorder) error{AgentsTable: agentRecords, SummaryTable: summaryRecords}[table]
+	return errors.Join(records(figures, to), to.close())
+}
+
+func newRecorder(form TableForm, out io.Writer, zone *time.Location, header []string) (recorder, error) {
+	if form == TableJSON {
+		return newJSONLines(out, zone, header), nil
+	}
+	return newCSV(unclosed{out}, zone, header...)
+}
+
+// unclosed is an output that is not ours to close.
+type unclosed struct{ io.Writer }
+
+// Close does nothing.
+func (unclosed) Close() error { return nil }
