@@ -26,7 +26,7 @@ func TestReportFilesTerm(t *testing.T) {
 		in := install(t, s, anySize(), more)
 		in.reporting(t)
 		p := in.start(t)
-		commandJSON[struct{}](t, "report", "daily", "--date", "2026-10-01", "--out", t.TempDir(), "--data", in.data)
+		built := commandJSON[struct{ Files []string }](t, "report", "daily", "--date", "2026-10-01", "--out", t.TempDir(), "--data", in.data)
 		plan := command(t, "", "retention", "plan", "--list", "--data", in.data)
 		if !strings.Contains(plan.stdout, "reports/daily/2026-10-01/") || !strings.Contains(plan.stdout, "REPORT FILES") || !strings.Contains(plan.stdout, "2026-11") {
 			t.Errorf("plan: %+v", plan)
@@ -38,6 +38,10 @@ func TestReportFilesTerm(t *testing.T) {
 		applied := command(t, "", "retention", "apply", "--data", in.data)
 		if applied.status != exitDone || !strings.Contains(applied.stdout, "The files of 1 report were deleted") {
 			t.Errorf("apply: %+v", applied)
+		}
+		check := command(t, "", "report", "daily", "--date", "2026-10-01", "--check", built.Files[0], "--data", in.data)
+		if check.status != exitWrong || !strings.Contains(check.stderr, "the files of this report were deleted on") {
+			t.Errorf("a file whose input is gone: %+v", check)
 		}
 		stored, v := in.openStored(t)
 		for o, err := range v.List(t.Context(), "reports/") {
