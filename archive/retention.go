@@ -21,6 +21,8 @@ type RetentionStore interface {
 	JobStore
 	PromiseStore
 	ReportStore
+	SegmentStore
+	ForgetStore
 	ToJudge(ctx context.Context, rules call.Retention, rulesID string, after *call.Judging, n int) ([]call.Judging, error)
 	SaveJudged(ctx context.Context, rulesID string, judged []call.Judged) error
 	BeginExpiring(ctx context.Context, rulesID string, n int) ([]call.Expiring, error)
@@ -31,6 +33,10 @@ type RetentionStore interface {
 	JobRun(ctx context.Context, name string) (call.JobRun, error)
 	CountStorage(ctx context.Context, now time.Time) error
 	Storage(ctx context.Context, from time.Time) ([]call.StorageTotal, []call.StorageDay, error)
+}
+
+// ForgetStore deletes rows whose own terms are over.
+type ForgetStore interface {
 	ForgetDeliveries(ctx context.Context, account string, before time.Time, from *call.Place) (forgotten int, more bool, err error)
 	ForgetCalls(ctx context.Context, account string, before time.Time, from *call.Place) (forgotten int, more bool, err error)
 }
@@ -57,6 +63,10 @@ type RetainerOptions struct {
 	// as it arrived are over, and end the same for those that begin later; nil:
 	// never. By the calendar of each account of Rules' Zones.
 	Calls, Deliveries func(start time.Time) time.Time
+	// Journal says when the term of the requests in a segment of the journal is
+	// over that was written at a time; nil: never. It must not end before those of
+	// Calls and Deliveries.
+	Journal func(at time.Time) time.Time
 	// Next is when the daily job comes after a time; nil: what is due is
 	// deleted by hand only.
 	Next func(time.Time) time.Time
@@ -148,6 +158,12 @@ type Applied struct {
 	Reports        int64 `json:"reports"`
 	ReportBytes    int64 `json:"report_bytes"`
 	ReportsBlocked int64 `json:"reports_blocked"`
+	// Segments of the journal were written again without requests whose term was
+	// over, which saves SegmentBytes. SegmentsBlocked were due, and are kept by the
+	// vault.
+	Segments        int64 `json:"segments"`
+	SegmentBytes    int64 `json:"segment_bytes"`
+	SegmentsBlocked int64 `json:"segments_blocked"`
 	// Judged recordings were looked at anew, and of Lengthened the date became
 	// later.
 	Judged     int64 `json:"judged"`
@@ -201,9 +217,10 @@ func (r *Retainer) job(ctx context.Context, name string, next func(time.Time) ti
 	case ctx.Err() != nil, errors.Is(err, ErrBusy):
 	case err != nil:
 		r.o.Logger.ErrorContext(ctx, "retention failed; it is tried again when it is due", "job", name, "error", err)
-	case applied.Deleted+applied.Blocked+applied.Lengthened+applied.Promised+applied.Reports+applied.ReportsBlocked+applied.Calls+applied.Deliveries > 0:
+	case applied.Deleted+applied.Blocked+applied.Lengthened+applied.Promised+applied.Reports+applied.ReportsBlocked+applied.Calls+applied.Deliveries+applied.Segments+applied.SegmentsBlocked > 0:
 		r.o.Logger.InfoContext(ctx, "retention applied", "job", name, "deleted", applied.Deleted, "bytes", applied.Bytes,
-			"blocked", applied.Blocked, "lengthened", applied.Lengthened, "promised", applied.Promised, "reports", applied.Reports, "reports_blocked", applied.ReportsBlocked, "calls", applied.Calls, "deliveries", applied.Deliveries)
+			"blocked", applied.Blocked, "lengthened", applied.Lengthened, "promised", applied.Promised, "reports", applied.Reports, "reports_blocked", applied.ReportsBlocked, "calls", applied.Calls, "deliveries", applied.Deliveries,
+			"segments", applied.Segments, "segments_blocked", applied.SegmentsBlocked)
 	}
 }
 
@@ -340,7 +357,13 @@ func (r *Retainer) apply(ctx context.Context, a *Applied, show func(int64)) erro
 	if err := r.expireReports(ctx, a); err != nil {
 		return fmt.Errorf("delete files of reports: %w", err)
 	}
-	return r.forget(ctx, a)
+	if err := r.forget(ctx, a); err != nil {
+		return err
+	}
+	if err := r.expireJournal(ctx, a); err != nil {
+		return fmt.Errorf("take requests out of the journal: %w", err)
+	}
+	return nil
 }
 
 // forget deletes facts of calls and deliveries whose terms are over, account by
@@ -375,11 +398,14 @@ func (r *Retainer) forget(ctx context.Context, a *Applied) error {
 
 // Plan says what would be deleted until a time by today's rules, and what would
 // be kept all the same. It changes nothing. each, if not nil, is called for
-// every single recording, and for every run with files.
+// every single recording, run with files, and segment of the journal.
 func (r *Retainer) Plan(ctx context.Context, by time.Time, each func(call.PlanItem) error) (call.RetentionPlan, error) {
 	plan, err := r.planAudio(ctx, by, each)
 	if err == nil {
 		err = r.planReports(ctx, &plan, each)
+	}
+	if err == nil {
+		err = r.planJournal(ctx, &plan, each)
 	}
 	plan.Sort()
 	return plan, err

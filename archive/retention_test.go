@@ -27,6 +27,9 @@ type keeping struct {
 	vault archive.Vault
 	rules call.Retention
 	terms call.Terms
+	// over is when the terms end of calls, of requests, and of those in the
+	// journal.
+	over func(time.Time) time.Time
 }
 
 // forEachKeeping runs a test on both databases, with a directory and with a
@@ -102,6 +105,7 @@ func (k *keeping) retainer() *archive.Retainer {
 	k.Helper()
 	r, err := archive.NewRetainer(archive.RetainerOptions{
 		Store: k.store, Vault: k.vault, Rules: func() call.Retention { return k.rules }, Terms: k.terms, PerSecond: 1000, Now: time.Now,
+		Calls: k.over, Deliveries: k.over, Journal: k.over,
 	})
 	if err != nil {
 		k.Fatal(err)
@@ -127,6 +131,9 @@ func (k *keeping) plan(by time.Time) call.RetentionPlan {
 	}
 	for _, s := range plan.Reports {
 		listed -= s.Runs
+	}
+	for _, s := range plan.Segments {
+		listed -= s.Segments
 	}
 	for _, d := range plan.Due {
 		listed -= d.Recordings

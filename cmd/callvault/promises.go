@@ -42,8 +42,12 @@ func objectTerms(c *config.Config, locks bool) call.Terms {
 // from segments for: audio, with its custody, facts of calls, and requests. Facts
 // and requests count only where somebody has given them an end: that they are
 // kept for ever is also what nobody has decided, and a segment that is locked
-// keeps back what is to be erased. Nothing is promised where no term is given.
+// keeps back what is to be erased. Nothing is promised where no term is given. A
+// term of its own is as long as all of these.
 func journalTerm(r *config.Retention) call.Term {
+	if !r.Journal.IsForever() {
+		return call.Term{Name: "journal: " + r.Journal.String(), End: r.Journal.After}
+	}
 	var terms []config.Term
 	var names []string
 	add := func(t config.Term) {

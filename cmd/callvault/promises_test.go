@@ -218,6 +218,10 @@ func TestObjectTerms(t *testing.T) {
 			config.Retention{Recordings: rules(term(7), term(3)), Deliveries: term(2), Calls: term(8), Reports: term(1)},
 			ends{years(8), years(1), years(1), years(8)}, ends{years(8), years(1), years(1), years(8)},
 		},
+		"a term of its own for the journal": {
+			config.Retention{Recordings: rules(term(7)), Deliveries: term(2), Calls: term(8), Journal: term(9), Reports: term(1)},
+			ends{years(9), years(1), years(1), years(9)}, ends{years(9), years(1), years(1), years(9)},
+		},
 		"requests alone": {
 			config.Retention{Deliveries: term(2), Reports: term(3)}, ends{years(2), years(3), years(3), years(3)}, ends{years(2), years(3), years(3), years(3)},
 		},

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -11,6 +12,7 @@ import (
 	"sync/atomic"
 
 	"callvault/archive"
+	"callvault/internal/audit"
 	"callvault/internal/call"
 	"callvault/internal/config"
 	"callvault/internal/store"
@@ -33,6 +35,9 @@ type rebuilt struct {
 	store.Rebuilt
 	Deliveries int64 `json:"deliveries"`
 	Segments   int64 `json:"segments"`
+	// Thinned are segments that were written again without requests whose term was
+	// over: calls that only those told of are not made again.
+	Thinned int64 `json:"thinned"`
 	// Adopted are recordings that were archived after the last segment.
 	Adopted int64 `json:"adopted"`
 	// Missing are the keys of objects that should lie in the vault, Unknown those
@@ -58,7 +63,7 @@ func (c rebuildCommand) Run(ctx context.Context, g *globals) error {
 	if err != nil {
 		return err
 	}
-	b := rebuilder{decoder: decoder, despiteFaults: c.DespiteFaults, result: rebuilt{Faults: []string{}, Missing: []string{}, Unknown: []string{}}}
+	b := rebuilder{decoder: decoder, thinned: map[int64]bool{}, despiteFaults: c.DespiteFaults, result: rebuilt{Faults: []string{}, Missing: []string{}, Unknown: []string{}}}
 	err = withAnyStore(ctx, cfg, func(s *store.Store) (err error) {
 		// Only now, for the folder may not have been there. A server that runs
 		// on it has a database that is not empty, too.
@@ -99,8 +104,10 @@ type rebuilder struct {
 	terms         call.Terms
 	despiteFaults bool
 	// torn: a part of the log is lost, so what comes behind cannot be appended.
-	torn   bool
-	result rebuilt
+	torn bool
+	// thinned are the segments that lost requests because their term was over.
+	thinned map[int64]bool
+	result  rebuilt
 }
 
 // rebuildBatch is how many deliveries share a transaction.
@@ -294,6 +301,24 @@ func (b *rebuilder) take(ctx context.Context, g *archive.Segment) error {
 	}
 	b.result.Deliveries += int64(len(g.Deliveries))
 	b.result.Segments++
+	return b.noteThinned(g.Entries)
+}
+
+// noteThinned counts the segments of which entries say that their term was over.
+func (b *rebuilder) noteThinned(entries []audit.Entry) error {
+	for _, e := range entries {
+		if e.Action != audit.JournalRewritten {
+			continue
+		}
+		var again call.JournalRewrite
+		if err := json.Unmarshal(e.Facts, &again); err != nil {
+			return fmt.Errorf("audit entry %d: %w", e.Seq, err)
+		}
+		if again.Why == call.RewrittenByTerm && !b.thinned[again.Number] {
+			b.thinned[again.Number] = true
+			b.result.Thinned++
+		}
+	}
 	return nil
 }
 
@@ -353,5 +378,8 @@ func (r *rebuilt) write(w io.Writer) {
 	}
 	fmt.Fprintf(w, "Made again from %s with %s: %s, %s, %s.\n", counted(r.Segments, "journal segment"), counted(r.Deliveries, "delivery"),
 		counted(r.Calls, "call"), counted(r.Legs, "leg"), counted(r.Recordings, "recording"))
+	if r.Thinned > 0 {
+		fmt.Fprintf(w, "%s told nothing any more of requests whose term was over (retention.journal): calls that only those told of are not made again.\n", counted(r.Thinned, "journal segment"))
+	}
 	fmt.Fprintln(w, "Users, tokens and logins are not in the vault: make them with `callvault user add` and `callvault token add`, or take them from a backup.")
 }

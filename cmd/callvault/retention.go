@@ -29,7 +29,7 @@ type retentionCommand struct {
 
 type retentionPlanCommand struct {
 	By   string `help:"What would be deleted until then: a day, 2026-11-20, which is part of it, or a time (default: now)." placeholder:"DATE"`
-	List bool   `help:"List every recording and every report with files."`
+	List bool   `help:"List every recording, every report with files, and every segment of the journal."`
 }
 
 // Help is the end of the command's help.
@@ -50,9 +50,11 @@ type planned struct {
 }
 
 type plannedItem struct {
-	// Recording and CallID are empty for the files of a run.
+	// Recording and CallID are empty for the files of a run and for a segment of
+	// the journal.
 	Recording string       `json:"recording"`
 	Run       string       `json:"run,omitempty"`
+	Segment   int64        `json:"segment,omitempty"`
 	CallID    string       `json:"call_id"`
 	Account   string       `json:"account"`
 	ObjectKey string       `json:"object_key"`
@@ -114,7 +116,7 @@ func timeOrNull(t time.Time) *time.Time {
 }
 
 func itemOf(p call.PlanItem) plannedItem {
-	item := plannedItem{Recording: p.ID, CallID: p.CallID, Account: p.Account, ObjectKey: p.ObjectKey, Bytes: p.Size, Rule: p.Rule, DueAt: timeOrNull(p.DueAt)}
+	item := plannedItem{Recording: p.ID, CallID: p.CallID, Account: p.Account, ObjectKey: p.ObjectKey, Bytes: p.Size, Rule: p.Rule, DueAt: timeOrNull(p.DueAt), Segment: p.Segment}
 	if p.Run != nil {
 		item.Run = p.Run.ID
 	}
@@ -125,11 +127,14 @@ func itemOf(p call.PlanItem) plannedItem {
 }
 
 func (i plannedItem) write(w io.Writer) error {
-	what := "goes"
+	what, whose := "goes", cmp.Or(i.Recording, "run "+i.Run)
+	if i.Segment != 0 {
+		what, whose = "loses its requests", fmt.Sprintf("segment %d", i.Segment)
+	}
 	if i.Kept != "" {
 		what = "stays (" + string(i.Kept) + ": " + i.KeptBy + ")"
 	}
-	_, err := fmt.Fprintf(w, "%s  %s  %s, due %s by %q, %s\n", i.ObjectKey, humanSize(i.Bytes), what, dayOf(i.DueAt), i.Rule, cmp.Or(i.Recording, "run "+i.Run))
+	_, err := fmt.Fprintf(w, "%s  %s  %s, due %s by %q, %s\n", i.ObjectKey, humanSize(i.Bytes), what, dayOf(i.DueAt), i.Rule, whose)
 	return err
 }
 
@@ -166,20 +171,26 @@ func (p *planned) write(w io.Writer) {
 		}
 		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", words[k.Why], k.Account, k.By, from, until, humanize.Comma(k.Recordings), humanSize(k.Bytes))
 	}
+	stays := func(month *string, why *call.KeptWhy, until *time.Time) string {
+		switch {
+		case month != nil:
+			return *month
+		case until != nil:
+			return "stay until " + until.Format(time.DateOnly) + ": " + words[*why]
+		}
+		return "stay: " + words[*why]
+	}
 	if len(p.Reports) > 0 {
 		fmt.Fprintln(table, "\nREPORT FILES\tMONTH\tBY\tRUNS\tSIZE")
 	}
 	for _, r := range p.Reports {
-		var when string
-		switch {
-		case r.Month != nil:
-			when = *r.Month
-		case r.Until != nil:
-			when = "stay until " + r.Until.Format(time.DateOnly) + ": " + words[*r.Why]
-		default:
-			when = "stay: " + words[*r.Why]
-		}
-		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\n", r.Report, when, r.By, humanize.Comma(r.Runs), humanSize(r.Bytes))
+		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\n", r.Report, stays(r.Month, r.Why, r.Until), r.By, humanize.Comma(r.Runs), humanSize(r.Bytes))
+	}
+	if len(p.Journal) > 0 {
+		fmt.Fprintln(table, "\nREQUESTS IN THE JOURNAL\tBY\tSEGMENTS\tSIZE")
+	}
+	for _, j := range p.Journal {
+		fmt.Fprintf(table, "%s\t%s\t%s\t%s\n", stays(j.Month, j.Why, j.Until), j.By, humanize.Comma(j.Segments), humanSize(j.Bytes))
 	}
 	if err := table.Flush(); err != nil {
 		return // as with every line of this text: nobody reads on
@@ -228,6 +239,10 @@ func (retentionApplyCommand) Run(ctx context.Context, g *globals) error {
 			if applied.Calls+applied.Deliveries > 0 {
 				fmt.Fprintf(w, "The facts of %s calls and %s requests as they arrived were deleted.\n", humanize.Comma(applied.Calls), humanize.Comma(applied.Deliveries))
 			}
+			if applied.Segments+applied.SegmentsBlocked > 0 {
+				fmt.Fprintf(w, "%s of the journal hold no requests any more whose term is over; %s were due and are kept by the vault.\n",
+					counted(applied.Segments, "segment"), humanize.Comma(applied.SegmentsBlocked))
+			}
 			if applied.Lengthened > 0 {
 				fmt.Fprintf(w, "The date of %s has become later.\n", humanize.Comma(applied.Lengthened))
 			}
@@ -275,6 +290,9 @@ func retentionRules(c *config.Config, locks bool, roster func() *call.Roster) fu
 	return func() call.Retention {
 		rules := call.Retention{Zones: map[string]*time.Location{}, Locks: locks}
 		rules.Terms = fmt.Sprintf("calls: %s, deliveries: %s, reports: %s", c.Retention.Calls, c.Retention.Deliveries, c.Retention.Reports)
+		if !c.Retention.Journal.IsForever() { // else nothing has changed for those who never gave one
+			rules.Terms += ", journal: " + c.Retention.Journal.String()
+		}
 		for _, a := range c.Accounts {
 			rules.Zones[a.Name] = a.TimeZone.Location
 		}
@@ -299,7 +317,7 @@ func newRetainer(c *config.Config, s *store.Store, v archive.Vault, rules func()
 	o := archive.RetainerOptions{
 		Store: s, Vault: v, Rules: rules, Wait: c.Retention.WaitAfterChange, PerSecond: float64(c.Retention.PerSecond),
 		Terms: objectTerms(c, v.Locks() != archive.Unlocked), Calls: c.Retention.Calls.After, Deliveries: c.Retention.Deliveries.After,
-		Now: time.Now, Logger: logger, Metrics: registry,
+		Journal: c.Retention.Journal.After, Now: time.Now, Logger: logger, Metrics: registry,
 	}
 	if c.Retention.Schedule != "" {
 		schedule, err := cron.ParseStandard(c.Retention.Schedule)

@@ -84,6 +84,18 @@ func SegmentKey(number, revision int64) string {
 	return fmt.Sprintf("journal/%010d.r%d.jsonl.zst", number, revision)
 }
 
+// AgedSegment is a segment that holds requests, and whose own term may be over.
+type AgedSegment struct {
+	JournalSegment
+	// BlockedBy says for people what in the vault keeps it though its term was
+	// over, and BlockedUntil when that is asked again.
+	BlockedBy    string
+	BlockedUntil time.Time
+	// HeldBy is the name of a hold on a call that it tells of; empty if there is
+	// none.
+	HeldBy string
+}
+
 // SegmentObject is an object of a segment that does not count any more.
 type SegmentObject struct {
 	Number, Revision int64
@@ -104,9 +116,13 @@ type JournalRewrite struct {
 	Size      int64  `json:"size"` // bytes
 	// Deliveries is how many it still holds.
 	Deliveries int64 `json:"deliveries"`
-	// Why is "erasure/<id>" or "term".
+	// Why is "erasure/<id>" or RewrittenByTerm.
 	Why string `json:"why"`
 }
+
+// RewrittenByTerm is why a segment was written again without requests whose
+// term was over.
+const RewrittenByTerm = "term"
 
 // JournalState is how far the journal is.
 type JournalState struct {

@@ -17,6 +17,9 @@ type RetentionPlan struct {
 	// Reports are the files of reports, those that would go and those that are
 	// kept.
 	Reports []RunSum
+	// Segments are those of the journal out of which requests would go, and those
+	// that are kept.
+	Segments []SegmentSum
 	// Unjudged recordings have not been judged by these rules yet; the plan
 	// judges them without writing that down.
 	Unjudged int64
@@ -78,12 +81,26 @@ type RunSum struct {
 	Bytes int64
 }
 
-// PlanItem is one recording of a plan, or the files of one run.
+// SegmentSum is how many segments of the journal lose requests in one month, or
+// are kept for one reason. The fields are those of RunSum.
+type SegmentSum struct {
+	Month    time.Time
+	Why      KeptWhy
+	By       string
+	Until    time.Time
+	Segments int64
+	// Bytes of the segments as they are.
+	Bytes int64
+}
+
+// PlanItem is one recording of a plan, the files of one run, or one segment of
+// the journal.
 type PlanItem struct {
-	// Recording has, of a run, rule, date, folder and size alone.
+	// Recording has, of all else, rule, date, key or folder, and size alone.
 	Recording
-	// Run is nil for a recording.
-	Run *Run
+	// Run and Segment, which is a number, are those that it is, or nil and 0.
+	Run     *Run
+	Segment int64
 	// RuleUntil is when its term is over by today's rules.
 	RuleUntil time.Time
 	// Why is empty if it would go; then By is the rule and Until since when.
@@ -167,6 +184,26 @@ func (plan *RetentionPlan) AddRun(p PlanItem) {
 	}
 }
 
+// AddSegment adds a segment of the journal to the sums.
+func (plan *RetentionPlan) AddSegment(p PlanItem) {
+	var month time.Time
+	if p.Why == "" {
+		until := p.Until.UTC()
+		month = time.Date(until.Year(), until.Month(), 1, 0, 0, 0, 0, time.UTC)
+	}
+	i := slices.IndexFunc(plan.Segments, func(s SegmentSum) bool { return s.Why == p.Why && s.By == p.By && s.Month.Equal(month) })
+	if i < 0 {
+		i = len(plan.Segments)
+		plan.Segments = append(plan.Segments, SegmentSum{Month: month, Why: p.Why, By: p.By})
+	}
+	s := &plan.Segments[i]
+	s.Segments++
+	s.Bytes += p.Size
+	if p.Why != "" && p.Until.After(s.Until) {
+		s.Until = p.Until
+	}
+}
+
 // Sort brings the sums into an order that does not depend on how they were
 // found: by month, account and rule.
 func (plan *RetentionPlan) Sort() {
@@ -175,6 +212,9 @@ func (plan *RetentionPlan) Sort() {
 	})
 	slices.SortFunc(plan.Kept, func(a, b KeptSum) int {
 		return cmp.Or(cmp.Compare(a.Why, b.Why), cmp.Compare(a.Account, b.Account), cmp.Compare(a.By, b.By))
+	})
+	slices.SortFunc(plan.Segments, func(a, b SegmentSum) int {
+		return cmp.Or(cmp.Compare(a.Why, b.Why), a.Month.Compare(b.Month), cmp.Compare(a.By, b.By))
 	})
 	slices.SortFunc(plan.Reports, func(a, b RunSum) int {
 		return cmp.Or(cmp.Compare(a.Why, b.Why), a.Month.Compare(b.Month), cmp.Compare(a.Report, b.Report), cmp.Compare(a.By, b.By))

@@ -301,6 +301,33 @@ func TestEnvironmentFaults(t *testing.T) {
 	}
 }
 
+func TestJournalTerm(t *testing.T) {
+	t.Parallel()
+	const lacks = ": a database that is made again from the journal would lack what is still kept"
+	for text, want := range map[string][]string{
+		"{journal: 7y}": {
+			"retention.journal: 7y is shorter than the forever of retention.calls" + lacks,
+			"retention.journal: 7y is shorter than the forever of retention.deliveries" + lacks,
+		},
+		"{recordings: [{keep: 3y}], calls: 5y, deliveries: 2y, journal: 3y}":      {"retention.journal: 3y is shorter than the 5y of retention.calls" + lacks},
+		"{recordings: [{keep: 3y}], calls: 5y, deliveries: 2y, journal: 20y}":     {"retention.journal: 20y is over ten years; if it is meant, set retention.allow_over_10y"},
+		"{recordings: [{keep: 3y}], calls: 5y, deliveries: 5y, journal: 5y}":      nil,
+		"{recordings: [{keep: 3y}], calls: 5y, deliveries: 2y}":                   nil,
+		"{recordings: [{keep: 3y}], calls: 5y, deliveries: 2y, journal: forever}": nil,
+	} {
+		if want == nil {
+			load(t, "retention: "+text+"\n")
+			continue
+		}
+		for i := range want {
+			want[i] = "callvault.yaml:1: " + want[i]
+		}
+		if diff := cmp.Diff(want, faultsOf(t, "retention: "+text+"\n")); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", text, diff)
+		}
+	}
+}
+
 func TestSecretFiles(t *testing.T) {
 	t.Parallel()
 	file := writeFile(t, "secret", "a-token-in-a-file\r\n")

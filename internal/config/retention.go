@@ -25,6 +25,11 @@ type Retention struct {
 	// end of their period. Default forever.
 	Reports Term `yaml:"reports"`
 
+	// Journal is how long the journal in the vault holds requests as they
+	// arrived; the audit log in it is kept for ever. Default forever. Never
+	// shorter than Calls and Deliveries: what is still kept must be in it.
+	Journal Term `yaml:"journal"`
+
 	// AllowOver10y permits terms over ten years. Default false. Danger: under a
 	// compliance lock nobody, not even the store's owner, can delete earlier.
 	AllowOver10y bool `yaml:"allow_over_10y"`
@@ -154,9 +159,20 @@ func (r *Retention) check(l *loader, accounts []Account) {
 			"audio that no rule of retention.recordings matches is kept for "+
 			"ever; end the rules with one that has only keep", r.Calls)
 	}
+	for _, kept := range []struct {
+		key  string
+		term Term
+	}{{"retention.calls", r.Calls}, {"retention.deliveries", r.Deliveries}} {
+		if r.Journal.CanEndBefore(kept.term) {
+			l.fault("retention.journal", "%s is shorter than the %s of %s: a "+
+				"database that is made again from the journal would lack what "+
+				"is still kept", r.Journal, kept.term, kept.key)
+		}
+	}
 	r.checkLength(l, "retention.calls", r.Calls)
 	r.checkLength(l, "retention.deliveries", r.Deliveries)
 	r.checkLength(l, "retention.reports", r.Reports)
+	r.checkLength(l, "retention.journal", r.Journal)
 }
 
 func (r *Retention) checkLength(l *loader, at string, term Term) {

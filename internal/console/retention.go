@@ -27,7 +27,9 @@ type RetentionPlan struct {
 	Due        []PlannedDue  `json:"due"`
 	Kept       []PlannedKept `json:"kept"`
 	Reports    []PlannedRuns `json:"reports"`
-	Unjudged   int64         `json:"unjudged"`
+	// Journal is out of which segments requests go.
+	Journal  []PlannedSegments `json:"journal"`
+	Unjudged int64             `json:"unjudged"`
 }
 
 // PlannedDue is a call.DueSum; Month is as 2026-11.
@@ -62,9 +64,19 @@ type PlannedRuns struct {
 	Bytes  int64         `json:"bytes"`
 }
 
+// PlannedSegments is a call.SegmentSum; Month and Why are as in PlannedRuns.
+type PlannedSegments struct {
+	Month    *string       `json:"month"`
+	Why      *call.KeptWhy `json:"why"`
+	By       string        `json:"by"`
+	Until    *time.Time    `json:"until"`
+	Segments int64         `json:"segments"`
+	Bytes    int64         `json:"bytes"`
+}
+
 // PlanOf tells of a plan.
 func PlanOf(plan call.RetentionPlan) RetentionPlan {
-	p := RetentionPlan{By: *instant(plan.By), Unjudged: plan.Unjudged, Due: []PlannedDue{}, Kept: []PlannedKept{}, Reports: []PlannedRuns{}}
+	p := RetentionPlan{By: *instant(plan.By), Unjudged: plan.Unjudged, Due: []PlannedDue{}, Kept: []PlannedKept{}, Reports: []PlannedRuns{}, Journal: []PlannedSegments{}}
 	for _, d := range plan.Due {
 		p.Recordings += d.Recordings
 		p.Bytes += d.Bytes
@@ -81,6 +93,15 @@ func PlanOf(plan call.RetentionPlan) RetentionPlan {
 			r.Why = &s.Why
 		}
 		p.Reports = append(p.Reports, r)
+	}
+	for _, s := range plan.Segments {
+		j := PlannedSegments{By: s.By, Until: instant(s.Until), Segments: s.Segments, Bytes: s.Bytes}
+		if s.Why == "" {
+			j.Month = new(s.Month.Format(monthOnly))
+		} else {
+			j.Why = &s.Why
+		}
+		p.Journal = append(p.Journal, j)
 	}
 	return p
 }
@@ -119,13 +140,17 @@ type retentionRunJSON struct {
 	Deliveries int64      `json:"deliveries"`
 	Reports    int64      `json:"reports"`
 	// ReportBytes are of the reports' files.
-	ReportBytes    int64      `json:"report_bytes"`
-	ReportsBlocked int64      `json:"reports_blocked"`
-	Judged         int64      `json:"judged"`
-	Lengthened     int64      `json:"lengthened"`
-	Promised       int64      `json:"promised"`
-	WaitsUntil     *time.Time `json:"waits_until"`
-	Error          *string    `json:"error"`
+	ReportBytes    int64 `json:"report_bytes"`
+	ReportsBlocked int64 `json:"reports_blocked"`
+	// Segments of the journal lost requests, of SegmentBytes.
+	Segments        int64      `json:"segments"`
+	SegmentBytes    int64      `json:"segment_bytes"`
+	SegmentsBlocked int64      `json:"segments_blocked"`
+	Judged          int64      `json:"judged"`
+	Lengthened      int64      `json:"lengthened"`
+	Promised        int64      `json:"promised"`
+	WaitsUntil      *time.Time `json:"waits_until"`
+	Error           *string    `json:"error"`
 }
 
 // retention tells by which rules recordings are kept, what may go now, and what

@@ -31,6 +31,8 @@ func (h *house) Plan(_ context.Context, by time.Time, _ func(call.PlanItem) erro
 	plan.Add(due, 1, 10)
 	due.Why, due.By, due.Until = call.KeptHeld, "Case 7", time.Time{}
 	plan.Add(due, 1, 10)
+	plan.AddSegment(call.PlanItem{Recording: call.Recording{Size: 9}, By: "journal: 8y", Until: h.clock})
+	plan.AddSegment(call.PlanItem{Recording: call.Recording{Size: 5}, Why: call.KeptHeld, By: "Case 7"})
 	return plan, nil
 }
 
@@ -60,6 +62,13 @@ func TestRetentionIsTold(t *testing.T) {
 	}
 	if held := in[object](t, answer, "now", "kept", 1); held["why"] != "held" || held["from"] != nil || held["until"] != nil {
 		t.Errorf("held: %v", held)
+	}
+	journal := []any{
+		object{"month": "2023-01", "why": nil, "by": "journal: 8y", "until": nil, "segments": 1.0, "bytes": 9.0},
+		object{"month": nil, "why": "held", "by": "Case 7", "until": nil, "segments": 1.0, "bytes": 5.0},
+	}
+	if diff := cmp.Diff(journal, in[object](t, answer, "now")["journal"]); diff != "" {
+		t.Errorf("journal (-want +got):\n%s", diff)
 	}
 	// A day is part of the plan, and what is due now is told beside it.
 	if now, until := in[float64](t, answer, "now", "recordings"), in[float64](t, answer, "until", "recordings"); now != 1 || until != 3 {
