@@ -1,19 +1,14 @@
 package archive
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"path"
-	"strings"
 	"time"
 
 	"callvault/internal/call"
-
-	"github.com/klauspost/compress/zstd"
 )
 
 // ErasureStore is what an Eraser asks of the database.
@@ -22,6 +17,7 @@ type ErasureStore interface {
 	RenewErasure(ctx context.Context, leaseToken string, lease time.Duration) error
 	EndErasureRound(ctx context.Context, leaseToken string, next time.Time, certificate string, keepNumber bool, facts any) error
 	ScanDeliveries(ctx context.Context, e *call.Erasure) (done bool, err error)
+	FollowErasure(ctx context.Context, id string) error
 	EraseLive(ctx context.Context, number string) error
 	ErasureRows
 	ErasureExports
@@ -29,7 +25,7 @@ type ErasureStore interface {
 	ThinnedSegments(ctx context.Context) ([]int64, error)
 	ErasedSegment(ctx context.Context, erasureID, ref string) error
 	ErasureItems(ctx context.Context, id string, kind call.ErasureKind, after string, limit int, states ...call.ErasureState) ([]call.ErasureItem, error)
-	AddErasureItem(ctx context.Context, id string, i call.ErasureItem) error
+	AddErasureItem(ctx context.Context, id string, kind call.ErasureKind, ref string) error
 	KeepErasureItem(ctx context.Context, id string, i call.ErasureItem) error
 	IsCertified(ctx context.Context, id string) (bool, error)
 	CountErasureItems(ctx context.Context, id string) (map[call.ErasureKind]map[call.ErasureState]int64, error)
@@ -176,6 +172,9 @@ func (r *round) work(ctx context.Context) error {
 				}
 			}
 		}
+		if err := r.o.Store.FollowErasure(ctx, r.erasure.ID); err != nil {
+			return err
+		}
 		var err error
 		if more, err = r.isMoreDue(ctx); err != nil {
 			return err
@@ -195,105 +194,6 @@ func (r *round) work(ctx context.Context) error {
 		}
 	}
 	return r.o.Store.EndErasureRound(ctx, r.token, r.next, certificate, r.needsNumber, facts)
-}
-
-// find lists all that holds the number.
-func (r *round) find(ctx context.Context) error {
-	if err := r.o.Store.EraseLive(ctx, r.erasure.Number); err != nil {
-		return err
-	}
-	// Before the rows say nothing any more of whom they are.
-	exports, err := r.o.Store.ExportsOver(ctx, r.erasure.ID, r.erasure.Number)
-	if err != nil {
-		return err
-	}
-	for _, id := range exports {
-		if err := r.o.Store.AddErasureItem(ctx, r.erasure.ID, call.ErasureItem{Kind: call.ErasedExport, Ref: id, State: call.ErasureDue}); err != nil {
-			return err
-		}
-	}
-	if err := r.findForgotten(ctx); err != nil {
-		return err
-	}
-	for done := false; !done; {
-		var err error
-		if done, err = r.o.Store.ScanDeliveries(ctx, &r.erasure); err != nil {
-			return err
-		}
-		if err := r.o.Store.RenewErasure(ctx, r.token, eraseLease); err != nil {
-			return err
-		}
-	}
-	runs, err := r.o.Store.RunsOver(ctx, r.erasure.ID)
-	if err != nil {
-		return err
-	}
-	for _, run := range runs {
-		holds, err := r.reportHolds(ctx, run)
-		if err != nil {
-			return err
-		}
-		if holds {
-			err = r.o.Store.AddErasureItem(ctx, r.erasure.ID, call.ErasureItem{Kind: call.ErasedReport, Ref: run.ID, State: call.ErasureDue})
-		}
-		if err == nil {
-			err = r.o.Store.RenewErasure(ctx, r.token, eraseLease)
-		}
-		if err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// reportHolds looks for the number in a run's frozen input, of which all of its
-// files are made.
-func (r *round) reportHolds(ctx context.Context, run call.Run) (bool, error) {
-	redactor := call.NewRedactor(r.erasure.Number, nil)
-	for _, f := range run.Files {
-		if !strings.HasSuffix(f.Name, ".ndjson.zst") {
-			continue
-		}
-		body, _, err := r.o.Vault.Open(ctx, f.ObjectKey, 0, -1)
-		if errors.Is(err, ErrNotFound) {
-			return true, nil // whatever else is left of it
-		}
-		if err != nil {
-			return false, err
-		}
-		holds, err := holdsNumber(body, redactor)
-		if err := errors.Join(err, body.Close()); err != nil {
-			return false, fmt.Errorf("look through %s: %w", f.ObjectKey, err)
-		}
-		return holds, nil
-	}
-	return true, nil // without input nobody knows
-}
-
-// holdsNumber looks through packed lines.
-func holdsNumber(packed io.Reader, redactor *call.Redactor) (bool, error) {
-	unpacked, err := zstd.NewReader(packed, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxMemory(maxInput))
-	if err != nil {
-		return false, err
-	}
-	defer unpacked.Close()
-	// By pieces that overlap by more than a number.
-	buffer := make([]byte, 0, 1<<20)
-	for {
-		n, err := io.ReadFull(unpacked, buffer[len(buffer):cap(buffer)])
-		buffer = buffer[:len(buffer)+n]
-		if redactor.Holds(string(buffer)) {
-			return true, nil
-		}
-		if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
-			return false, nil
-		}
-		if err != nil {
-			return false, err
-		}
-		const overlap = 64
-		buffer = append(buffer[:0], bytes.Clone(buffer[len(buffer)-overlap:])...)
-	}
 }
 
 // kind works on all items of a kind.
@@ -501,7 +401,11 @@ func (r *round) delivery(ctx context.Context, item call.ErasureItem) error {
 	if why != "" {
 		return r.keep(ctx, item, time.Time{}, why)
 	}
-	return r.o.Store.EraseDelivery(ctx, r.erasure, item.Ref)
+	err = r.o.Store.EraseDelivery(ctx, r.erasure, item.Ref)
+	if call.CodeOf(err) == call.Conflict {
+		return r.keep(ctx, item, time.Time{}, "it tells of others, too, and the number is not known since the database was made again: erase it once more")
+	}
+	return err
 }
 
 // anyHeld says why a call of the person is kept; empty: none is.

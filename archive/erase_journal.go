@@ -34,8 +34,7 @@ func (r *round) findForgotten(ctx context.Context) error {
 			if !redactor.Holds(d.Query) && !redactor.Holds(string(d.Body)) {
 				continue
 			}
-			item := call.ErasureItem{Kind: call.ErasedJournal, Ref: strconv.FormatInt(number, 10), State: call.ErasureDue}
-			if err := r.o.Store.AddErasureItem(ctx, r.erasure.ID, item); err != nil {
+			if err := r.o.Store.AddErasureItem(ctx, r.erasure.ID, call.ErasedJournal, strconv.FormatInt(number, 10)); err != nil {
 				return err
 			}
 			break

@@ -432,11 +432,16 @@ type dyingVault struct {
 	archive.Vault
 	left int
 	die  func()
+	// lives: nothing ends, and die is what else happens then, once.
+	lives bool
 }
 
 func (d *dyingVault) step() error {
-	if d.left--; d.left <= 0 {
+	d.left--
+	if d.left == 0 || d.left < 0 && !d.lives {
 		d.die()
+	}
+	if d.left <= 0 && !d.lives {
 		return errKilled
 	}
 	return nil
@@ -494,6 +499,9 @@ func (d *dyingStore) ErasedSegment(ctx context.Context, erasureID, ref string) e
 	return errors.Join(d.Store.ErasedSegment(ctx, erasureID, ref), d.vault.step())
 }
 
-func (d *dyingStore) EndErasureRound(context.Context, string, time.Time, string, bool, any) error {
-	return d.vault.step()
+func (d *dyingStore) EndErasureRound(ctx context.Context, token string, next time.Time, certificate string, keepNumber bool, facts any) error {
+	if err := d.vault.step(); err != nil {
+		return err
+	}
+	return d.Store.EndErasureRound(ctx, token, next, certificate, keepNumber, facts)
 }

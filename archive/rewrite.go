@@ -7,7 +7,9 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"io"
 	"iter"
+	"maps"
 	"slices"
 	"time"
 
@@ -149,6 +151,57 @@ func encodeLines(g *Segment, deliveries []*call.JournaledDelivery) ([]byte, erro
 		}
 	}
 	return text.Bytes(), nil
+}
+
+// Leftovers yields what lies in the vault of segments that the database knows
+// beside the objects that count: those whose place was taken, and those that were
+// put and never took it. It ends after an error.
+func Leftovers(ctx context.Context, v Vault, s interface {
+	Segment(ctx context.Context, number int64) (call.JournalSegment, error)
+}) iter.Seq2[call.SegmentObject, error] {
+	return func(yield func(call.SegmentObject, error) bool) {
+		there, err := revisions(ctx, v)
+		if err != nil {
+			yield(call.SegmentObject{}, err)
+			return
+		}
+		for _, number := range slices.Sorted(maps.Keys(there)) {
+			if len(there[number]) == 1 {
+				continue // it counts, or nothing does
+			}
+			counts, err := s.Segment(ctx, number)
+			if call.CodeOf(err) == call.NotFound {
+				continue
+			}
+			for _, revision := range there[number] {
+				o := call.SegmentObject{Number: number, Revision: revision, ObjectKey: RevisionKey(number, revision)}
+				if err == nil && revision == counts.Revision {
+					continue
+				}
+				if err == nil {
+					o.SHA256, o.Size, err = hashObject(ctx, v, o.ObjectKey)
+				}
+				if !yield(o, err) || err != nil {
+					return
+				}
+			}
+		}
+	}
+}
+
+// hashObject reads an object and returns its SHA-256, in lower-case hex, and its
+// size.
+func hashObject(ctx context.Context, v Vault, key string) (sum string, size int64, err error) {
+	body, _, err := v.Open(ctx, key, 0, -1)
+	if err != nil {
+		return "", 0, err
+	}
+	hash := sha256.New()
+	size, err = io.Copy(hash, body)
+	if err = errors.Join(err, body.Close()); err != nil {
+		return "", 0, fmt.Errorf("read %s: %w", key, err)
+	}
+	return hex.EncodeToString(hash.Sum(nil)), size, nil
 }
 
 // leftSegment is an old object that is still there.

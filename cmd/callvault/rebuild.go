@@ -46,6 +46,9 @@ type rebuilt struct {
 	MissingCount int64    `json:"missing_count"`
 	Unknown      []string `json:"unknown"`
 	UnknownCount int64    `json:"unknown_count"`
+	// OldSegments are objects of the journal whose places others have taken: they
+	// are deleted when nothing locks them.
+	OldSegments int64 `json:"old_segments"`
 	// Uncertain are mails of reports that may have been sent after the last
 	// segment.
 	Uncertain int `json:"uncertain_mails"`
@@ -146,6 +149,9 @@ func (b *rebuilder) run(ctx context.Context, g *globals, cfg *config.Config) err
 		if err := b.seals(ctx); err != nil {
 			return err
 		}
+	}
+	if err := b.oldSegments(ctx); err != nil {
+		return err
 	}
 	if err := b.reconcile(ctx, g); err != nil {
 		return err
@@ -375,6 +381,10 @@ func (r *rebuilt) write(w io.Writer) {
 	list("objects in the vault belong to no recording (their call reports came after the last journal segment; ask the provider for them with `callvault backfill`)", r.Unknown, r.UnknownCount)
 	if r.Adopted > 0 {
 		fmt.Fprintf(w, "%s had been archived after the last journal segment, and %s known again.\n", counted(r.Adopted, "recording"), verb(r.Adopted, "is", "are"))
+	}
+	if r.OldSegments > 0 {
+		fmt.Fprintf(w, "%s of the journal, from which something was erased since, %s deleted by the server as soon as nothing locks %s.\n",
+			counted(r.OldSegments, "old object"), verb(r.OldSegments, "is", "are"), verb(r.OldSegments, "it", "them"))
 	}
 	fmt.Fprintf(w, "Made again from %s with %s: %s, %s, %s.\n", counted(r.Segments, "journal segment"), counted(r.Deliveries, "delivery"),
 		counted(r.Calls, "call"), counted(r.Legs, "leg"), counted(r.Recordings, "recording"))

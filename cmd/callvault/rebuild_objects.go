@@ -58,6 +58,24 @@ func (b *rebuilder) reconcile(ctx context.Context, g *globals) error {
 	return b.findMissing(ctx)
 }
 
+// oldSegments lists what is still to be deleted of the journal. Where a part of
+// it is lost nobody knows what counts.
+func (b *rebuilder) oldSegments(ctx context.Context) error {
+	if len(b.result.Faults) > 0 {
+		return nil
+	}
+	for o, err := range archive.Leftovers(ctx, b.vault, b.store) {
+		if err == nil {
+			err = b.store.AddOldSegment(ctx, o)
+		}
+		if err != nil {
+			return err
+		}
+		b.result.OldSegments++
+	}
+	return nil
+}
+
 // lookUp says how many of the objects are recordings that are archived, after
 // it has adopted those that can be.
 func (b *rebuilder) lookUp(ctx context.Context, objects []archive.ObjectInfo) (known int64, err error) {

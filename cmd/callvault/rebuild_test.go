@@ -175,6 +175,7 @@ type rebuildResult struct {
 	Missing, Unknown                                       []string
 	UnknownCount                                           int `json:"unknown_count"`
 	Uncertain                                              int `json:"uncertain_mails"`
+	OldSegments                                            int `json:"old_segments"`
 	Faults                                                 []string
 }
 

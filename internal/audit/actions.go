@@ -156,7 +156,10 @@ const (
 	// RecordingErasureFailed: the vault keeps it after all.
 	RecordingErasureFailed Action = "recording.erasure_failed"
 
+	// ErasureBegun: Facts hold the number's keyed hash and the ids of its calls.
 	ErasureBegun Action = "erasure.begun"
+	// ErasureFound: Facts hold more items, as the search for them finds them.
+	ErasureFound Action = "erasure.found"
 	// ErasureDone: Facts hold the items that were erased, by their kinds.
 	ErasureDone Action = "erasure.done"
 	// ErasureCertified: a certificate lies in the vault. Facts: CertificateFacts.
@@ -204,7 +207,7 @@ func Actions() []Action {
 		DeliveryViewed, AudioPlayed, AudioDownloaded, WaveformViewed, ReportDownloaded, LiveViewed, ReconciliationViewed,
 		LogSearched, HoldsViewed, ExportsViewed, ErasureRehearsed, DatabaseCopied, AccessRefused, StrangersRefused,
 		ExportRequested, ExportMade, ExportFailed, ExportRemoved, ExportDownloaded, HoldPlaced, HoldJoined,
-		HoldReleaseAsked, HoldReleased, RecordingErased, RecordingErasureFailed, ErasureBegun, ErasureDone,
+		HoldReleaseAsked, HoldReleased, RecordingErased, RecordingErasureFailed, ErasureBegun, ErasureFound, ErasureDone,
 		ErasureCertified, JournalWritten, JournalRewritten, DatabaseRebuilt, FaultOpened, FaultClosed, VaultCopyBegun,
 		VaultCopied,
 	}

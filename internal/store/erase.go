@@ -5,6 +5,7 @@ import (
 	"cmp"
 	"context"
 	"crypto/sha256"
+	"fmt"
 	"slices"
 	"strconv"
 
@@ -228,20 +229,24 @@ const (
 // EraseDelivery takes the number out of a delivery. If all that it told of are
 // calls of the erasure, or nothing that was kept, a note stands in the place of
 // query and body; else just the number goes. The SHA-256 of what was delivered
-// stays.
+// stays. An erasure that does not know its number any more cannot do that: a
+// call.Conflict error.
 func (s *Store) EraseDelivery(ctx context.Context, erasure call.Erasure, ref string) error {
 	actor := audit.ActorOf(ctx)
 	id, err := strconv.ParseInt(ref, 10, 64)
 	if err != nil {
 		return erasing("a delivery", err)
 	}
+	unknown := false
 	err = s.change(ctx, func(ctx context.Context, t *tx) error {
+		unknown = false
 		var query, sum, body []byte
-		found, err := t.one(ctx, "SELECT d.query, d.body_sha256, b.body FROM deliveries d JOIN bodies b ON b.sha256 = d.body_sha256 WHERE d.id = ?", []any{id}, &query, &sum, &body)
+		var was string
+		found, err := t.one(ctx, "SELECT d.query, d.body_sha256, b.body, d.erased FROM deliveries d JOIN bodies b ON b.sha256 = d.body_sha256 WHERE d.id = ?", []any{id}, &query, &sum, &body, &was)
 		if err != nil {
 			return err
 		}
-		if !found { // its own term is over
+		if !found || was != "" && erasure.Number == "" { // its own term is over, or it was done before a rebuild
 			return t.erased(ctx, actor, erasure.ID, call.ErasedDelivery, []string{ref})
 		}
 		r := call.NewRedactor(erasure.Number, nil)
@@ -257,6 +262,9 @@ func (s *Store) EraseDelivery(ctx context.Context, erasure call.Erasure, ref str
 		})
 		if err != nil {
 			return err
+		}
+		if unknown = !whole && erasure.Number == ""; unknown {
+			return nil
 		}
 		how, newQuery, newBody := erasedPart, []byte(r.Text(string(query))), []byte(r.Text(string(body)))
 		if whole {
@@ -279,6 +287,10 @@ func (s *Store) EraseDelivery(ctx context.Context, erasure call.Erasure, ref str
 		}
 		return t.erased(ctx, actor, erasure.ID, call.ErasedDelivery, []string{ref})
 	})
+	if err == nil && unknown {
+		err = call.Errorf(call.Conflict, "delivery %d tells of others, too, and the number is not known", id)
+		return fmt.Errorf("erase a delivery: %w", err)
+	}
 	return erasing("a delivery", err)
 }
 

@@ -147,7 +147,7 @@ func (s *Store) BeginErasure(ctx context.Context, number, reason string) (call.E
 		if err := t.addErasureItems(ctx, e.ID, ids); err != nil {
 			return err
 		}
-		entry, err := audit.New(audit.ErasureBegun, "erasure/"+e.ID, begunFacts{NumberHash: e.NumberHash, Calls: len(ids), AskedAt: now})
+		entry, err := audit.New(audit.ErasureBegun, "erasure/"+e.ID, begunFacts{NumberHash: e.NumberHash, Calls: len(ids), CallIDs: ids, AskedAt: now})
 		entry.Actor, entry.Reason = actor, reason
 		if err != nil {
 			return err
@@ -158,24 +158,6 @@ func (s *Store) BeginErasure(ctx context.Context, number, reason string) (call.E
 		return e, fmt.Errorf("begin an erasure: %w", notWritten(err))
 	}
 	return e, nil
-}
-
-// addErasureItems adds the calls with their recordings and deliveries.
-func (t *tx) addErasureItems(ctx context.Context, id string, callIDs []string) error {
-	pair := func(callID string, args []any) []any { return append(args, id, callID) }
-	for kind, from := range map[call.ErasureKind]string{
-		call.ErasedCall:     "k.call FROM k",
-		call.ErasedAudio:    "r.id FROM k JOIN recordings r ON r.call_id = k.call",
-		call.ErasedDelivery: "CAST(i.delivery_id AS TEXT) FROM k JOIN legs l ON l.call_id = k.call JOIN delivery_items i ON i.leg_id = l.id",
-	} {
-		err := selectMany(ctx, t, "list what is to be erased", `WITH k (erasure, call) AS ({rows})
-			INSERT INTO erasure_items (erasure_id, kind, state, at, ref) SELECT DISTINCT k.erasure, '`+string(kind)+`', 'due', {now}, `+from+`
-			WHERE true ON CONFLICT DO NOTHING`, "tt", callIDs, pair, nil)
-		if err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 // ClaimErasure takes an erasure that is due for as long as the lease holds, that
@@ -200,7 +182,7 @@ func (s *Store) ClaimErasure(ctx context.Context, id string, lease time.Duration
 }
 
 // EndErasureRound gives an erasure back: it goes on at next, or is done if that
-// is zero. certificate is the new one's key. The number is forgotten unless
+// is zero; at once, if there is what nobody has worked on. certificate is the new one's key. The number is forgotten unless
 // keepNumber. A loser of the lease changes nothing, and gets a call.Conflict
 // error.
 func (s *Store) EndErasureRound(ctx context.Context, leaseToken string, next time.Time, certificate string, keepNumber bool, facts any) error {
@@ -209,9 +191,21 @@ func (s *Store) EndErasureRound(ctx context.Context, leaseToken string, next tim
 	err := s.change(ctx, func(ctx context.Context, t *tx) error {
 		n = 0
 		var id string
-		found, err := t.one(ctx, `UPDATE erasures SET lease_token = NULL, next_at = ?, finished_at = CASE WHEN CAST(? AS BIGINT) IS NULL THEN {now} END,
+		found, err := t.one(ctx, "SELECT id FROM erasures WHERE lease_token = ? {lock row}", []any{leaseToken}, &id)
+		if err != nil || !found {
+			return err
+		}
+		isDue, err := t.followErasure(ctx, id)
+		if err != nil {
+			return err
+		}
+		next, keepNumber := next, keepNumber
+		if isDue {
+			next, keepNumber = time.Now(), true
+		}
+		found, err = t.one(ctx, `UPDATE erasures SET lease_token = NULL, next_at = ?, finished_at = CASE WHEN CAST(? AS BIGINT) IS NULL THEN {now} END,
 			certified_at = CASE WHEN ? = '' THEN certified_at ELSE {now} END, certificate = CASE WHEN ? = '' THEN certificate ELSE ? END, certificates = certificates + ?, number = CASE WHEN ? = 1 THEN number ELSE '' END
-			WHERE lease_token = ? RETURNING id`, []any{millis(next), millis(next), certificate, certificate, certificate, flag(certificate != ""), flag(keepNumber), leaseToken}, &id)
+			WHERE id = ? RETURNING id`, []any{millis(next), millis(next), certificate, certificate, certificate, flag(certificate != ""), flag(keepNumber), id}, &id)
 		if err != nil || !found {
 			return err
 		}
@@ -250,46 +244,6 @@ func (s *Store) RenewErasure(ctx context.Context, leaseToken string, lease time.
 	return err
 }
 
-// scanPage is how many deliveries are looked through at a time: each may be a
-// MiB.
-const scanPage = 100
-
-// ScanDeliveries looks through the next deliveries for the erasure's number and
-// lists those that hold it; done: it was the last page.
-func (s *Store) ScanDeliveries(ctx context.Context, e *call.Erasure) (done bool, err error) {
-	r := call.NewRedactor(e.Number, nil)
-	var found []string
-	last, n := e.Scanned, 0
-	err = s.each(ctx, "SELECT d.id, d.query, b.body FROM deliveries d JOIN bodies b ON b.sha256 = d.body_sha256 WHERE d.id > ? ORDER BY d.id LIMIT ?", []any{e.Scanned, scanPage}, func(rows *sql.Rows) error {
-		var query, body []byte
-		if err := rows.Scan(&last, &query, &body); err != nil {
-			return err
-		}
-		if n++; r.Holds(string(query)) || r.Holds(string(body)) {
-			found = append(found, fmt.Sprint(last))
-		}
-		return nil
-	})
-	if err == nil {
-		done = n < scanPage
-		err = s.change(ctx, func(ctx context.Context, t *tx) error {
-			err := insertMany(ctx, t, "list what is to be erased", "INSERT INTO erasure_items (erasure_id, kind, ref, state, at)", "tttti", " ON CONFLICT DO NOTHING", found,
-				func(ref string, args []any) []any {
-					return append(args, e.ID, string(call.ErasedDelivery), ref, string(call.ErasureDue), time.Now().UnixMilli())
-				})
-			if err != nil {
-				return err
-			}
-			return t.exec(ctx, "UPDATE erasures SET scanned = ?, found_at = CASE WHEN ? = 1 THEN {now} ELSE found_at END WHERE id = ?", last, flag(done), e.ID)
-		})
-	}
-	if err != nil {
-		return false, fmt.Errorf("look through the deliveries: %w", err)
-	}
-	e.Scanned = last
-	return done, nil
-}
-
 // ErasureItems returns what an erasure is about, of one kind and in one of the
 // states, by ref from after on.
 func (s *Store) ErasureItems(ctx context.Context, id string, kind call.ErasureKind, after string, limit int, states ...call.ErasureState) ([]call.ErasureItem, error) {
@@ -313,16 +267,6 @@ func (s *Store) ErasureItems(ctx context.Context, id string, kind call.ErasureKi
 	return items, nil
 }
 
-// AddErasureItem adds an item that was not listed yet.
-func (s *Store) AddErasureItem(ctx context.Context, id string, i call.ErasureItem) error {
-	_, err := s.update(ctx, "INSERT INTO erasure_items (erasure_id, kind, ref, state, until_at, why, at) VALUES (?, ?, ?, ?, ?, ?, {now}) ON CONFLICT DO NOTHING",
-		id, string(i.Kind), i.Ref, string(i.State), millis(i.Until), i.Why)
-	if err != nil {
-		return fmt.Errorf("list what is to be erased: %w", err)
-	}
-	return nil
-}
-
 // KeepErasureItem says that an item cannot go yet, until when and why.
 func (s *Store) KeepErasureItem(ctx context.Context, id string, i call.ErasureItem) error {
 	_, err := s.update(ctx, `UPDATE erasure_items SET at = CASE WHEN state = 'kept' AND why = ? AND coalesce(until_at, 0) = coalesce(CAST(? AS BIGINT), 0) THEN at ELSE {now} END,
@@ -344,7 +288,7 @@ func (t *tx) erased(ctx context.Context, actor audit.Actor, id string, kind call
 	if err != nil {
 		return err
 	}
-	e, err := audit.New(audit.ErasureDone, "erasure/"+id, map[string]any{"kind": kind, "refs": refs})
+	e, err := audit.New(audit.ErasureDone, "erasure/"+id, itemFacts{kind, refs})
 	if e.Actor = actor; err != nil {
 		return err
 	}

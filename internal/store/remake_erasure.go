@@ -3,6 +3,9 @@ package store
 import (
 	"cmp"
 	"context"
+	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"time"
 
@@ -14,7 +17,14 @@ import (
 type begunFacts struct {
 	NumberHash string    `json:"number_hash"`
 	Calls      int       `json:"calls"`
+	CallIDs    []string  `json:"call_ids,omitempty"`
 	AskedAt    time.Time `json:"asked_at,omitzero"`
+}
+
+// itemFacts is what the log says of items of an erasure.
+type itemFacts struct {
+	Kind call.ErasureKind `json:"kind"`
+	Refs []string         `json:"refs"`
 }
 
 // remakeErasure makes an erasure again, and what it has come to. The number is
@@ -32,14 +42,18 @@ func (t *tx) remakeErasure(ctx context.Context, e audit.Entry) error {
 				f.NumberHash, at, f.NumberHash, at); err != nil {
 				return err
 			}
-			return t.exec(ctx, "INSERT INTO erasures (id, number_hash, number, reason, asked_at, asked_by, next_at) VALUES (?, ?, '', ?, ?, ?, ?) ON CONFLICT (id) DO UPDATE SET certificates = 0",
-				id, f.NumberHash, e.Reason, at, cmp.Or(e.Actor.Name, e.Actor.Kind), at)
+			if err := t.exec(ctx, "INSERT INTO erasures (id, number_hash, number, reason, asked_at, asked_by, next_at) VALUES (?, ?, '', ?, ?, ?, ?) ON CONFLICT (id) DO UPDATE SET certificates = 0",
+				id, f.NumberHash, e.Reason, at, cmp.Or(e.Actor.Name, e.Actor.Kind), at); err != nil {
+				return err
+			}
+			return t.listToErase(ctx, id, call.ErasedCall, f.CallIDs, e.At)
+		})
+	case audit.ErasureFound:
+		return remakeFrom(ctx, e, func(ctx context.Context, e audit.Entry, f itemFacts) error {
+			return t.listToErase(ctx, id, f.Kind, f.Refs, e.At)
 		})
 	case audit.ErasureDone:
-		return remakeFrom(ctx, e, func(ctx context.Context, e audit.Entry, f struct {
-			Kind call.ErasureKind `json:"kind"`
-			Refs []string         `json:"refs"`
-		}) error {
+		return remakeFrom(ctx, e, func(ctx context.Context, e audit.Entry, f itemFacts) error {
 			err := insertMany(ctx, t, "note what was erased", "INSERT INTO erasure_items (erasure_id, kind, ref, state, at)", "tttti",
 				" ON CONFLICT (erasure_id, kind, ref) DO UPDATE SET state = 'erased', until_at = NULL, why = '', at = excluded.at", f.Refs,
 				func(ref string, args []any) []any {
@@ -70,4 +84,90 @@ func (t *tx) remakeErasure(ctx context.Context, e audit.Entry) error {
 		})
 	}
 	return nil
+}
+
+// settleErasures lets erasures go on that had not come to their end. What is left
+// of them in the vault may tell of what was erased already, as long as a segment
+// of the journal had not been written again; so their calls and deliveries are
+// looked at once more.
+func (t *tx) settleErasures(ctx context.Context) error {
+	open := map[string]int64{}
+	err := t.each(ctx, "SELECT id, asked_at FROM erasures WHERE finished_at IS NULL ORDER BY id", nil, func(r row) error {
+		var id string
+		var asked int64
+		err := r.Scan(&id, &asked)
+		open[id] = asked
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	for _, id := range slices.Sorted(maps.Keys(open)) {
+		if err := t.settleErasure(ctx, id, open[id]); err != nil {
+			return fmt.Errorf("erasure %s: %w", id, err)
+		}
+	}
+	return nil
+}
+
+func (t *tx) settleErasure(ctx context.Context, id string, askedAt int64) error {
+	var calls, numbers []string
+	err := t.each(ctx, `SELECT c.id, c.customer_number FROM erasure_items i LEFT JOIN call_redirects r ON r.id = i.ref
+		JOIN calls c ON c.id = coalesce(r.call_id, i.ref) WHERE i.erasure_id = ? AND i.kind = 'call' ORDER BY c.id`, []any{id}, func(r row) error {
+		var call, number string
+		err := r.Scan(&call, &number)
+		if calls = append(calls, call); number != "" {
+			numbers = append(numbers, number)
+		}
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	number := oneNumber(numbers)
+	if number != "" {
+		// What its segments brought back, and what is not suppressed by a key that
+		// is lost.
+		more, err := t.callsOf(ctx, number)
+		if err != nil {
+			return err
+		}
+		calls = append(calls, more...)
+		hashes, err := t.erasureKey(ctx)
+		if err != nil {
+			return err
+		}
+		if err := t.exec(ctx, "INSERT INTO suppressed_numbers (seq, number_hash, before_at) SELECT coalesce(max(seq), 0) + 1, CAST(? AS TEXT), CAST(? AS BIGINT) FROM suppressed_numbers",
+			hashes.number(number), askedAt); err != nil {
+			return err
+		}
+	}
+	if err := t.exec(ctx, "UPDATE erasure_items SET state = 'due', at = {now} WHERE erasure_id = ? AND kind IN ('call', 'delivery')", id); err != nil {
+		return err
+	}
+	slices.Sort(calls)
+	if err := t.addErasureItems(ctx, id, slices.Compact(calls)); err != nil {
+		return err
+	}
+	// Who knows the number looks for it everywhere again.
+	return t.exec(ctx, `UPDATE erasures SET number = ?, scanned = 0, next_at = {now},
+		found_at = CASE WHEN CAST(? AS TEXT) = '' THEN {now} END WHERE id = ?`, number, number, id)
+}
+
+// oneNumber is the number that all of these are, with or without country code;
+// empty if they are not one person's: a call may have become one with another's.
+func oneNumber(numbers []string) string {
+	longest := ""
+	for _, n := range numbers {
+		if len(n) > len(longest) {
+			longest = n
+		}
+	}
+	r := call.NewRedactor(longest, nil)
+	for _, n := range numbers {
+		if !r.IsNumber(n) {
+			return ""
+		}
+	}
+	return longest
 }

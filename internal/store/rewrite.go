@@ -140,6 +140,17 @@ func (s *Store) OldSegments(ctx context.Context, number int64, f func(o call.Seg
 	return nil
 }
 
+// AddOldSegment says that an object lies in the vault beside that of a segment
+// that counts, and is to be deleted.
+func (s *Store) AddOldSegment(ctx context.Context, o call.SegmentObject) error {
+	_, err := s.update(ctx, "INSERT INTO journal_objects (number, revision, object_key, state, sha256, size) VALUES (?, ?, ?, 'old', ?, ?) ON CONFLICT DO NOTHING",
+		o.Number, o.Revision, o.ObjectKey, o.SHA256, o.Size)
+	if err != nil {
+		return fmt.Errorf("note that %s is to be deleted: %w", o.ObjectKey, err)
+	}
+	return nil
+}
+
 // KeepOldSegment notes until when the vault keeps an old object of a segment.
 func (s *Store) KeepOldSegment(ctx context.Context, o call.SegmentObject) error {
 	if _, err := s.update(ctx, "UPDATE journal_objects SET until_at = ? WHERE number = ? AND revision = ? AND state = 'old'", millis(o.Until), o.Number, o.Revision); err != nil {

@@ -1,0 +1,115 @@
+package archive
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+
+	"callvault/internal/call"
+
+	"github.com/klauspost/compress/zstd"
+)
+
+// This file looks for what an erasure is about.
+
+// find lists all that holds the number.
+func (r *round) find(ctx context.Context) error {
+	if err := r.o.Store.EraseLive(ctx, r.erasure.Number); err != nil {
+		return err
+	}
+	// Before the rows say nothing any more of whom they are.
+	exports, err := r.o.Store.ExportsOver(ctx, r.erasure.ID, r.erasure.Number)
+	if err != nil {
+		return err
+	}
+	for _, id := range exports {
+		if err := r.o.Store.AddErasureItem(ctx, r.erasure.ID, call.ErasedExport, id); err != nil {
+			return err
+		}
+	}
+	if err := r.findForgotten(ctx); err != nil {
+		return err
+	}
+	for done := false; !done; {
+		var err error
+		if done, err = r.o.Store.ScanDeliveries(ctx, &r.erasure); err != nil {
+			return err
+		}
+		if err := r.o.Store.RenewErasure(ctx, r.token, eraseLease); err != nil {
+			return err
+		}
+	}
+	runs, err := r.o.Store.RunsOver(ctx, r.erasure.ID)
+	if err != nil {
+		return err
+	}
+	for _, run := range runs {
+		holds, err := r.reportHolds(ctx, run)
+		if err != nil {
+			return err
+		}
+		if holds {
+			err = r.o.Store.AddErasureItem(ctx, r.erasure.ID, call.ErasedReport, run.ID)
+		}
+		if err == nil {
+			err = r.o.Store.RenewErasure(ctx, r.token, eraseLease)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// reportHolds looks for the number in a run's frozen input, of which all of its
+// files are made.
+func (r *round) reportHolds(ctx context.Context, run call.Run) (bool, error) {
+	redactor := call.NewRedactor(r.erasure.Number, nil)
+	for _, f := range run.Files {
+		if !strings.HasSuffix(f.Name, ".ndjson.zst") {
+			continue
+		}
+		body, _, err := r.o.Vault.Open(ctx, f.ObjectKey, 0, -1)
+		if errors.Is(err, ErrNotFound) {
+			return true, nil // whatever else is left of it
+		}
+		if err != nil {
+			return false, err
+		}
+		holds, err := holdsNumber(body, redactor)
+		if err := errors.Join(err, body.Close()); err != nil {
+			return false, fmt.Errorf("look through %s: %w", f.ObjectKey, err)
+		}
+		return holds, nil
+	}
+	return true, nil // without input nobody knows
+}
+
+// holdsNumber looks through packed lines.
+func holdsNumber(packed io.Reader, redactor *call.Redactor) (bool, error) {
+	unpacked, err := zstd.NewReader(packed, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxMemory(maxInput))
+	if err != nil {
+		return false, err
+	}
+	defer unpacked.Close()
+	// By pieces that overlap by more than a number.
+	buffer := make([]byte, 0, 1<<20)
+	for {
+		n, err := io.ReadFull(unpacked, buffer[len(buffer):cap(buffer)])
+		buffer = buffer[:len(buffer)+n]
+		if redactor.Holds(string(buffer)) {
+			return true, nil
+		}
+		if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+			return false, nil
+		}
+		if err != nil {
+			return false, err
+		}
+		const overlap = 64
+		buffer = append(buffer[:0], bytes.Clone(buffer[len(buffer)-overlap:])...)
+	}
+}
