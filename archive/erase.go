@@ -17,7 +17,6 @@ type ErasureStore interface {
 	RenewErasure(ctx context.Context, leaseToken string, lease time.Duration) error
 	EndErasureRound(ctx context.Context, leaseToken string, next time.Time, certificate string, keepNumber bool, facts any) error
 	ScanDeliveries(ctx context.Context, e *call.Erasure) (done bool, err error)
-	FollowErasure(ctx context.Context, id string) error
 	EraseLive(ctx context.Context, number string) error
 	ErasureRows
 	ErasureExports
@@ -39,6 +38,7 @@ type ErasureRows interface {
 	EraseRecordingFailed(ctx context.Context, id string) error
 	ErasedAudio(ctx context.Context, erasureID, id string) error
 	EraseCalls(ctx context.Context, erasureID string, callIDs []string) error
+	FollowErasure(ctx context.Context, id string) error
 	DeliveryCalls(ctx context.Context, ref string) ([]string, error)
 	EraseDelivery(ctx context.Context, erasure call.Erasure, ref string) error
 	RunsOver(ctx context.Context, erasureID string) ([]call.Run, error)

@@ -12,6 +12,7 @@ import (
 
 	"callvault/archive"
 	"callvault/internal/call"
+	"callvault/internal/store"
 	"callvault/internal/testenv"
 
 	"github.com/klauspost/compress/zstd"
@@ -50,9 +51,8 @@ func (in installation) checkForgotten(t *testing.T, s storage, number string) {
 }
 
 // openErasure returns the erasure that has not come to its end.
-func (in installation) openErasure(t *testing.T) (open call.Erasure, found bool) {
+func openErasure(t *testing.T, s *store.Store) (open call.Erasure, found bool) {
 	t.Helper()
-	s, _ := in.openStored(t)
 	all, err := s.Erasures(t.Context())
 	if err != nil {
 		t.Fatal(err)
@@ -95,7 +95,7 @@ func TestErasureGoesOnAfterRebuild(t *testing.T) {
 	if kept.status != exitDone || !strings.Contains(kept.stdout, "legal hold") {
 		t.Fatalf("erase: %+v", kept)
 	}
-	was, found := in.openErasure(t)
+	was, found := openErasure(t, s)
 	if !found {
 		t.Fatal("nothing is kept")
 	}
@@ -137,7 +137,7 @@ func TestErasureGoesOnAfterRebuild(t *testing.T) {
 		return err == nil && len(items) == 1 && items[0].Ref == held.ID && strings.Contains(items[0].Why, "legal hold")
 	})
 	p.stop(syscall.SIGTERM)
-	if now, found := again.openErasure(t); !found || now.ID != was.ID || now.Number != held.CustomerNumber {
+	if now, found := openErasure(t, stored); !found || now.ID != was.ID || now.Number != held.CustomerNumber {
 		t.Errorf("the erasure is %+v, and was %+v", now, was)
 	}
 
@@ -147,7 +147,7 @@ func TestErasureGoesOnAfterRebuild(t *testing.T) {
 	again.tamper(t, storage{}, "UPDATE erasures SET next_at = 1 WHERE next_at IS NOT NULL")
 	p = again.start(t)
 	eventually(t, "the erasure comes to its end", func() bool {
-		_, found := again.openErasure(t)
+		_, found := openErasure(t, stored)
 		return !found
 	})
 	p.stop(syscall.SIGTERM)

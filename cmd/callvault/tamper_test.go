@@ -6,6 +6,7 @@ import (
 	"database/sql"
 	"encoding/hex"
 	"errors"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -154,6 +155,9 @@ func tamperable(t *testing.T) (installation, *strings.Replacer) {
 		"{erased delivery}", one("SELECT min(id) FROM deliveries WHERE erased <> ''"),
 		"{erased leg}", one("SELECT account || '/' || leg_key FROM legs WHERE id = (SELECT leg_id FROM delivery_items WHERE delivery_id = (SELECT min(id) FROM deliveries WHERE erased <> ''))"),
 		"{second}", one("SELECT 'journal/0000000002' || CASE WHEN revision > 0 THEN '.r' || revision ELSE '' END || '.jsonl.zst' FROM journal_segments WHERE number = 2"),
+		"{rewritten}", one("SELECT 'journal/' || substr('0000000000' || number, -10) || '.r' || revision || '.jsonl.zst' FROM journal_segments WHERE revision > 0 LIMIT 1"),
+		"{rewritten number}", one("SELECT number FROM journal_segments WHERE revision > 0 LIMIT 1"),
+		"{rewritten entry}", one("SELECT min(seq) FROM audit_entries WHERE actor_kind = 'system' AND seq >= (SELECT entries_from FROM journal_segments WHERE revision > 0 LIMIT 1)"),
 		"{segment}", one("SELECT max(number) FROM journal_segments"),
 		"{hold}", holds[0].ID, "{run}", run.ID, "{mail}", mail.ID, "{erasure}", one("SELECT id FROM erasures"),
 		"{report}", reportKey, "{seal}", one("SELECT object_key FROM audit_seals ORDER BY size LIMIT 1"),
@@ -300,7 +304,7 @@ func tamperedObjects(names *strings.Replacer) []tampered {
 	remove := func(*testing.T, installation, []byte) []byte { return nil }
 	var all []tampered
 	for name, key := range map[string]string{
-		"recording": "{object}", "report": "{report}", "segment": archive.SegmentKey(1), "seal": "{seal}",
+		"recording": "{object}", "report": "{report}", "segment": archive.SegmentKey(1), "segment that was written again": "{rewritten}", "seal": "{seal}",
 		"certificate": "{certificate}.json", "certificate for people": "{certificate}.txt",
 	} {
 		all = append(all,
@@ -312,6 +316,17 @@ func tamperedObjects(names *strings.Replacer) []tampered {
 			t.Helper()
 			return withAnotherLine(t, object)
 		}), want: []string{"mismatch " + archive.SegmentKey(1)}},
+		tampered{name: "segment that was written again, with another line", do: change("{rewritten}", func(t *testing.T, _ installation, object []byte) []byte {
+			t.Helper()
+			return withAnotherLine(t, object)
+		}), want: []string{"mismatch {rewritten}"}},
+		tampered{name: "segment that was written again, with another line and another hash", do: change("{rewritten}", func(t *testing.T, in installation, object []byte) []byte {
+			t.Helper()
+			forged := withAnotherLine(t, object)
+			sum := sha256.Sum256(forged)
+			in.tamper(t, storage{}, fmt.Sprintf("UPDATE journal_segments SET sha256 = '%x', size = %d WHERE revision > 0 AND sha256 = '%x'", sum, len(forged), sha256.Sum256(object)))
+			return forged
+		}), want: []string{"segment journal/{rewritten number}", "journal journal/{rewritten number}", "journal log/{rewritten entry}"}},
 		tampered{name: "segment in the place of another", do: change(archive.SegmentKey(1), func(t *testing.T, in installation, _ []byte) []byte {
 			t.Helper()
 			other, err := os.ReadFile(in.object(names.Replace("{second}")))
