@@ -383,7 +383,7 @@ func (r *rebuilt) write(w io.Writer) {
 		fmt.Fprintf(w, "%s had been archived after the last journal segment, and %s known again.\n", counted(r.Adopted, "recording"), verb(r.Adopted, "is", "are"))
 	}
 	if r.OldSegments > 0 {
-		fmt.Fprintf(w, "%s of the journal, from which something was erased since, %s deleted by the server as soon as nothing locks %s.\n",
+		fmt.Fprintf(w, "%s of the journal, whose places others have taken, %s deleted by the server as soon as nothing locks %s.\n",
 			counted(r.OldSegments, "old object"), verb(r.OldSegments, "is", "are"), verb(r.OldSegments, "it", "them"))
 	}
 	fmt.Fprintf(w, "Made again from %s with %s: %s, %s, %s.\n", counted(r.Segments, "journal segment"), counted(r.Deliveries, "delivery"),
