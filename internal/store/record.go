@@ -358,22 +358,7 @@ func (r *recorder) writeCalls(ctx context.Context) error {
 		return err
 	}
 	changed := r.changedLegs()
-	facts := map[*leg]string{}
-	for _, l := range changed {
-		text := l.json
-		if text == "" {
-			var err error
-			if text, err = l.JSON(); err != nil {
-				return fmt.Errorf("write leg %s: %w", l.Key, inputFault{err})
-			}
-		}
-		facts[l] = text
-	}
-	err := upsertMany(ctx, r.tx, "write legs", "INSERT INTO legs (id, account, leg_key, call_id, facts)", "itttt",
-		" ON CONFLICT (leg_key, account) DO UPDATE SET call_id = excluded.call_id, facts = excluded.facts", changed,
-		func(l *leg) bool { return l.isNew && r.knowsNew() },
-		func(l *leg, args []any) []any { return append(args, l.id, l.Account, l.Key, l.callID, facts[l]) })
-	if err != nil {
+	if err := r.writeLegs(ctx, changed); err != nil {
 		return err
 	}
 	touched := map[string]*callState{}
@@ -441,6 +426,24 @@ func (r *recorder) writeCalls(ctx context.Context) error {
 		return err
 	}
 	return r.wakeRecordings(ctx)
+}
+
+func (r *recorder) writeLegs(ctx context.Context, legs []*leg) error {
+	facts := map[*leg]string{}
+	for _, l := range legs {
+		text := l.json
+		if text == "" {
+			var err error
+			if text, err = l.JSON(); err != nil {
+				return fmt.Errorf("write leg %s: %w", l.Key, inputFault{err})
+			}
+		}
+		facts[l] = text
+	}
+	return upsertMany(ctx, r.tx, "write legs", "INSERT INTO legs (id, account, leg_key, call_id, facts)", "itttt",
+		" ON CONFLICT (leg_key, account) DO UPDATE SET call_id = excluded.call_id, facts = excluded.facts", legs,
+		func(l *leg) bool { return l.isNew && r.knowsNew() },
+		func(l *leg, args []any) []any { return append(args, l.id, l.Account, l.Key, l.callID, facts[l]) })
 }
 
 // knowsNew reports whether what was not found is taken for new: it was looked for
