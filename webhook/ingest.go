@@ -87,7 +87,7 @@ func (in *ingest) busy() bool {
 // work stores batch after batch until nobody waits.
 func (in *ingest) work(ctx context.Context) {
 	for {
-		in.gather()
+		in.gather(ctx)
 		in.mu.Lock()
 		receipts := in.next()
 		if len(receipts) == 0 {
@@ -112,7 +112,7 @@ func (in *ingest) work(ctx context.Context) {
 }
 
 // gather waits for a crowd's next batch to fill.
-func (in *ingest) gather() {
+func (in *ingest) gather(ctx context.Context) {
 	last := 0
 	for end := in.now().Add(gatherTime); in.busy() && in.now().Before(end); {
 		in.mu.Lock()
@@ -122,7 +122,11 @@ func (in *ingest) gather() {
 			return
 		}
 		last = n
-		time.Sleep(gatherMoment)
+		select {
+		case <-time.After(gatherMoment):
+		case <-ctx.Done():
+			return
+		}
 	}
 }
 
