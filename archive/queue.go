@@ -53,7 +53,7 @@ type Options struct {
 	Workers, PerHost int
 	// Busy says that something more urgent needs the machine; one recording is
 	// then under way at a time, and between two is a rest three times as long as
-	// the last one took. Default never.
+	// the last one took, of a second at most. Default never.
 	Busy func() bool
 	// MaxSize is the largest recording taken, in bytes; default 512 MiB.
 	MaxSize int64
@@ -93,8 +93,10 @@ const (
 	// gather is how long a Wake waits for others.
 	gather = 20 * time.Millisecond
 	// busyRest is how many times as long as its last recording a worker rests
-	// while Busy.
+	// while Busy, and mostRest for how long at most: a slow host must not keep
+	// the others' recordings waiting when the crowd is over.
 	busyRest = 3
+	mostRest = time.Second
 )
 
 // Archiver takes due recordings from the queue, fetches them and puts them

@@ -62,7 +62,7 @@ func (a *Archiver) work(ctx context.Context, c call.Claim) {
 	a.quick.Store(took < a.opts.Lease/10)
 	a.metrics.tried(c.Account, how, took)
 	if a.opts.Busy() {
-		rest(ctx, busyRest*took)
+		rest(ctx, min(busyRest*took, mostRest))
 	}
 }
 
