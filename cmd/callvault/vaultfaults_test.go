@@ -88,6 +88,9 @@ func TestVaultGoneUnderLoad(t *testing.T) {
 				t.Fatal(err)
 			}
 			eventually(t, "reports are acknowledged without the vault", acknowledged(50))
+			eventually(t, "the log says that the vault is away", func() bool {
+				return strings.Contains(p.log(), "archiving waits")
+			})
 			if err := server.Start(t.Context()); err != nil {
 				t.Fatal(err)
 			}
@@ -96,9 +99,6 @@ func TestVaultGoneUnderLoad(t *testing.T) {
 	})
 	in.checkLocked(t, l)
 	p.stop(syscall.SIGTERM)
-	if !strings.Contains(p.log(), "archiving waits") {
-		t.Error("the log does not say that the vault was away")
-	}
 }
 
 // TestFaultyVaultUnderLoad lets two nodes archive over a bad line to a store
