@@ -36,8 +36,10 @@ func closed() map[string][]string {
 	return map[string][]string{
 		"callvault/internal/call":  {},
 		"callvault/internal/audit": {},
-		"callvault/internal/media": {"callvault/internal/call"},
+		"callvault/internal/media": {"callvault/internal/call", "callvault/internal/media/gsm"},
 		"callvault/internal/store": {"callvault/internal/call", "callvault/internal/audit"},
+
+		"callvault/internal/media/gsm": {},
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"math"
 
 	"callvault/internal/call"
+	"callvault/internal/media/gsm"
 )
 
 const (
@@ -28,9 +29,9 @@ type Analysis struct {
 
 	wav     *wav
 	mp3     *mp3Sound
-	reason  string // why nothing is analysed
-	decode  decoder
-	size    int // of one sample of one channel, bytes
+	reason  string         // why nothing is analysed
+	block   int            // bytes that are decoded at once
+	decode  func(b []byte) // hears a block
 	carry   []byte
 	tracks  []track
 	window  int // samples of a window
@@ -67,19 +68,56 @@ func NewAnalysis(mediaType string) *Analysis {
 // begin chooses the decoder, when the header is known.
 func (a *Analysis) begin() {
 	f := &a.wav.format
-	a.decode, a.size = f.decoder(), f.sampleBytes()
+	sample, isGSM := f.decoder(), f.tag == tagGSM
 	switch {
-	case a.decode == nil && f.codec() != "":
+	case isGSM && f.channels != 1:
+		a.reason = fmt.Sprintf("GSM of %d channels is not decoded", f.channels)
+	case isGSM && f.blockAlign != gsm.BlockBytes:
+		a.reason = fmt.Sprintf("GSM in blocks of %d bytes is not decoded", f.blockAlign)
+	case sample == nil && !isGSM && f.codec() != "":
 		a.reason = f.codec() + " is not decoded"
-	case a.decode == nil:
+	case sample == nil && !isGSM:
 		a.reason = fmt.Sprintf("codec %#x is not decoded", f.tag)
 	case f.channels < 1 || f.channels > mostChannels:
 		a.reason = fmt.Sprintf("it has %d channels, at most %d are analysed", f.channels, mostChannels)
 	case f.sampleRate < windowsPerSecond:
 		a.reason = "its sample rate makes no sense"
 	default:
-		a.tracks = make([]track, f.channels)
-		a.window = f.sampleRate / windowsPerSecond
+		a.open(f.channels, f.sampleRate)
+		a.block, a.decode = f.sampleBytes()*f.channels, a.samples(sample, f.sampleBytes())
+		if isGSM {
+			a.block, a.decode = gsm.BlockBytes, a.speech()
+		}
+	}
+}
+
+// open begins to hear.
+func (a *Analysis) open(channels, sampleRate int) {
+	a.tracks = make([]track, channels)
+	a.window = sampleRate / windowsPerSecond
+}
+
+// samples hears one sample of each channel, of that many bytes each.
+func (a *Analysis) samples(sample decoder, size int) func([]byte) {
+	return func(b []byte) {
+		for i := range a.tracks {
+			a.tracks[i].add(sample(b[i*size:]))
+		}
+		a.tick()
+	}
+}
+
+// speech hears a block of GSM.
+func (a *Analysis) speech() func([]byte) {
+	d, pcm := gsm.NewDecoder(), new([gsm.BlockSamples]int16)
+	return func(b []byte) {
+		if err := d.DecodeBlock(b, pcm); err != nil {
+			clear(pcm[:]) // never: blocks have the length that they have
+		}
+		for _, v := range pcm {
+			a.tracks[0].add(float64(v) / (1 << 15))
+			a.tick()
+		}
 	}
 }
 
@@ -91,36 +129,35 @@ func (a *Analysis) take(p []byte) {
 	if a.reason != "" {
 		return
 	}
-	block := a.size * len(a.tracks)
 	if len(a.carry) > 0 {
-		n := min(block-len(a.carry), len(p))
+		n := min(a.block-len(a.carry), len(p))
 		a.carry = append(a.carry, p[:n]...)
 		p = p[n:]
-		if len(a.carry) < block {
+		if len(a.carry) < a.block {
 			return
 		}
-		a.hear(a.carry)
+		a.decode(a.carry)
 		a.carry = a.carry[:0]
 	}
-	for len(p) >= block {
-		a.hear(p[:block])
-		p = p[block:]
+	for len(p) >= a.block {
+		a.decode(p[:a.block])
+		p = p[a.block:]
 	}
 	a.carry = append(a.carry, p...)
 }
 
-// hear takes in one sample of each channel.
-func (a *Analysis) hear(block []byte) {
-	for i := range a.tracks {
-		t := &a.tracks[i]
-		v := a.decode(block[i*a.size:])
-		if v != v { // not a number
-			v = 0
-		}
-		v = min(math.Abs(v), 1)
-		t.energy += v * v
-		t.peaks.add(v)
+// add hears the channel's next sample.
+func (t *track) add(v float64) {
+	if v != v { // not a number
+		v = 0
 	}
+	v = min(math.Abs(v), 1)
+	t.energy += v * v
+	t.peaks.add(v)
+}
+
+// tick says that all channels had their next sample.
+func (a *Analysis) tick() {
 	if a.inside++; a.inside == a.window {
 		a.endWindow()
 	}

@@ -115,7 +115,9 @@ func TestSilence(t *testing.T) {
 
 func TestNotAnalysed(t *testing.T) {
 	t.Parallel()
-	gsm := wavFile{tag: 0x31, ch: 1, rate: 8000, perSec: 1625, block: 65, data: 650, audio: make([]byte, 650)}
+	two := wavFile{tag: 0x31, ch: 2, rate: 8000, block: 65, data: 650, audio: make([]byte, 650)}
+	bare := two
+	bare.ch, bare.block = 1, 33
 	many := telephone(7, 1, 1)
 	many.ch, many.block = 9, 9
 	for reason, tt := range map[string]struct {
@@ -127,7 +129,8 @@ func TestNotAnalysed(t *testing.T) {
 		"MP3 of a free format is not decoded":       {"audio/mpeg", repeat(mpegFrame(v1Free, 300), 4)},
 		"mp1 is not decoded":                        {"audio/mpeg", repeat(mpegFrame(v1Layer1, v1Layer1Len), 3)},
 		"this format is not decoded":                {"audio/ogg", []byte("OggS")},
-		"gsm_ms is not decoded":                     {"audio/wav", gsm.bytes()},
+		"GSM of 2 channels is not decoded":          {"audio/wav", two.bytes()},
+		"GSM in blocks of 33 bytes is not decoded":  {"audio/wav", bare.bytes()},
 		"codec 0x11 is not decoded":                 {"audio/wav", telephone(0x11, 1, 1).bytes()},
 		"it has 9 channels, at most 8 are analysed": {"audio/wav", many.bytes()},
 		"there is no audio in it":                   {"audio/wav", telephone(7, 1, 0).bytes()},
@@ -144,6 +147,7 @@ func FuzzAnalysis(f *testing.F) {
 	w.audio = w.audio[:10]
 	f.Add(w.bytes(), 3)
 	f.Add(telephone(3, 8, 1).bytes()[:1000], 7)
+	f.Add(testdata(f, "gsm.wav")[:500], 40)
 	f.Fuzz(func(t *testing.T, file []byte, piece int) {
 		got, m := analyse("audio/wav", file, max(1, piece%9000))
 		if _, probed := probe("audio/wav", file); !cmp.Equal(probed, m) {

@@ -79,10 +79,8 @@ func (a *Analysis) beginMP3(f frame) {
 		a.reason = "MP3 at 22.05 kHz is not decoded"
 	case a.tracks == nil:
 		a.mp3.header = f
-		pcm := wavFormat{tag: tagPCM, bits: 16}
-		a.decode, a.size = pcm.decoder(), 2
-		a.tracks = make([]track, f.channels)
-		a.window = f.sampleRate / windowsPerSecond
+		a.open(f.channels, f.sampleRate)
+		a.decode = a.samples((&wavFormat{tag: tagPCM, bits: 16}).decoder(), 2)
 	}
 }
 
@@ -107,7 +105,7 @@ func (a *Analysis) hearFrame(f frame) {
 		clear(pcm)
 	}
 	for ; len(pcm) > 0; pcm = pcm[sample:] {
-		a.hear(pcm)
+		a.decode(pcm)
 	}
 }
 

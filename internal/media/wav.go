@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"callvault/internal/call"
+	"callvault/internal/media/gsm"
 )
 
 const (
@@ -28,12 +29,6 @@ const (
 	tagGSM        = 0x0031
 	tagMP3        = 0x0055
 	tagExtensible = 0xFFFE
-)
-
-// Microsoft's GSM 6.10 packs two frames of 160 samples into 65 bytes.
-const (
-	gsmBlockBytes   = 65
-	gsmBlockSamples = 320
 )
 
 // wavFormat is what stands before the samples of a WAV.
@@ -279,7 +274,7 @@ func (f *wavFormat) rate() float64 {
 	case n > 0:
 		return float64(n) * float64(f.sampleRate)
 	case f.tag == tagGSM:
-		return gsmBlockBytes * float64(f.sampleRate) / gsmBlockSamples
+		return gsm.BlockBytes * float64(f.sampleRate) / gsm.BlockSamples
 	}
 	return float64(f.bytesPerSecond)
 }
