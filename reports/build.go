@@ -23,7 +23,7 @@ type File struct {
 }
 
 // The names of a report's files that are not for reading: its frozen input, and
-// the two forms of its mail.
+// the two forms of its mail. The pictures of the mail are others; see isPicture.
 const (
 	inputName    = "input.ndjson.zst"
 	mailTextName = "mail.txt"
@@ -32,7 +32,7 @@ const (
 
 // isAttachment reports whether a file of a run goes with its mail.
 func isAttachment(name string) bool {
-	return name != inputName && name != mailTextName && name != mailHTMLName
+	return name != inputName && name != mailTextName && name != mailHTMLName && !isPicture(name)
 }
 
 // BuildFiles makes a report's workbook and CSV files from its frozen input, in

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	htmltemplate "html/template"
-	"math"
 	"os"
 	"path/filepath"
 	"slices"
@@ -29,6 +28,7 @@ type mailPage struct {
 	Subject, Title, Completeness, Bounds string
 	Headlines                            []headline
 	Hours                                []mailHour
+	HoursPicture                         *mailPicture
 	Agents                               []mailAgent
 	MoreAgents                           string
 	Missing                              []mailMissing
@@ -51,11 +51,10 @@ type mailLog struct {
 
 type headline struct{ Label, Value, Note string }
 
-// mailHour is an hour with calls. The widths are percent of the busiest hour.
+// mailHour is an hour of the day.
 type mailHour struct {
-	Hour                                     string
-	Offered, Answered, Missed, Abandoned     int64
-	AnsweredWidth, MissedWidth, AbandonWidth int64
+	Hour                                 string
+	Offered, Answered, Missed, Abandoned int64
 }
 
 type mailAgent struct{ Name, Group, Answered, Connected, Unanswered, Talk string }
@@ -66,10 +65,15 @@ type mailMissing struct{ Number, Attempts, Last, Called, Group string }
 // does not know its own.
 type mailLink struct{ Name, Size, Address string }
 
-// writeMail writes both forms of a run's mail to a folder. The first line of
-// the text is the subject.
+// writeMail writes both forms of a run's mail and its pictures to a folder. The
+// first line of the text is the subject.
 func (r *Reporter) writeMail(run call.Run, b *built, dir string) ([]File, error) {
-	page := r.mailPage(run, b)
+	page := b.figures.mailPage(run)
+	pictures, err := page.writePictures(dir)
+	if err != nil {
+		return nil, fmt.Errorf("write mail: %w", err)
+	}
+	r.addFiles(page, run, slices.Concat(b.files, pictures))
 	text, err := texttemplate.ParseFS(templates.Files, mailTextName)
 	if err != nil {
 		return nil, fmt.Errorf("write mail: %w", err)
@@ -82,17 +86,40 @@ func (r *Reporter) writeMail(run call.Run, b *built, dir string) ([]File, error)
 	if err := errors.Join(text.Execute(&plain, page), html.Execute(&rich, page)); err != nil {
 		return nil, fmt.Errorf("write mail: %w", err)
 	}
-	files := []File{
-		{Name: mailTextName, Path: filepath.Join(dir, mailTextName), MediaType: "text/plain; charset=utf-8"},
-		{Name: mailHTMLName, Path: filepath.Join(dir, mailHTMLName), MediaType: "text/html; charset=utf-8"},
+	var files []File
+	for _, form := range []struct {
+		name, mediaType string
+		content         *bytes.Buffer
+	}{
+		{mailTextName, "text/plain; charset=utf-8", &plain},
+		{mailHTMLName, "text/html; charset=utf-8", &rich},
+	} {
+		file := File{Name: form.name, Path: filepath.Join(dir, form.name), MediaType: form.mediaType}
+		if err := os.WriteFile(file.Path, form.content.Bytes(), 0o600); err != nil {
+			return nil, err
+		}
+		files = append(files, file)
 	}
-	return files, errors.Join(
-		os.WriteFile(files[0].Path, plain.Bytes(), 0o600),
-		os.WriteFile(files[1].Path, rich.Bytes(), 0o600))
+	return append(files, pictures...), nil
 }
 
-func (r *Reporter) mailPage(run call.Run, b *built) *mailPage {
-	f := b.figures
+// writePictures draws the page's pictures to a folder.
+func (p *mailPage) writePictures(dir string) ([]File, error) {
+	var files []File
+	for _, picture := range []*mailPicture{p.HoursPicture} {
+		if picture == nil {
+			continue
+		}
+		file, err := picture.write(dir)
+		if err != nil {
+			return nil, err
+		}
+		files = append(files, file)
+	}
+	return files, nil
+}
+
+func (f *Figures) mailPage(run call.Run) *mailPage {
 	p := &mailPage{
 		Title: f.title(), Completeness: f.Completeness(), Bounds: f.bounds(),
 		Headlines: f.headlines(), Hours: f.mailHours(), Attention: f.attention(),
@@ -131,8 +158,14 @@ func (r *Reporter) mailPage(run call.Run, b *built) *mailPage {
 	if more := f.Missing - int64(len(f.FirstMissing)); more > 0 {
 		p.MoreMissing = fmt.Sprintf("and %s more in the workbook", count(more))
 	}
-	kept := make([]call.RunFile, len(b.files))
-	for i, file := range b.files {
+	p.HoursPicture = f.hoursPicture(run, p.Hours)
+	return p
+}
+
+// addFiles tells which of a run's files are attached, and where the others are.
+func (r *Reporter) addFiles(p *mailPage, run call.Run, files []File) {
+	kept := make([]call.RunFile, len(files))
+	for i, file := range files {
 		kept[i] = call.RunFile{Name: file.Name, Size: file.Size}
 	}
 	attached, linked := chooseAttachments(kept, r.mail.AttachmentLimit)
@@ -146,19 +179,29 @@ func (r *Reporter) mailPage(run call.Run, b *built) *mailPage {
 		}
 		p.Linked = append(p.Linked, link)
 	}
-	return p
+}
+
+// encodedSize is how many bytes a file takes in a mail: four for three, and a
+// line break (two bytes) every 76.
+func encodedSize(size int64) int64 {
+	encoded := (size + 2) / 3 * 4
+	return encoded + (encoded+75)/76*2
 }
 
 // chooseAttachments divides a run's files into those that fit into a mail, in
-// order, and those that do not. limit counts bytes after base64.
+// order, and those that do not. limit counts bytes after base64, those of the
+// pictures, which are in every mail, too.
 func chooseAttachments(files []call.RunFile, limit int64) (attached, linked []call.RunFile) {
+	for _, f := range files {
+		if isPicture(f.Name) {
+			limit -= encodedSize(f.Size)
+		}
+	}
 	for _, f := range files {
 		if !isAttachment(f.Name) {
 			continue
 		}
-		// Four bytes for three, and a line break (two bytes) every 76.
-		encoded := (f.Size + 2) / 3 * 4
-		encoded += (encoded + 75) / 76 * 2
+		encoded := encodedSize(f.Size)
 		if encoded > limit {
 			linked = append(linked, f)
 			continue
@@ -191,21 +234,16 @@ func (f *Figures) headlines() []headline {
 
 // mailHours are the hours from the first to the last that have inbound calls.
 func (f *Figures) mailHours() []mailHour {
-	first, last, most := len(f.Hours), -1, int64(0)
+	first, last := len(f.Hours), -1
 	for hour := range f.Hours {
-		if n := f.Hours[hour].Inbound.Calls; n > 0 {
-			first, last, most = min(first, hour), hour, max(most, n)
+		if f.Hours[hour].Inbound.Calls > 0 {
+			first, last = min(first, hour), hour
 		}
 	}
 	var hours []mailHour
 	for hour := first; hour <= last; hour++ {
 		t := &f.Hours[hour].Inbound
-		width := func(n int64) int64 { return int64(math.Round(100 * ratio(n, most))) }
-		hours = append(hours, mailHour{
-			Hour: fmt.Sprintf("%02d", hour), Offered: t.Calls,
-			Answered: t.Answered(), Missed: t.Missed(), Abandoned: t.Abandoned(),
-			AnsweredWidth: width(t.Answered()), MissedWidth: width(t.Missed()), AbandonWidth: width(t.Abandoned()),
-		})
+		hours = append(hours, mailHour{fmt.Sprintf("%02d", hour), t.Calls, t.Answered(), t.Missed(), t.Abandoned()})
 	}
 	return hours
 }

@@ -53,7 +53,7 @@ func TestLookBuildsOnce(t *testing.T) {
 		}
 	}
 	want := []string{"daily-2026-11-21.xlsx", "daily-2026-11-21-calls.csv", "daily-2026-11-21-agents.csv",
-		"daily-2026-11-21-summary.csv", "mail.txt", "mail.html", "input.ndjson.zst"}
+		"daily-2026-11-21-summary.csv", "mail.txt", "mail.html", "mail-hours.png", "input.ndjson.zst"}
 	if diff := cmp.Diff(want, names); diff != "" {
 		t.Error(diff)
 	}

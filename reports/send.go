@@ -286,8 +286,8 @@ func (r *Reporter) messageID(run call.Run, recipient string) string {
 
 // letter is what all mails of a run have in common.
 type letter struct {
-	subject, text, html string
-	attachments         []attachment
+	subject, text, html   string
+	pictures, attachments []attachment
 }
 
 type attachment struct{ name, path, mediaType string }
@@ -310,6 +310,11 @@ func (r *Reporter) openLetter(ctx context.Context, run call.Run, dir string) (*l
 			l.text, err = read(f)
 		case mailHTMLName:
 			l.html, err = read(f)
+		}
+		if err == nil && isPicture(f.Name) {
+			var path string
+			path, err = r.fetch(ctx, f, dir)
+			l.pictures = append(l.pictures, attachment{f.Name, path, f.MediaType})
 		}
 		if err != nil {
 			return nil, err
@@ -345,6 +350,10 @@ func (r *Reporter) message(run call.Run, l *letter, m call.Mail) (*mail.Msg, err
 	message.SetBulk()
 	message.SetBodyString(mail.TypeTextPlain, l.text)
 	message.AddAlternativeString(mail.TypeTextHTML, l.html)
+	for _, p := range l.pictures {
+		message.EmbedFile(p.path, mail.WithFileName(p.name), mail.WithFileContentType(mail.ContentType(p.mediaType)),
+			mail.WithFileContentID("<"+contentID(run.ID, run.Revision, p.name)+">"))
+	}
 	for _, a := range l.attachments {
 		message.AttachFile(a.path, mail.WithFileName(a.name), mail.WithFileContentType(mail.ContentType(a.mediaType)))
 	}

@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"mime"
 	"mime/multipart"
 	"mime/quotedprintable"
@@ -16,6 +17,7 @@ import (
 	netmail "net/mail"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -322,7 +324,7 @@ func TestUncertainLeftBehind(t *testing.T) {
 func TestChooseAttachments(t *testing.T) {
 	t.Parallel()
 	files := []call.RunFile{{Name: "a.xlsx", Size: 57_000}, {Name: "b.csv", Size: 570}, {Name: "c.csv", Size: 57},
-		{Name: inputName, Size: 1}, {Name: mailTextName, Size: 1}}
+		{Name: inputName, Size: 1}, {Name: mailTextName, Size: 1}, {Name: hoursPictureName, Size: 5700}}
 	for _, test := range []struct {
 		limit    int64
 		attached []string
@@ -334,6 +336,9 @@ func TestChooseAttachments(t *testing.T) {
 		{77_999, []string{"b.csv", "c.csv"}, []string{"a.xlsx"}},
 		{-1, nil, []string{"a.xlsx", "b.csv", "c.csv"}},
 	} {
+		if test.limit > 0 {
+			test.limit += 7800 // the picture's
+		}
 		attached, linked := chooseAttachments(files, test.limit)
 		if diff := cmp.Diff([][]string{test.attached, test.linked}, [][]string{fileNames(attached), fileNames(linked)}); diff != "" {
 			t.Errorf("limit %d: %s", test.limit, diff)
@@ -358,8 +363,8 @@ func TestTooLargeForMail(t *testing.T) {
 		t.Fatal(err)
 	}
 	parts := readParts(t, readMail(t, content))
-	if len(parts) != 2 {
-		t.Errorf("%d parts", len(parts))
+	if got := slices.Sorted(maps.Keys(parts)); !cmp.Equal(got, []string{"mail-hours.png", "text/html", "text/plain"}) {
+		t.Errorf("parts %q", got)
 	}
 	if want := "https://calls.example.org/api/v1/reports/run-1/files/daily-2026-11-21.xlsx"; !bytes.Contains(parts["text/plain"], []byte(want)) ||
 		!bytes.Contains(parts["text/html"], []byte(want)) {

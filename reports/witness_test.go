@@ -81,7 +81,7 @@ func sealed(t *testing.T, w Witness) (words map[string]string, text, html string
 		}
 	}
 	var read [2][]byte
-	for i := range mails {
+	for i := range read { // the pictures follow
 		if read[i], err = os.ReadFile(mails[i].Path); err != nil {
 			t.Fatal(err)
 		}
