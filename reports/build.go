@@ -22,12 +22,14 @@ type File struct {
 	SHA256 [32]byte
 }
 
-// The names of a report's files that are not for reading: its frozen input, and
-// the two forms of its mail. The pictures of the mail are others; see isPicture.
+// The names of a report's files that are not for reading: its frozen input, the
+// two forms of its mail, and, while the workbook is made, a part of the input.
+// The pictures of the mail are others; see isPicture.
 const (
-	inputName    = "input.ndjson.zst"
-	mailTextName = "mail.txt"
-	mailHTMLName = "mail.html"
+	inputName     = "input.ndjson.zst"
+	mailTextName  = "mail.txt"
+	mailHTMLName  = "mail.html"
+	concernedName = "concerned.ndjson.zst"
 )
 
 // isAttachment reports whether a file of a run goes with its mail.
@@ -40,7 +42,7 @@ func isAttachment(name string) bool {
 func BuildFiles(ctx context.Context, in *Input, dir string) ([]File, *Figures, error) {
 	b := builder{in: in, dir: dir, base: in.Settings.Report + "-" + in.period().Label()}
 	report := Report{Formats: in.Settings.Formats}
-	figures, err := b.measure(ctx, report.has(CSV))
+	figures, err := b.measure(ctx, report.has(XLSX), report.has(CSV))
 	if err != nil {
 		return nil, nil, err
 	}
@@ -85,18 +87,46 @@ func (b *builder) addCSV(table string) string {
 	return b.add(b.base+"-"+table+".csv", "text/csv; charset=utf-8")
 }
 
-// measure computes the figures and, in the same pass, writes the calls as CSV.
-func (b *builder) measure(ctx context.Context, withCSV bool) (*Figures, error) {
-	if !withCSV {
-		return measure(ctx, b.in, nil)
+// measure computes the figures and, in the same pass, writes the calls as CSV,
+// and for the workbook those calls apart whose recordings need attention.
+func (b *builder) measure(ctx context.Context, withXLSX, withCSV bool) (figures *Figures, err error) {
+	var visits []func(*row, bool) error
+	if withCSV {
+		columns := callColumns(new(styles), b.in.zone, "")
+		var file *csvFile
+		if file, err = createCSV(filepath.Join(b.dir, b.base+"-calls.csv"), b.in.zone, names(columns)...); err != nil {
+			return nil, fmt.Errorf("write calls as CSV: %w", err)
+		}
+		defer func() { err = errors.Join(err, file.close()) }()
+		visits = append(visits, func(c *row, _ bool) error { return writeRow(file, columns, c) })
 	}
-	columns := callColumns(new(styles), b.in.zone, "")
-	file, err := createCSV(filepath.Join(b.dir, b.base+"-calls.csv"), b.in.zone, names(columns)...)
-	if err != nil {
-		return nil, fmt.Errorf("write calls as CSV: %w", err)
+	var concerned *inputWriter
+	if withXLSX {
+		if concerned, err = createInput(filepath.Join(b.dir, concernedName), b.in.Settings); err != nil {
+			return nil, fmt.Errorf("gather calls for the workbook: %w", err)
+		}
+		defer func() { err = errors.Join(err, concerned.close()) }()
+		visits = append(visits, func(c *row, attention bool) error {
+			if !attention {
+				return nil
+			}
+			return concerned.write(line{Call: c})
+		})
 	}
-	figures, err := measure(ctx, b.in, func(c *row) error { return writeRow(file, columns, c) })
-	return figures, errors.Join(err, file.close())
+	figures, err = measure(ctx, b.in, func(c *row, attention bool) error {
+		for _, visit := range visits {
+			if err := visit(c, attention); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil || concerned == nil {
+		return figures, err
+	}
+	figures.concerned = &concerned.input
+	figures.concerned.zone = b.in.zone
+	return figures, concerned.write(line{Comparison: new(comparison)})
 }
 
 // sum fills in the file's size and hash.

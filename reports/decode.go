@@ -17,7 +17,7 @@ type rowDecoder struct {
 	at   int
 	// strange is set when the line is not as expected.
 	strange bool
-	// ints holds the row's durations; words the texts that come again and
+	// ints holds the durations of rows; words the texts that come again and
 	// again.
 	ints  []int
 	words map[string]string
@@ -29,12 +29,12 @@ const maxWords = 10_000
 // callLine is how a call's line begins.
 var callLine = []byte(`{"call":`)
 
-// decode reads a call's line into r, which is valid until the next call.
+// decode reads a call's line into r, whose durations are in ints.
 func (d *rowDecoder) decode(raw []byte, r *row) error {
 	if d.words == nil {
 		d.words = make(map[string]string)
 	}
-	d.line, d.at, d.strange, d.ints = raw, len(callLine), false, d.ints[:0]
+	d.line, d.at, d.strange = raw, len(callLine), false
 	r.reset()
 	d.row(r)
 	if !d.strange && string(raw[d.at:]) == "}" {

@@ -46,6 +46,9 @@ type Figures struct {
 	// Problems counts recordings that need attention: neither archived nor
 	// deleted, or archived with audio that is not as it should be.
 	Problems int64
+	// concerned has their calls alone, that nobody need read all of them again;
+	// nil if they were not gathered.
+	concerned *Input
 }
 
 // Hour is an hour of the day.
@@ -78,8 +81,8 @@ func (r *RecordingFigures) Expected() int64 {
 const firstMissing = 20
 
 // measure computes a report's figures in one pass over its input. visit, if
-// any, sees every call, too.
-func measure(ctx context.Context, in *Input, visit func(*row) error) (*Figures, error) {
+// any, sees every call, too, and whether a recording of it needs attention.
+func measure(ctx context.Context, in *Input, visit func(c *row, attention bool) error) (*Figures, error) {
 	f := &Figures{
 		Settings: in.Settings, InputHash: in.Hash, Period: in.period(),
 		Accounts:   make(map[string]int64),
@@ -90,11 +93,12 @@ func measure(ctx context.Context, in *Input, visit func(*row) error) (*Figures, 
 		agentOf(agents, p.Account, p.Agent).Group = p.Group
 	}
 	onCall := func(c *row) error {
+		before := f.Problems
 		f.add(c, in.zone, agents)
 		if visit == nil {
 			return nil
 		}
-		return visit(c)
+		return visit(c, f.Problems > before)
 	}
 	onMissing := func(m *missing) error {
 		if m.ReturnedAt != 0 {

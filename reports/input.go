@@ -3,6 +3,7 @@ package reports
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -377,35 +378,35 @@ func (in *Input) period() Period {
 // each calls, in order, onCall for each call and onMissing for each customer to
 // call back, and returns the comparison. Either may be nil. The row is valid
 // until onCall returns.
+//
+// The lines are read and decoded on a goroutine of their own, some batches
+// ahead, so that this and what is made of them share two processors.
 func (in *Input) each(ctx context.Context, onCall func(*row) error, onMissing func(*missing) error) (*comparison, error) {
-	var current row
-	var decoder rowDecoder
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	const batches = 4
+	read := reading{full: make(chan *batch, batches), free: make(chan *batch, batches)}
+	for range batches {
+		read.free <- new(batch)
+	}
+	ended := make(chan error, 1)
+	go func() {
+		defer close(read.full)
+		ended <- read.run(ctx, in, onCall != nil, onMissing != nil)
+	}()
 	var whole *comparison
-	err := in.lines(ctx, func(raw []byte) error {
-		switch {
-		case bytes.HasPrefix(raw, callLine):
-			if onCall == nil {
-				return nil
-			}
-			if err := decoder.decode(raw, &current); err != nil {
-				return err
-			}
-			return onCall(&current)
-		case bytes.HasPrefix(raw, []byte(`{"missing":`)) && onMissing == nil:
-			return nil
+	var failed error
+	for b := range read.full {
+		if failed == nil {
+			failed = b.each(onCall, onMissing)
+			whole = b.comparison
 		}
-		var l line
-		if err := json.Unmarshal(raw, &l); err != nil {
-			return err
+		if failed != nil {
+			stop()
 		}
-		if l.Comparison != nil {
-			whole = l.Comparison
-		}
-		if l.Missing != nil {
-			return onMissing(l.Missing)
-		}
-		return nil
-	})
+		read.free <- b
+	}
+	err := cmp.Or(failed, <-ended)
 	if err == nil && whole == nil {
 		err = errors.New("the file is not whole")
 	}
@@ -413,6 +414,92 @@ func (in *Input) each(ctx context.Context, onCall func(*row) error, onMissing fu
 		return nil, fmt.Errorf("read input of report: %w", err)
 	}
 	return whole, nil
+}
+
+// batch is a piece of a frozen input: calls, customers to call back after them,
+// and the comparison, if it is the last.
+type batch struct {
+	// calls may have more rows than the n that are valid.
+	calls      []row
+	n          int
+	ints       []int
+	missing    []missing
+	comparison *comparison
+}
+
+// batchCalls is how many calls a batch has.
+const batchCalls = 256
+
+func (b *batch) each(onCall func(*row) error, onMissing func(*missing) error) error {
+	for i := range b.calls[:b.n] {
+		if err := onCall(&b.calls[i]); err != nil {
+			return err
+		}
+	}
+	for i := range b.missing {
+		if err := onMissing(&b.missing[i]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// reading reads batches and passes them on.
+type reading struct {
+	full, free chan *batch
+	decoder    rowDecoder
+	current    *batch
+}
+
+// next passes the current batch on and takes another.
+func (r *reading) next() {
+	if r.current != nil {
+		r.current.ints = r.decoder.ints
+		r.full <- r.current
+	}
+	r.current = <-r.free
+	r.current.n, r.current.missing, r.current.comparison = 0, r.current.missing[:0], nil
+	r.decoder.ints = r.current.ints[:0]
+}
+
+func (r *reading) run(ctx context.Context, in *Input, calls, missing bool) error {
+	r.next()
+	err := in.lines(ctx, func(raw []byte) error { return r.take(raw, calls, missing) })
+	if err == nil {
+		r.full <- r.current
+	}
+	return err
+}
+
+// take adds what a line says to the current batch.
+func (r *reading) take(raw []byte, calls, missing bool) error {
+	b := r.current
+	if b.n == batchCalls || len(b.missing) == batchCalls {
+		r.next()
+		b = r.current
+	}
+	switch {
+	case bytes.HasPrefix(raw, callLine):
+		if !calls {
+			return nil
+		}
+		if b.n == len(b.calls) {
+			b.calls = append(b.calls, row{})
+		}
+		b.n++
+		return r.decoder.decode(raw, &b.calls[b.n-1])
+	case bytes.HasPrefix(raw, []byte(`{"missing":`)) && !missing:
+		return nil
+	}
+	var l line
+	if err := json.Unmarshal(raw, &l); err != nil {
+		return err
+	}
+	if l.Missing != nil {
+		b.missing = append(b.missing, *l.Missing)
+	}
+	b.comparison = cmp.Or(l.Comparison, b.comparison)
+	return nil
 }
 
 func (in *Input) lines(ctx context.Context, fn func([]byte) error) (err error) {

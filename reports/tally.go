@@ -1,6 +1,7 @@
 package reports
 
 import (
+	"cmp"
 	"math"
 	"math/big"
 
@@ -25,9 +26,15 @@ type Tally struct {
 	Wait, AbandonWait Durations
 	// Talk is of answered calls.
 	Talk Durations
-	// cost is the exact sum of the costs that are numbers.
-	cost *big.Rat
+	// costs counts calls by their cost as it was sent, if it is a number: few
+	// costs differ, and to add fractions call by call takes longer than all
+	// the rest. cost is the exact sum of others.
+	costs map[string]int64
+	cost  *big.Rat
 }
+
+// maxCosts bounds Tally.costs.
+const maxCosts = 256
 
 func (t *Tally) add(c *row, s *Settings) {
 	if c.Outcome == call.Unknown {
@@ -39,12 +46,7 @@ func (t *Tally) add(c *row, s *Settings) {
 		t.Outcomes = make(map[call.Outcome]int64)
 	}
 	t.Outcomes[c.Outcome]++
-	if cost, ok := parseCost(c.Cost); ok {
-		if t.cost == nil {
-			t.cost = new(big.Rat)
-		}
-		t.cost.Add(t.cost, cost)
-	}
+	t.addCost(c.Cost, 1)
 	known := c.WaitSeconds != nil && *c.WaitSeconds >= 0
 	switch c.Outcome {
 	case call.Answered:
@@ -76,12 +78,41 @@ func (t *Tally) merge(o *Tally) {
 	t.Wait.merge(&o.Wait)
 	t.AbandonWait.merge(&o.AbandonWait)
 	t.Talk.merge(&o.Talk)
-	if o.cost != nil {
-		if t.cost == nil {
-			t.cost = new(big.Rat)
-		}
-		t.cost.Add(t.cost, o.cost)
+	for cost, n := range o.costs {
+		t.addCost(cost, n)
 	}
+	if o.cost != nil {
+		t.cost = new(big.Rat).Add(cmp.Or(t.cost, new(big.Rat)), o.cost)
+	}
+}
+
+// addCost adds n calls that cost as much.
+func (t *Tally) addCost(cost string, n int64) {
+	if t.costs[cost] == 0 && !isNumber(cost) {
+		return
+	}
+	if t.costs == nil {
+		t.costs = make(map[string]int64)
+	}
+	t.costs[cost] += n
+	if len(t.costs) > maxCosts {
+		t.cost = t.sumCosts()
+		clear(t.costs)
+	}
+}
+
+// sumCosts is the exact sum of all costs, nil if there are none.
+func (t *Tally) sumCosts() *big.Rat {
+	if len(t.costs) == 0 {
+		return t.cost
+	}
+	sum := new(big.Rat).Set(cmp.Or(t.cost, new(big.Rat)))
+	for cost, n := range t.costs {
+		if each, ok := new(big.Rat).SetString(cost); ok {
+			sum.Add(sum, each.Mul(each, new(big.Rat).SetInt64(n)))
+		}
+	}
+	return sum
 }
 
 // Answered counts the calls that were answered.
@@ -133,19 +164,12 @@ func (t *Tally) ServiceLevel(f Formula) float64 {
 // Cost is the sum of the costs, in the provider's units; NaN if no call told
 // one.
 func (t *Tally) Cost() float64 {
-	if t.cost == nil {
+	sum := t.sumCosts()
+	if sum == nil {
 		return math.NaN()
 	}
-	f, _ := t.cost.Float64()
+	f, _ := sum.Float64()
 	return f
-}
-
-// parseCost reads a cost that is a plain decimal number.
-func parseCost(s string) (*big.Rat, bool) {
-	if !isNumber(s) {
-		return nil, false
-	}
-	return new(big.Rat).SetString(s)
 }
 
 // isNumber reports whether s is a decimal number of at most 15 digits (what a

@@ -1,6 +1,7 @@
 package reports
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -313,7 +314,7 @@ func (b *book) recordings(ctx context.Context) {
 		sheet: "Recordings", columns: problemColumns(b.styles, b.in.Settings.PublicURL),
 		rows: b.figures.Problems, none: "Nothing is absent, refused or pending, and no audio is cut, too short or too long.", frozen: 1,
 		each: func(ctx context.Context, fn func(problem) error) error {
-			_, err := b.in.each(ctx, func(r *row) error {
+			_, err := cmp.Or(b.figures.concerned, b.in).each(ctx, func(r *row) error {
 				match := r.audioMatch()
 				for i := range r.Recordings {
 					p := problem{r, &r.Recordings[i]}

@@ -22,7 +22,7 @@ import (
 
 // dayVersion changes when another big day is made, so that an old one is not
 // taken for it.
-const dayVersion = 1
+const dayVersion = 2
 
 // bigDate is the day of the very many calls, long over.
 func bigDate() time.Time { return time.Date(2026, 3, 10, 0, 0, 0, 0, kolkata()) }
@@ -136,10 +136,14 @@ func archiveDay(ctx context.Context, s *store.Store, v archive.Vault) error {
 		group.SetLimit(64) // as many as share a transaction
 		for _, c := range claims {
 			group.Go(func() error {
+				audio, err := audioSeconds(c.Source)
+				if err != nil {
+					return err
+				}
 				a := call.Archiving{
 					ObjectKey: "calls/2026/03/10/" + account + "/" + c.ID + ".mp3", Size: recordingSize,
 					SHA256: sum, MediaType: "audio/mpeg",
-					Media: call.Media{Format: call.MP3, Codec: "mp3", Channels: 1, SampleRate: 8000, BitRate: 16000, Duration: recordingSize / 2000 * time.Second},
+					Media: call.Media{Format: call.MP3, Codec: "mp3", Channels: 1, SampleRate: 8000, BitRate: 16000, Duration: time.Duration(audio) * time.Second},
 				}
 				if v != nil {
 					if err := putTiny(groupCtx, v, &a); err != nil {

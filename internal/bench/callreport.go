@@ -1,7 +1,9 @@
 package main
 
 import (
+	"fmt"
 	"strconv"
+	"strings"
 	"time"
 )
 
@@ -54,6 +56,25 @@ func (r *callReport) key() string {
 	return strconv.FormatInt(r.started.Unix(), 10) + "." + strconv.Itoa(r.number)
 }
 
+// talkSeconds is how long the call of the report of that number was talked, if
+// it was answered.
+func talkSeconds(number int) int { return 20 + mixed(number+3, 600) }
+
+// audioSeconds is how long the recording at an address of recordingPath plays:
+// as long as was talked, but for one of a hundred, which breaks off.
+func audioSeconds(source string) (int, error) {
+	_, name, _ := strings.Cut(source, recordingFolder)
+	number, err := strconv.Atoi(strings.TrimSuffix(name, recordingSuffix))
+	if err != nil {
+		return 0, fmt.Errorf("recording %s is none of the day's: %w", source, err)
+	}
+	talk := talkSeconds(number)
+	if number%100 == 0 {
+		return talk / 2, nil
+	}
+	return talk, nil
+}
+
 // recordingPath is where the recording of the report of that number is.
 func recordingPath(number int) string {
 	return recordingFolder + strconv.Itoa(number) + recordingSuffix
@@ -72,7 +93,7 @@ func (r *callReport) appendJSON(b []byte) []byte {
 	wait, talk := 3+mixed(r.number+2, 57), 0
 	answered := end.status == "ANSWER"
 	if answered {
-		talk = 20 + mixed(r.number+3, 600)
+		talk = talkSeconds(r.number)
 	}
 	rung := r.started.Add(9 * time.Second)
 	picked := rung.Add(time.Duration(wait) * time.Second)
