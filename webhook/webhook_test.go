@@ -292,7 +292,7 @@ func dial(t *testing.T, r *Receiver) net.Conn {
 			t.Error(err)
 		}
 	})
-	if err := conn.SetDeadline(time.Now().Add(20 * time.Second)); err != nil {
+	if err := conn.SetDeadline(time.Now().Add(time.Minute)); err != nil {
 		t.Fatal(err)
 	}
 	return conn
@@ -375,7 +375,7 @@ func TestSlowBody(t *testing.T) {
 	if status, _ := answerOn(t, conn); status != http.StatusRequestTimeout || len(m.stored()) != 0 {
 		t.Errorf("slow: %d, %d stored", status, len(m.stored()))
 	}
-	if err := conn.SetReadDeadline(time.Now().Add(20 * time.Second)); err != nil {
+	if err := conn.SetReadDeadline(time.Now().Add(time.Minute)); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := io.Copy(io.Discard, conn); errors.Is(err, os.ErrDeadlineExceeded) {

@@ -279,13 +279,13 @@ func get[T any](t *testing.T, url, token string) T {
 // minute at most.
 func eventually(t *testing.T, what string, condition func() bool) {
 	t.Helper()
-	limit := time.After(time.Minute)
+	limit := time.After(4 * time.Minute)
 	tick := time.NewTicker(50 * time.Millisecond)
 	defer tick.Stop()
 	for !condition() {
 		select {
 		case <-limit:
-			t.Fatalf("after a minute still not: %s", what)
+			t.Fatalf("after four minutes still not: %s", what)
 		case <-tick.C:
 		}
 	}
