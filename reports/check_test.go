@@ -74,9 +74,9 @@ func TestCompareSheets(t *testing.T) {
 		"a time, a duration": {"xl/worksheets/sheet5.xml", `<v>0.0010416667</v>`, `<v>0.0416666667</v>`, []Difference{{"Calls!O2", "1:00:00", "1:30"}}},
 		"a row less":         {"xl/worksheets/sheet4.xml", `<row r="3">`, `<row r="30">`, nil},
 		"a cell less":        {"xl/worksheets/sheet5.xml", `t="inlineStr"><is><t>inbound</t></is></c>`, `/>`, nil},
-		"a share":            {"xl/worksheets/sheet1.xml", `<v>0.6666666666666666</v>`, `<v>0.9</v>`, []Difference{{"Summary!B6", "90%", "66.7%"}}},
+		"a share":            {"xl/worksheets/sheet1.xml", `<v>0.6666666666666666</v>`, `<v>0.9</v>`, []Difference{{"Summary!B7", "90%", "66.7%"}}},
 		"a share that looks alike": {"xl/worksheets/sheet1.xml", `<v>0.6666666666666666</v>`, `<v>0.66667</v>`,
-			[]Difference{{"Summary!B6", `"0.66667" (number)`, `"0.6666666666666666" (number)`}}},
+			[]Difference{{"Summary!B7", `"0.66667" (number)`, `"0.6666666666666666" (number)`}}},
 		"what a terminal would obey": {"xl/worksheets/sheet5.xml", `<is><t>inbound</t>`, `<is><t>&#x9b;31m</t>`, []Difference{{"Calls!D2", `"\u009b31m"`, `"inbound"`}}},
 		"nothing":                    {"xl/worksheets/sheet1.xml", `<v>0.6666666666666666</v>`, `<v>0.6666666666666666</v>`, []Difference{}},
 	} {

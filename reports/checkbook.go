@@ -180,9 +180,9 @@ func (a bookCell) show(style int, st *styles) string {
 	switch style {
 	case st.moment:
 		return time.Unix(int64(math.Round(v*86400))-excelEpoch, 0).UTC().Format(time.DateTime)
-	case st.duration:
+	case st.duration, st.topDuration:
 		return clock(v * 86400)
-	case st.rate, st.tileRate:
+	case st.rate, st.topRate:
 		return formatFloat(v*100, 1) + "%"
 	}
 	return formatFloat(v, 3)

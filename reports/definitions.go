@@ -79,6 +79,8 @@ func (f *Figures) definitions() []definition {
 		{"Talk time", "From answer to end, as the provider counts it, over answered calls. Median: the middle one, or the mean of the two in the middle. 90th percentile: the shortest that at least 90 of 100 do not exceed."},
 		{"Average handling time (AHT)", "Mean talk time. These providers report neither hold nor work after the call, so it is the time on the phone alone."},
 		{"Unique callers, repeat callers", "Different customer numbers of inbound calls; those with two or more"},
+		{"Previous, mean of four", fmt.Sprintf("Beside the headline figures: %s, and the %s. Counts are the mean of these, rates and times are over all their calls together. A period is n/a when an account of the report had no call up to then: it may not have been connected. The calls of earlier periods are counted as they were known when this report was made.", f.previousName(), f.usualName())},
+		{"Change", "The difference, of rates in percentage points, and its share of the earlier figure in percent. Green is better and red is worse, where it is clear which is better."},
 		{"Missed and not returned", "Customer numbers with a missed or abandoned inbound call in the period, and no answered call with them after the last of these, in either direction and on any account, until the report was made"},
 		{"Returned", "The same, but somebody talked with them. The minutes count from the last attempt."},
 		{"Recordings expected", "Recordings that the provider named, and answered calls for which it named none"},

@@ -40,6 +40,13 @@ func (d *Durations) Add(seconds *int) {
 	d.near[s]++
 }
 
+// addSum adds durations of which only number and sum are known: of the
+// collection just Count, Sum and Mean are told then.
+func (d *Durations) addSum(count, sum int64) {
+	d.count += count
+	d.sum += sum
+}
+
 // merge adds all durations of another collection.
 func (d *Durations) merge(o *Durations) {
 	d.count += o.count

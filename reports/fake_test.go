@@ -78,6 +78,14 @@ func (s bigDay) DeliveryCounts(context.Context, call.DeliveryFilter) (map[call.D
 	return map[call.DeliveryOutcome]int64{call.Recorded: int64(s.calls)}, nil
 }
 
+func (s bigDay) SumCalls(context.Context, call.Filter, call.WaitBounds) ([]call.CallSums, error) {
+	return []call.CallSums{{Account: "sales", Direction: call.Inbound, Outcome: call.Answered, Calls: int64(s.calls)}}, nil
+}
+
+func (s bigDay) FirstCall(_ context.Context, _ string, from, _ time.Time) (time.Time, error) {
+	return from, nil
+}
+
 var kolkata = func() *time.Location {
 	zone, err := time.LoadLocation("Asia/Kolkata")
 	if err != nil {

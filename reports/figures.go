@@ -34,6 +34,14 @@ type Figures struct {
 	Agents     []*AgentFigures
 	Recordings RecordingFigures
 
+	// Trend are 30 days or, if it is longer, all of the period, oldest first and
+	// the period's last day last. Previous is the period before, Usual the same
+	// weekday of the four weeks before, or the four weeks or months before.
+	Trend           []DayFigures
+	Previous, Usual Reference
+	// tellsEarlier is false for the inputs of older programs.
+	tellsEarlier bool
+
 	Unique, Repeat int64
 	Deliveries     map[call.DeliveryOutcome]int64
 
@@ -88,6 +96,9 @@ func measure(ctx context.Context, in *Input, visit func(c *row, attention bool) 
 		Accounts:   make(map[string]int64),
 		Recordings: RecordingFigures{States: make(map[call.RecordingState]int64)},
 	}
+	for _, d := range days(f.Period.From, f.Period.To) {
+		f.Trend = append(f.Trend, DayFigures{From: d.From, To: d.To, Known: true})
+	}
 	agents := make(map[string]*AgentFigures)
 	for _, p := range in.Settings.People {
 		agentOf(agents, p.Account, p.Agent).Group = p.Group
@@ -117,6 +128,10 @@ func measure(ctx context.Context, in *Input, visit func(c *row, attention bool) 
 		return nil, err
 	}
 	f.Unique, f.Repeat, f.Deliveries = compare.Unique, compare.Repeat, compare.Deliveries
+	if day := &f.Trend[0]; len(f.Trend) == 1 {
+		day.Inbound, day.Outbound, day.Total = f.Inbound, f.Outbound, f.Total
+	}
+	f.compare(compare.Days)
 	f.Agents = rankAgents(agents)
 	return f, nil
 }
@@ -133,6 +148,9 @@ func (f *Figures) add(c *row, zone *time.Location, agents map[string]*AgentFigur
 	started := time.UnixMilli(c.StartedAt).In(zone)
 	hour := &f.Hours[started.Hour()]
 	f.Total.add(c, s)
+	if len(f.Trend) > 1 {
+		f.dayAt(c.StartedAt).add(c, s)
+	}
 	switch c.Direction {
 	case call.Inbound:
 		f.Inbound.add(c, s)

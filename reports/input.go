@@ -48,6 +48,11 @@ type Settings struct {
 	Log *SealedLog `json:"log,omitempty"`
 }
 
+// soon are the waits that the service level and short abandons go by.
+func (s *Settings) soon() call.WaitBounds {
+	return call.WaitBounds{Answered: s.Within, Abandoned: s.ShortAbandon}
+}
+
 // SealedLog is a signed head of the audit log, and the fingerprint of the key
 // that signed it. Whoever keeps the report can show later what the log was.
 type SealedLog struct {
@@ -62,6 +67,9 @@ type comparison struct {
 	Repeat int64 `json:"repeat_callers"`
 	// Deliveries is empty where they cannot be counted; see countDeliveries.
 	Deliveries map[call.DeliveryOutcome]int64 `json:"deliveries"`
+	// Days are the days before the period, oldest first; none in the inputs of
+	// older programs.
+	Days []dayBefore `json:"days,omitempty"`
 }
 
 // line is one line of a frozen input; exactly one field is set. The order is
@@ -234,10 +242,10 @@ func (r *Reporter) freeze(ctx context.Context, report *Report, p Period, revisio
 	if err != nil {
 		return nil, fmt.Errorf("freeze input of report: %w", err)
 	}
+	w.input.zone = report.Zone
 	if err := errors.Join(r.fill(ctx, w, report.Match), w.close()); err != nil {
 		return nil, fmt.Errorf("freeze input of report: %w", err)
 	}
-	w.input.zone = report.Zone
 	return &w.input, nil
 }
 
@@ -259,7 +267,9 @@ func (r *Reporter) fill(ctx context.Context, w *inputWriter, filter call.Filter)
 	filter.From, filter.To = w.input.Settings.From, w.input.Settings.To
 	filter.Sort = call.OldestFirst
 	var current row
+	accounts := make(map[string]bool)
 	add := func(c call.CallWithRecordings) error {
+		accounts[c.Account] = true
 		current.set(&c)
 		return w.write(line{Call: &current})
 	}
@@ -301,8 +311,12 @@ func (r *Reporter) fill(ctx context.Context, w *inputWriter, filter call.Filter)
 	if err != nil {
 		return err
 	}
+	days, err := r.daysBefore(ctx, w.input.period(), filter, w.input.Settings.soon(), accounts)
+	if err != nil {
+		return err
+	}
 	return w.write(line{Comparison: &comparison{
-		Unique: customers.Unique, Repeat: customers.Repeat, Deliveries: deliveries,
+		Unique: customers.Unique, Repeat: customers.Repeat, Deliveries: deliveries, Days: days,
 	}})
 }
 

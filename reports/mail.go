@@ -49,8 +49,6 @@ type mailLog struct {
 	Fingerprint string
 }
 
-type headline struct{ Label, Value, Note string }
-
 // mailHour is an hour of the day.
 type mailHour struct {
 	Hour                                 string
@@ -210,26 +208,6 @@ func chooseAttachments(files []call.RunFile, limit int64) (attached, linked []ca
 		attached = append(attached, f)
 	}
 	return attached, linked
-}
-
-func (f *Figures) headlines() []headline {
-	in, out := &f.Inbound, &f.Outbound
-	known := func(n int64, of string) string { return count(n) + " " + of }
-	lines := []headline{
-		{"Inbound calls offered", count(in.Calls), fmt.Sprintf("%s answered, %s missed, %s abandoned",
-			count(in.Answered()), count(in.Missed()), count(in.Abandoned()))},
-		{"Answer rate", percent(in.AnswerRate()), ""},
-		{fmt.Sprintf("Service level, within %d s", f.Settings.Within),
-			percent(in.ServiceLevel(f.Settings.Formula)), percent(in.Judged()) + " of answered calls judged"},
-		{"Average speed of answer", clock(in.Wait.Mean()), known(in.Wait.Count(), "with known wait")},
-		{"Average handling time", clock(f.Total.Talk.Mean()), "talk alone"},
-		{"Outbound calls", count(out.Calls), percent(ratio(out.Answered(), out.Calls)) + " connected"},
-		{"To call back", count(f.Missing), known(f.Returned, "called back")},
-	}
-	for i := range lines {
-		lines[i].Note = strings.TrimPrefix(lines[i].Note, notAvailable+" ")
-	}
-	return lines
 }
 
 // mailHours are the hours from the first to the last that have inbound calls.

@@ -93,9 +93,7 @@ func (f *Figures) measures() []measureLine {
 	inbound(fmt.Sprintf("Service level, within %d s", f.Settings.Within), "service_level", rates,
 		func(t *Tally) float64 { return t.ServiceLevel(f.Settings.Formula) })
 	inbound("share of answered calls judged", "service_level_judged", rates, (*Tally).Judged).detail = true
-	add("Connect rate", "connect_rate", rates, nil, of(&f.Outbound, func(t *Tally) float64 {
-		return ratio(t.Answered(), t.Calls)
-	}), nil)
+	add("Connect rate", "connect_rate", rates, nil, of(&f.Outbound, (*Tally).ConnectRate), nil)
 
 	section = "Waiting"
 	inbound("Average speed of answer (ASA)", "asa", seconds, func(t *Tally) float64 { return t.Wait.Mean() })

@@ -2,6 +2,7 @@ package reports
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"errors"
@@ -99,6 +100,59 @@ func (s *memory) DeliveryCounts(_ context.Context, f call.DeliveryFilter) (map[c
 		}
 	}
 	return counts, nil
+}
+
+func (s *memory) SumCalls(ctx context.Context, f call.Filter, soon call.WaitBounds) ([]call.CallSums, error) {
+	type key struct {
+		account   string
+		direction call.Direction
+		outcome   call.Outcome
+	}
+	all := make(map[key]*call.CallSums)
+	for _, c := range s.calls {
+		if c.StartedAt.IsZero() || c.StartedAt.Before(f.From) || !c.StartedAt.Before(f.To) ||
+			f.Account != "" && f.Account != c.Account || f.Direction != "" && f.Direction != c.Direction {
+			continue
+		}
+		k := key{c.Account, c.Direction, c.Outcome}
+		if all[k] == nil {
+			all[k] = &call.CallSums{Account: k.account, Direction: k.direction, Outcome: k.outcome}
+		}
+		sum := all[k]
+		sum.Calls++
+		if c.WaitSeconds != nil {
+			sum.Waits++
+			sum.WaitSeconds += int64(*c.WaitSeconds)
+			bound := soon.Abandoned
+			if c.Outcome == call.Answered {
+				bound = soon.Answered
+			}
+			if *c.WaitSeconds <= bound {
+				sum.Soon++
+			}
+		}
+		if c.TalkSeconds != nil {
+			sum.Talks++
+			sum.TalkSeconds += int64(*c.TalkSeconds)
+		}
+	}
+	var sums []call.CallSums
+	for _, sum := range all {
+		sums = append(sums, *sum)
+	}
+	slices.SortFunc(sums, func(a, b call.CallSums) int {
+		return cmp.Or(cmp.Compare(a.Account, b.Account), cmp.Compare(a.Direction, b.Direction), cmp.Compare(a.Outcome, b.Outcome))
+	})
+	return sums, ctx.Err()
+}
+
+func (s *memory) FirstCall(_ context.Context, account string, from, to time.Time) (first time.Time, err error) {
+	for _, c := range s.calls {
+		if c.Account == account && !c.StartedAt.Before(from) && c.StartedAt.Before(to) && (first.IsZero() || c.StartedAt.Before(first)) {
+			first = c.StartedAt
+		}
+	}
+	return first, nil
 }
 
 func (s *memory) ReportSeen(context.Context, string) (time.Time, error) { return s.firstSeen, nil }

@@ -34,6 +34,9 @@ type CallStore interface {
 	CustomerStats(context.Context, call.Filter) (call.CustomerStats, error)
 	NotReturned(ctx context.Context, f call.Filter, asOf time.Time, fn func(call.Missing) error) error
 	DeliveryCounts(context.Context, call.DeliveryFilter) (map[call.DeliveryOutcome]int64, error)
+	// SumCalls and FirstCall tell of the days before the period.
+	SumCalls(context.Context, call.Filter, call.WaitBounds) ([]call.CallSums, error)
+	FirstCall(ctx context.Context, account string, from, to time.Time) (time.Time, error)
 }
 
 // RunStore decides who builds a run, and keeps it.

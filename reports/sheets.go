@@ -7,11 +7,12 @@ import (
 	"github.com/xuri/excelize/v2"
 )
 
-// summary is the first sheet: the headline figures, all measures, and charts.
+// summary is the first sheet: the headline figures beside earlier ones, all
+// measures, and charts.
 func (b *book) summary() {
 	const sheet = "Summary"
 	f := b.figures
-	b.widths(sheet, 38, 15, 15, 15, 3)
+	b.widths(sheet, 38, 15, 15, 15, 12, 15, 15, 12)
 	b.view(sheet, 0, 0)
 	b.page(sheet, paper{portrait: true, wide: 1, high: 1})
 	b.put(sheet, 1, 1, f.title(), b.title)
@@ -19,13 +20,13 @@ func (b *book) summary() {
 	b.put(sheet, 1, 2, f.Completeness(), b.lead)
 	b.put(sheet, 1, 3, f.bounds(), b.note)
 
-	b.tile(1, "Inbound calls offered", float64(f.Inbound.Calls), b.tileNumber)
-	b.tile(2, "Answer rate", f.Inbound.AnswerRate(), b.tileRate)
-	b.tile(3, "Service level", f.Inbound.ServiceLevel(f.Settings.Formula), b.tileRate)
-	b.tile(4, "To call back", float64(f.Missing), b.tileNumber)
-	b.do(b.file.SetRowHeight(sheet, 6, 30))
-
-	row := 8
+	row := b.headlines(sheet, 5) + 1
+	if note := f.trendNote(); note != "" {
+		b.put(sheet, 1, row, note, b.note)
+		row++
+	}
+	row++
+	below := row
 	b.put(sheet, 1, row, "Measure", b.head)
 	for i, title := range []string{"Inbound", "Outbound", "Total"} {
 		b.put(sheet, i+2, row, title, b.headRight)
@@ -53,18 +54,55 @@ func (b *book) summary() {
 			}
 		}
 	}
-	b.hoursChart(sheet, "F5")
-	b.talkChart(sheet, "F24")
+	b.charts(sheet, below)
 }
 
-// tile is a headline figure of the summary.
-func (b *book) tile(column int, label string, value float64, style int) {
-	const sheet = "Summary"
-	b.put(sheet, column, 5, label, b.tileLabel)
-	b.put(sheet, column, 6, value, style)
-	if math.IsNaN(value) {
-		b.put(sheet, column, 6, notAvailable, b.tileText)
+// headlines writes the headline figures, each beside those of earlier periods,
+// and returns the last row.
+func (b *book) headlines(sheet string, row int) int {
+	f := b.figures
+	b.put(sheet, 1, row, "Headline figures", b.head)
+	for i, title := range []string{f.Period.Label(), f.previousName(), "Change", "in %", f.usualName(), "Change", "in %"} {
+		b.put(sheet, i+2, row, title, b.headRight)
 	}
+	b.do(b.file.SetRowHeight(sheet, row, 42))
+	for _, h := range f.headlines() {
+		row++
+		b.do(b.file.SetRowHeight(sheet, row, 21))
+		b.put(sheet, 1, row, h.Label, b.label)
+		b.figureIn(sheet, 2, row, h.value, h.unit, b.headline(h.unit))
+		for i, v := range []versus{h.Previous, h.Usual} {
+			if v.Value == "" {
+				continue
+			}
+			column, style := 3+3*i, b.of(h.unit)
+			if h.unit == counts && v.value != math.Trunc(v.value) {
+				style = b.tenths
+			}
+			b.figureIn(sheet, column, row, v.value, h.unit, style)
+			difference, share := v.difference(h.value), v.share(h.value)
+			if math.IsNaN(difference) {
+				continue // said once, by the figure
+			}
+			changes := b.change(v)
+			switch h.unit {
+			case rates:
+				b.put(sheet, column+1, row, 100*difference, changes.points)
+				continue
+			case seconds:
+				b.put(sheet, column+1, row, difference, changes.seconds)
+			default:
+				if difference != math.Trunc(difference) {
+					changes.number = changes.tenths
+				}
+				b.put(sheet, column+1, row, difference, changes.number)
+			}
+			if !math.IsNaN(share) {
+				b.put(sheet, column+2, row, share, changes.share)
+			}
+		}
+	}
+	return row
 }
 
 // title names the report and its period.
@@ -86,90 +124,6 @@ func (f *Figures) bounds() string {
 		text += " · only " + f.Settings.Match
 	}
 	return text
-}
-
-func (b *book) chartTitle(text string) excelize.ChartTitle {
-	return excelize.ChartTitle{Paragraph: []excelize.RichTextRun{{
-		Text: text, Font: &excelize.Font{Family: "Calibri", Size: 12, Bold: true, Color: inkColor},
-	}}}
-}
-
-func solid(color string) excelize.Fill {
-	return excelize.Fill{Type: "pattern", Pattern: 1, Color: []string{color}}
-}
-
-func axis(format string, lines bool) excelize.ChartAxis {
-	return excelize.ChartAxis{
-		MajorGridLines: lines,
-		Font:           excelize.Font{Family: "Calibri", Size: 9, Color: quietColor},
-		NumFmt:         excelize.ChartNumFmt{CustomNumFmt: format},
-	}
-}
-
-func (b *book) hoursChart(sheet, cell string) {
-	series := func(column, color string) excelize.ChartSeries {
-		return excelize.ChartSeries{
-			Name:       "Hours!$" + column + "$1",
-			Categories: "Hours!$A$2:$A$25",
-			Values:     fmt.Sprintf("Hours!$%s$2:$%s$25", column, column),
-			Fill:       solid(color),
-		}
-	}
-	gap := uint(40)
-	b.do(b.file.AddChart(sheet, cell, &excelize.Chart{
-		Type: excelize.ColStacked,
-		Series: []excelize.ChartSeries{
-			series("C", goodColor), series("D", badColor), series("E", warnColor),
-		},
-		Title:     b.chartTitle("Inbound calls by hour"),
-		Legend:    excelize.ChartLegend{Position: "bottom"},
-		Dimension: excelize.ChartDimension{Width: 500, Height: 340},
-		XAxis:     axis("", false),
-		YAxis:     axis("#,##0", true),
-		GapWidth:  &gap,
-		Format:    excelize.GraphicOptions{AltText: "Inbound calls by hour: answered, missed and abandoned"},
-	}))
-}
-
-func (b *book) talkChart(sheet, cell string) {
-	n := min(len(b.figures.Agents), 12)
-	if n == 0 {
-		return
-	}
-	gap := uint(40)
-	names := axis("", false)
-	names.ReverseOrder = true // the first agent on top
-	times := axis("[h]:mm", true)
-	times.MajorUnit = float64(axisStep(b.figures.Agents[0].Talk.Sum())) / 86400
-	b.do(b.file.AddChart(sheet, cell, &excelize.Chart{
-		Type: excelize.Bar,
-		Series: []excelize.ChartSeries{{
-			Name:       "Agents!$L$1",
-			Categories: fmt.Sprintf("Agents!$B$2:$B$%d", n+1),
-			Values:     fmt.Sprintf("Agents!$L$2:$L$%d", n+1),
-			Fill:       solid(accentColor),
-		}},
-		Title:     b.chartTitle("Talk time of the busiest agents"),
-		Legend:    excelize.ChartLegend{Position: "none"},
-		Dimension: excelize.ChartDimension{Width: 500, Height: uint(120 + 22*n)},
-		XAxis:     names,
-		YAxis:     times,
-		GapWidth:  &gap,
-		Format:    excelize.GraphicOptions{AltText: "Talk time of the busiest agents"},
-	}))
-}
-
-// axisStep is the distance, in seconds, of the lines of an axis that reaches to
-// longest seconds: one that people count time by, and few enough lines.
-func axisStep(longest int64) int64 {
-	const lines = 6
-	for _, step := range []int64{60, 5 * 60, 10 * 60, 15 * 60, 30 * 60, 3600, 2 * 3600, 4 * 3600, 12 * 3600} {
-		if longest <= lines*step {
-			return step
-		}
-	}
-	days := (longest + lines*86400 - 1) / (lines * 86400)
-	return days * 86400
 }
 
 // agents ranks the agents by talk time.
@@ -245,7 +199,7 @@ func (b *book) hours() {
 	b.widths(sheet, widths...)
 	b.do(b.file.SetRowHeight(sheet, 1, 30))
 	b.view(sheet, 1, 1)
-	b.page(sheet, paper{wide: 1, rows: 1})
+	b.page(sheet, paper{wide: 1})
 	for hour := range b.figures.Hours {
 		row := hour + 2
 		name := fmt.Sprintf("%02d", hour)
@@ -263,8 +217,29 @@ func (b *book) hours() {
 	b.heat("E2:E25", warnTint)
 	b.heat("H2:H25", accentTint)
 	b.heat(fmt.Sprintf("%s2:%s25", columnName(heat), columnName(heat+len(days)-1)), accentTint)
+	b.trend(sheet)
 	b.put(sheet, 1, 27, "By the clocks of "+b.in.zone.String()+"; an hour that daylight "+
 		"saving repeats counts both. Inbound calls but for Outbound and Connected; talk time is of both.", b.note)
+}
+
+// trendRow is the row of the sheet Hours that heads the days of the trend.
+const trendRow = 29
+
+// trend lists the days up to the period's last, under the same measures.
+func (b *book) trend(sheet string) {
+	b.put(sheet, 1, trendRow, "Day", b.head)
+	for i, m := range hourMeasures() {
+		b.put(sheet, i+2, trendRow, m.title, b.headRight)
+	}
+	b.do(b.file.SetRowHeight(sheet, trendRow, 30))
+	b.do(b.file.InsertPageBreak(sheet, fmt.Sprintf("A%d", trendRow)))
+	for i := range b.figures.Trend {
+		d := &b.figures.Trend[i]
+		b.put(sheet, 1, trendRow+1+i, d.From, b.date)
+		for j, m := range hourMeasures() {
+			b.figure(sheet, j+2, trendRow+1+i, d.figure(m), m.unit)
+		}
+	}
 }
 
 // heat colours cells of the hours from white to a colour, by their figures.

@@ -25,14 +25,31 @@ const (
 
 // styles are the cell styles of a workbook.
 type styles struct {
-	title, note, lead              int
-	head, headRight, section       int
-	tileLabel, tileNumber          int
-	tileRate, tileText             int
-	label, detail                  int
-	text, wrapped, link, alarm     int
-	integer, number, tenths, rate  int
-	duration, moment, notAvailable int
+	title, note, lead             int
+	head, headRight, section      int
+	label, detail                 int
+	text, wrapped, link, alarm    int
+	integer, number, tenths, rate int
+	duration, moment, date        int
+	notAvailable                  int
+	// The headline figures, and how they have changed.
+	topNumber, topRate, topDuration int
+	changes                         [3]changeStyles // neither, better, worse
+}
+
+// changeStyles are those of a change: with its sign, in the colour of what it
+// means.
+type changeStyles struct{ number, tenths, points, seconds, share int }
+
+// change are the styles of a change.
+func (st *styles) change(v versus) changeStyles {
+	switch {
+	case v.Better:
+		return st.changes[1]
+	case v.Worse:
+		return st.changes[2]
+	}
+	return st.changes[0]
 }
 
 func newStyles(f *excelize.File) (*styles, error) {
@@ -68,16 +85,20 @@ func newStyles(f *excelize.File) (*styles, error) {
 	fill := func(color string) excelize.Fill {
 		return excelize.Fill{Type: "pattern", Pattern: 1, Color: []string{color}}
 	}
-	tile := func(code string) excelize.Style {
-		s := format(code)
-		s.Font = &excelize.Font{Size: 18, Bold: true, Color: accentColor}
-		s.Fill = fill(washColor)
-		s.Alignment = &excelize.Alignment{Horizontal: "left", Indent: 1}
-		return s
+	top := func(code string) int {
+		s := format(code + "_)_)")
+		s.Font = &excelize.Font{Size: 12, Bold: true, Color: accentColor}
+		return style(s)
+	}
+	signed := func(color, code string) int {
+		s := format("+" + code + "_)_);−" + code + "_)_);±0_)_)")
+		s.Font = &excelize.Font{Color: color}
+		return style(s)
 	}
 	moment := format("yyyy-mm-dd hh:mm:ss")
 	moment.Alignment = &excelize.Alignment{Horizontal: "left"}
-	const plain = "General"
+	date := format("ddd d mmm")
+	date.Alignment = &excelize.Alignment{Horizontal: "left"}
 	st := &styles{
 		title: style(excelize.Style{Font: &excelize.Font{Size: 18, Bold: true, Color: accentColor}}),
 		note:  style(excelize.Style{Font: &excelize.Font{Color: quietColor}}),
@@ -96,14 +117,7 @@ func newStyles(f *excelize.File) (*styles, error) {
 			Font:   &excelize.Font{Bold: true, Color: accentColor, Size: 11},
 			Border: []excelize.Border{{Type: "bottom", Color: accentColor, Style: 1}},
 		}),
-		tileLabel: style(excelize.Style{
-			Font: &excelize.Font{Color: quietColor, Size: 9}, Fill: fill(washColor),
-			Alignment: &excelize.Alignment{Horizontal: "left", Indent: 1, Vertical: "bottom"},
-		}),
-		tileNumber: style(tile("#,##0")),
-		tileRate:   style(tile("0.0%")),
-		tileText:   style(tile(plain)),
-		label:      style(excelize.Style{}),
+		label: style(excelize.Style{}),
 		detail: style(excelize.Style{
 			Font:      &excelize.Font{Color: quietColor},
 			Alignment: &excelize.Alignment{Horizontal: "left", Indent: 2},
@@ -120,12 +134,30 @@ func newStyles(f *excelize.File) (*styles, error) {
 		// Beyond 24 hours the hours go on counting.
 		duration: figure("[h]:mm:ss"),
 		moment:   style(moment),
+		date:     style(date),
 		notAvailable: style(excelize.Style{
 			Font:      &excelize.Font{Color: quietColor, Italic: true},
 			Alignment: &excelize.Alignment{Horizontal: "right", Indent: 1},
 		}),
 	}
+	st.topNumber, st.topRate, st.topDuration = top("#,##0"), top("0.0%"), top("[h]:mm:ss")
+	for i, color := range [...]string{inkColor, goodColor, badColor} {
+		st.changes[i] = changeStyles{number: signed(color, "#,##0"), tenths: signed(color, "#,##0.0"), points: signed(color, `0.0" points"`),
+			seconds: signed(color, `#,##0.0" s"`), share: signed(color, "0.0%")}
+	}
 	return st, errors.Join(faults...)
+}
+
+// headline is the style of headline figures of a unit.
+func (st *styles) headline(u unit) int {
+	switch u {
+	case rates:
+		return st.topRate
+	case seconds:
+		return st.topDuration
+	default:
+		return st.topNumber
+	}
 }
 
 // of is the style of figures of a unit.

@@ -144,14 +144,14 @@ func summaryNames() []string {
 // summaryRecords writes the summary in long form: one figure a record. A figure
 // that does not exist (an empty denominator) is n/a.
 func summaryRecords(f *Figures, to recorder) error {
-	write := func(section, measure, direction string, hour any, u unit, value float64) error {
-		return to.write(f.Settings.Report, instant(milliseconds(f.Period.From)), instant(milliseconds(f.Period.To)),
+	write := func(p Period, section, measure, direction string, hour any, u unit, value float64) error {
+		return to.write(f.Settings.Report, instant(milliseconds(p.From)), instant(milliseconds(p.To)),
 			section, measure, direction, hour, string(u), figure{value, u})
 	}
 	for _, m := range f.measures() {
 		for i, direction := range [...]string{"inbound", "outbound", "total"} {
 			if m.has[i] {
-				if err := write(m.section, m.name, direction, nil, m.unit, m.values[i]); err != nil {
+				if err := write(f.Period, m.section, m.name, direction, nil, m.unit, m.values[i]); err != nil {
 					return err
 				}
 			}
@@ -159,7 +159,27 @@ func summaryRecords(f *Figures, to recorder) error {
 	}
 	for hour := range f.Hours {
 		for _, m := range hourMeasures() {
-			if err := write("Hours", m.name, m.direction, hour, m.unit, m.figure(&f.Hours[hour])); err != nil {
+			if err := write(f.Period, "Hours", m.name, m.direction, hour, m.unit, m.figure(&f.Hours[hour])); err != nil {
+				return err
+			}
+		}
+	}
+	for _, h := range f.headlines() {
+		if h.Previous.Value == "" {
+			continue
+		}
+		err := write(f.Period.Before(), "Previous", h.name, h.direction, nil, h.unit, h.Previous.value)
+		if err == nil {
+			err = write(f.Period, "Mean of four before", h.name, h.direction, nil, h.unit, h.Usual.value)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	for i := range f.Trend {
+		d := &f.Trend[i]
+		for _, m := range hourMeasures() {
+			if err := write(Period{Day, d.From, d.To}, "Days", m.name, m.direction, nil, m.unit, d.figure(m)); err != nil {
 				return err
 			}
 		}

@@ -63,6 +63,28 @@ func (t *Tally) add(c *row, s *Settings) {
 	}
 }
 
+// addSums adds calls of which only the sums are known. They have no cost.
+func (t *Tally) addSums(s *call.CallSums) {
+	if s.Outcome == call.Unknown {
+		t.Unknown += s.Calls
+		return
+	}
+	t.Calls += s.Calls
+	if t.Outcomes == nil {
+		t.Outcomes = make(map[call.Outcome]int64)
+	}
+	t.Outcomes[s.Outcome] += s.Calls
+	switch s.Outcome {
+	case call.Answered:
+		t.Wait.addSum(s.Waits, s.WaitSeconds)
+		t.Talk.addSum(s.Talks, s.TalkSeconds)
+		t.InTime += s.Soon
+	case call.Abandoned, call.Cancelled:
+		t.AbandonWait.addSum(s.Waits, s.WaitSeconds)
+		t.ShortAbandons += s.Soon
+	}
+}
+
 // merge adds the calls of another tally.
 func (t *Tally) merge(o *Tally) {
 	t.Calls += o.Calls
@@ -139,6 +161,9 @@ func (t *Tally) AnswerRate() float64 { return ratio(t.Answered(), t.Calls-t.Shor
 func (t *Tally) AbandonmentRate() float64 {
 	return ratio(t.Abandoned()-t.ShortAbandons, t.Calls-t.ShortAbandons)
 }
+
+// ConnectRate is Answered / Calls, for outbound calls.
+func (t *Tally) ConnectRate() float64 { return ratio(t.Answered(), t.Calls) }
 
 // Judged is the share of the answered calls whose wait is known: the others
 // are left out of ServiceLevel.

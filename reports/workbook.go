@@ -113,12 +113,17 @@ func (b *book) put(sheet string, column, row int, value any, style int) {
 	b.do(b.file.SetCellStyle(sheet, cell, cell, style))
 }
 
-// figure sets a cell to a figure of a unit; Excel counts time in days.
+// figure sets a cell to a figure of a unit.
 func (b *book) figure(sheet string, column, row int, v float64, u unit) {
+	b.figureIn(sheet, column, row, v, u, b.of(u))
+}
+
+// figureIn is figure in a style of its own; Excel counts time in days.
+func (b *book) figureIn(sheet string, column, row int, v float64, u unit, style int) {
 	if u == seconds {
 		v /= 86400
 	}
-	b.put(sheet, column, row, v, b.of(u))
+	b.put(sheet, column, row, v, style)
 }
 
 func (b *book) widths(sheet string, widths ...float64) {

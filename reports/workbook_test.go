@@ -71,10 +71,12 @@ func TestWorkbookCells(t *testing.T) {
 		cells []string
 		want  []string
 	}{
-		{"Summary", []string{"A1", "A5", "A6", "B6", "C6", "D6"},
-			[]string{"daily · Saturday, 21 November 2026", "Inbound calls offered", "4", "66.7%", "50.0%", "1"}},
-		{"Summary", []string{"A8", "A9", "A10", "B10", "C10", "D10"},
-			[]string{"Measure", "Calls", "Calls (inbound: offered)", "4", "2", "6"}},
+		{"Summary", []string{"A1", "A5", "B5", "C5", "A6", "B6", "C6", "D6", "B7", "A14", "B14", "C14"},
+			[]string{"daily · Saturday, 21 November 2026", "Headline figures", "2026-11-21", "Fri 20 Nov",
+				"Inbound calls offered", "4", "n/a", "", "66.7%", "To call back", "1", ""}},
+		{"Summary", []string{"A15", "A17", "A18", "A19", "B19", "C19", "D19"},
+			[]string{"n/a: not all accounts of the report had calls before this period.",
+				"Measure", "Calls", "Calls (inbound: offered)", "4", "2", "6"}},
 		{"Agents", []string{"A2", "B2", "C2", "F2", "I2", "L2", "T2", "A3", "B3", "T3", "B4", "I4"},
 			[]string{"1", "Asha", "Sales", "3", "66.7%", "0:04:50", "1.0", "2", "Bela", "0.5", "Zoë 🎧 שלום", "n/a"}},
 		{"Hours", []string{"A2", "B2", "C2", "A12", "B12", "D12", "M1", "M12"},
@@ -110,7 +112,7 @@ func TestWorkbookCells(t *testing.T) {
 	if err != nil || raw != "46347" {
 		t.Errorf("the start is %q, %v; want the day's number", raw, err)
 	}
-	for sheet, charts := range map[string]int{"Summary": 2} {
+	for sheet, charts := range map[string]int{"Summary": 4} {
 		if n := strings.Count(part(t, f, "xl/drawings/drawing1.xml"), "<c:chart "); n != charts {
 			t.Errorf("%s has %d charts", sheet, n)
 		}
@@ -144,7 +146,7 @@ func TestPrinting(t *testing.T) {
 	}{
 		{"Summary", "portrait", 1, 1, ""},
 		{"Agents", "landscape", 2, 0, "'Agents'!$A:$B,'Agents'!$1:$1"},
-		{"Hours", "landscape", 1, 0, "'Hours'!$1:$1"},
+		{"Hours", "landscape", 1, 0, ""},
 		{"Missed", "landscape", 1, 0, "'Missed'!$A:$B,'Missed'!$1:$1"},
 		{"Calls", "landscape", 3, 0, "'Calls'!$A:$A,'Calls'!$1:$1"},
 		{"Definitions", "landscape", 1, 0, "'Definitions'!$1:$1"},
@@ -305,7 +307,7 @@ func TestNoCalls(t *testing.T) {
 			t.Errorf("%s says %q", sheet, got[0])
 		}
 	}
-	if diff := cmp.Diff([]string{"0", "n/a", "n/a"}, cellsOf(t, f, "Summary", "A6", "B6", "C6")); diff != "" {
+	if diff := cmp.Diff([]string{"0 ", "n/a", "n/a"}, cellsOf(t, f, "Summary", "B6", "B7", "B8")); diff != "" {
 		t.Error(diff)
 	}
 }
@@ -436,13 +438,21 @@ func TestCSV(t *testing.T) {
 	found := 0
 	for _, record := range summary {
 		switch strings.Join(record[4:], " ") {
-		case "answer_rate inbound  rate 0.666667", "return_p90 inbound  minutes 12", "calls inbound 10 count 2",
+		case "calls inbound  count 4":
+			if record[3] == "Days" && record[1] == "2026-11-21T00:00:00+05:30" {
+				found++
+			}
+		case "answer_rate inbound  rate 0.666667":
+			if record[3] == "Rates" {
+				found++
+			}
+		case "return_p90 inbound  minutes 12", "calls inbound 10 count 2",
 			"answer_rate inbound 9 rate n/a":
 			found++
 		}
 	}
-	if found != 4 {
-		t.Errorf("%d of 4 figures found in the summary", found)
+	if found != 5 {
+		t.Errorf("%d of 5 figures found in the summary", found)
 	}
 }
 

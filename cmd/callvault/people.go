@@ -91,6 +91,11 @@ func (p *people) NotReturned(ctx context.Context, f call.Filter, asOf time.Time,
 	return p.Store.NotReturned(ctx, p.roster.Load().Expand(f), asOf, do)
 }
 
+// SumCalls is store.Store.SumCalls, for filters that ask for people.
+func (p *people) SumCalls(ctx context.Context, f call.Filter, soon call.WaitBounds) ([]call.CallSums, error) {
+	return p.Store.SumCalls(ctx, p.roster.Load().Expand(f), soon)
+}
+
 const (
 	// membersEvery is how often a provider's list of members is read,
 	// membersAgain how soon again when that failed.

@@ -121,20 +121,20 @@ func TestReportCheck(t *testing.T) {
 	}{
 		"a changed figure and a changed text": {
 			savedAgain(t, book, func(f *excelize.File) error {
-				return errors.Join(f.SetCellValue("Calls", "O3", 60.0/86400), f.SetCellStr("Calls", "D2", "outbound"), f.SetCellValue("Summary", "B10", 7))
+				return errors.Join(f.SetCellValue("Calls", "O3", 60.0/86400), f.SetCellStr("Calls", "D2", "outbound"), f.SetCellValue("Summary", "B19", 7))
 			}),
-			[]difference{{"Summary!B10", "7", "3"}, {"Calls!D2", `"outbound"`, `"inbound"`}, {"Calls!O3", "1:00", "0:11"}},
+			[]difference{{"Summary!B19", "7", "3"}, {"Calls!D2", `"outbound"`, `"inbound"`}, {"Calls!O3", "1:00", "0:11"}},
 		},
 		"a formula that shows the same": {
-			savedAgain(t, book, func(f *excelize.File) error { return f.SetCellFormula("Summary", "B10", "1+2") }),
-			[]difference{{"Summary!B10", `"=1+2"`, "3"}},
+			savedAgain(t, book, func(f *excelize.File) error { return f.SetCellFormula("Summary", "B19", "1+2") }),
+			[]difference{{"Summary!B19", `"=1+2"`, "3"}},
 		},
 		"a number that has become a text, and a sheet too much": {
 			savedAgain(t, book, func(f *excelize.File) error {
 				_, err := f.NewSheet("Notes")
-				return errors.Join(err, f.SetCellStr("Summary", "B10", "3"))
+				return errors.Join(err, f.SetCellStr("Summary", "B19", "3"))
 			}),
-			[]difference{{"Summary!B10", `"3"`, "3"}, {`"Notes"`, "a sheet", "no such sheet"}},
+			[]difference{{"Summary!B19", `"3"`, "3"}, {`"Notes"`, "a sheet", "no such sheet"}},
 		},
 		"a changed CSV figure": {
 			rewritten(t, folder, "daily-2026-11-20-calls.csv", ",11,", ",61,"),

@@ -38,3 +38,24 @@ type Missing struct {
 	// when there was none.
 	ReturnedAt time.Time
 }
+
+// CallSums add up the calls of an account, direction and outcome: what the
+// figures of a period that are not kept call by call are made of.
+type CallSums struct {
+	Account   string    `json:"account,omitempty"`
+	Direction Direction `json:"direction,omitempty"`
+	Outcome   Outcome   `json:"outcome"`
+	Calls     int64     `json:"calls"`
+	// Waits are calls whose wait is known, WaitSeconds is the sum of it; Soon
+	// are those whose wait is within a bound, see WaitBounds.
+	Waits       int64 `json:"waits,omitempty"`
+	WaitSeconds int64 `json:"wait_seconds,omitempty"`
+	Soon        int64 `json:"soon,omitempty"`
+	// Talks are calls whose talk time is known, TalkSeconds is the sum of it.
+	Talks       int64 `json:"talks,omitempty"`
+	TalkSeconds int64 `json:"talk_seconds,omitempty"`
+}
+
+// WaitBounds are the longest waits, in seconds, of a call answered soon and of
+// one that was given up soon.
+type WaitBounds struct{ Answered, Abandoned int }
