@@ -275,7 +275,7 @@ func (s *memory) ResendMail(_ context.Context, id string) error {
 	for i := range s.mails {
 		m := &s.mails[i]
 		if m.ID == id && (m.State == call.MailRefused || m.State == call.MailFailed || m.State == call.MailUncertain) {
-			m.State, m.NextTryAt, m.CreatedAt = call.MailRetry, s.now(), s.now()
+			m.State, m.NextTryAt, m.DatedAt, m.CreatedAt = call.MailRetry, s.now(), m.Date(), s.now()
 			return nil
 		}
 	}

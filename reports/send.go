@@ -338,7 +338,7 @@ func (r *Reporter) message(run call.Run, l *letter, m call.Mail) (*mail.Msg, err
 	if err := message.To(m.Recipient); err != nil {
 		return nil, err
 	}
-	date := m.CreatedAt
+	date := m.Date()
 	if date.IsZero() {
 		date = r.now()
 	}

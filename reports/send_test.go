@@ -299,6 +299,33 @@ func TestCutAfterDot(t *testing.T) {
 	}
 }
 
+// Sent again by hand days later it is the same mail still: a mail system that
+// gets both shows one, on its day.
+func TestSentAgainIsTheSameMail(t *testing.T) {
+	t.Parallel()
+	server, smtp := smtpServer(t, testenv.SMTPOptions{CutAfterDot: 1})
+	o := busyOffice(t)
+	r := o.reporter(t, MailOptions{SMTP: smtp}, "ops@example.org")
+	r.Look(context.Background())
+	o.clock.set(o.clock.now().Add(50 * time.Hour))
+	if _, err := r.Build(context.Background(), "daily", at("2026-11-21 00:00:00"), BuildOptions{Send: true}); err != nil {
+		t.Fatal(err)
+	}
+	messages := server.Messages()
+	if len(messages) != 2 {
+		t.Fatalf("%d messages", len(messages))
+	}
+	first, second := readMail(t, messages[0].Data), readMail(t, messages[1].Data)
+	for _, name := range []string{"Date", "Message-ID", "Subject", "List-Id"} {
+		if got := second.Header.Get(name); got == "" || got != first.Header.Get(name) {
+			t.Errorf("%s was %q and is %q", name, first.Header.Get(name), got)
+		}
+	}
+	if date := first.Header.Get("Date"); date != "Sun, 22 Nov 2026 07:30:00 +0530" {
+		t.Errorf("dated %q", date)
+	}
+}
+
 // A mail that a dead process has left uncertain is sent again only if asked.
 func TestUncertainLeftBehind(t *testing.T) {
 	t.Parallel()

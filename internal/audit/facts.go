@@ -187,6 +187,7 @@ type MailFacts struct {
 	Detail    string    `json:"detail,omitempty"`
 	Attempts  int       `json:"attempts"`
 	CreatedAt time.Time `json:"created_at"`
+	DatedAt   time.Time `json:"dated_at,omitzero"`
 	NextTryAt time.Time `json:"next_try_at,omitzero"`
 	SentAt    time.Time `json:"sent_at,omitzero"`
 }

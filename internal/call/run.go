@@ -106,9 +106,21 @@ type Mail struct {
 	MessageID string
 	State     MailState
 	// Detail is the server's or the network's last word, for people.
-	Detail    string
-	Attempts  int
+	Detail   string
+	Attempts int
+	// CreatedAt is when the mail was begun, or, where a person had it sent
+	// again, when that was: it is tried for a day since.
 	CreatedAt time.Time
+	// DatedAt is when it was begun first; zero: at CreatedAt.
+	DatedAt   time.Time
 	NextTryAt time.Time
 	SentAt    time.Time
+}
+
+// Date is the date that the mail bears, the same over all tries.
+func (m *Mail) Date() time.Time {
+	if m.DatedAt.IsZero() {
+		return m.CreatedAt
+	}
+	return m.DatedAt
 }

@@ -76,7 +76,7 @@ func loggedTables() []loggedTable {
 		},
 		{
 			kind: call.FaultMail, noun: "mail", actions: []audit.Action{audit.MailBegun, audit.MailFinished, audit.MailResent}, check: checkMailRow,
-			fields: []string{"run_id", "recipient", "message_id", "state", "detail", "attempts", "created_at", "next_try_at", "sent_at"},
+			fields: []string{"run_id", "recipient", "message_id", "state", "detail", "attempts", "created_at", "dated_at", "next_try_at", "sent_at"},
 			rows:   entryRows("SELECT "+mailColumns+" FROM mails", mailEntry("")),
 		},
 		{

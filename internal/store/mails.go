@@ -10,10 +10,10 @@ import (
 	"callvault/internal/call"
 )
 
-const mailColumns = "id, run_id, recipient, message_id, state, detail, attempts, created_at, next_try_at, sent_at"
+const mailColumns = "id, run_id, recipient, message_id, state, detail, attempts, created_at, dated_at, next_try_at, sent_at"
 
 func mailFields(m *call.Mail) []any {
-	return []any{&m.ID, &m.RunID, &m.Recipient, &m.MessageID, &m.State, &m.Detail, &m.Attempts, timeInto{&m.CreatedAt}, timeInto{&m.NextTryAt}, timeInto{&m.SentAt}}
+	return []any{&m.ID, &m.RunID, &m.Recipient, &m.MessageID, &m.State, &m.Detail, &m.Attempts, timeInto{&m.CreatedAt}, timeInto{&m.DatedAt}, timeInto{&m.NextTryAt}, timeInto{&m.SentAt}}
 }
 
 // mailEntry makes an entry of a mail's columns.
@@ -30,7 +30,7 @@ func mailEntry(action audit.Action) func(row) (audit.Entry, error) {
 func newMailEntry(action audit.Action, m *call.Mail) (audit.Entry, error) {
 	return audit.New(action, "mail/"+m.ID, audit.MailFacts{
 		ID: m.ID, RunID: m.RunID, Recipient: m.Recipient, MessageID: m.MessageID, State: string(m.State), Detail: m.Detail,
-		Attempts: m.Attempts, CreatedAt: m.CreatedAt, NextTryAt: m.NextTryAt, SentAt: m.SentAt,
+		Attempts: m.Attempts, CreatedAt: m.CreatedAt, DatedAt: m.DatedAt, NextTryAt: m.NextTryAt, SentAt: m.SentAt,
 	})
 }
 
@@ -96,9 +96,9 @@ func (s *Store) DueMails(ctx context.Context) ([]call.Mail, error) {
 }
 
 // ResendMail lets a mail that is refused, given up or uncertain be sent again,
-// for as long as if it were new. Another state is a call.NotFound error.
+// for as long as if it were new; its date stays. Another state is a call.NotFound error.
 func (s *Store) ResendMail(ctx context.Context, id string) error {
-	n, err := s.act(ctx, `UPDATE mails SET state = 'retry', next_try_at = {now}, created_at = {now}
+	n, err := s.act(ctx, `UPDATE mails SET state = 'retry', next_try_at = {now}, dated_at = COALESCE(dated_at, created_at), created_at = {now}
 		WHERE id = ? AND state IN ('refused', 'failed', 'uncertain') RETURNING `+mailColumns, []any{id}, mailEntry(audit.MailResent))
 	if err != nil {
 		return fmt.Errorf("resend a mail: %w", err)

@@ -137,11 +137,11 @@ func (t *tx) remakeMail(ctx context.Context, _ audit.Entry, f audit.MailFacts) e
 		return nil
 	}
 	// A revision's mails may belong to a run that is lost.
-	return t.exec(ctx, `INSERT INTO mails (id, run_id, recipient, message_id, state, detail, attempts, created_at, next_try_at, sent_at)
-		SELECT ?, id, ?, ?, ?, ?, CAST(? AS BIGINT), CAST(? AS BIGINT), CAST(? AS BIGINT), CAST(? AS BIGINT) FROM runs WHERE id = ?
+	return t.exec(ctx, `INSERT INTO mails (id, run_id, recipient, message_id, state, detail, attempts, created_at, dated_at, next_try_at, sent_at)
+		SELECT ?, id, ?, ?, ?, ?, CAST(? AS BIGINT), CAST(? AS BIGINT), CAST(? AS BIGINT), CAST(? AS BIGINT), CAST(? AS BIGINT) FROM runs WHERE id = ?
 		ON CONFLICT (id) DO UPDATE SET state = excluded.state, detail = excluded.detail, attempts = excluded.attempts,
-			created_at = excluded.created_at, next_try_at = excluded.next_try_at, sent_at = excluded.sent_at`,
-		f.ID, f.Recipient, f.MessageID, f.State, f.Detail, f.Attempts, f.CreatedAt.UnixMilli(), millis(f.NextTryAt), millis(f.SentAt), f.RunID)
+			created_at = excluded.created_at, dated_at = excluded.dated_at, next_try_at = excluded.next_try_at, sent_at = excluded.sent_at`,
+		f.ID, f.Recipient, f.MessageID, f.State, f.Detail, f.Attempts, f.CreatedAt.UnixMilli(), millis(f.DatedAt), millis(f.NextTryAt), millis(f.SentAt), f.RunID)
 }
 
 // remakeKey says which key signs the log: another one is refused afterwards, too.

@@ -275,12 +275,16 @@ func TestRuns(t *testing.T) {
 		if _, send, err := s.BeginMail(t.Context(), mail); err != nil || send {
 			t.Errorf("a refused mail is sent by itself: %v %v", send, err)
 		}
+		date := m.Date()
 		if err := s.ResendMail(t.Context(), m.ID); err != nil {
 			t.Fatal(err)
 		}
 		m, send, err = s.BeginMail(t.Context(), mail)
 		if err != nil || !send {
 			t.Fatalf("%+v %v %v", m, send, err)
+		}
+		if !m.Date().Equal(date) || m.DatedAt.IsZero() || m.CreatedAt.Before(date) {
+			t.Errorf("sent again it is dated %v, begun at %v; it was %v", m.Date(), m.CreatedAt, date)
 		}
 		if err := s.FinishMail(t.Context(), m.ID, call.MailSent, "250 ok", 0); err != nil {
 			t.Fatal(err)
