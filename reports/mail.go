@@ -2,7 +2,6 @@ package reports
 
 import (
 	"bytes"
-	"cmp"
 	"errors"
 	"fmt"
 	htmltemplate "html/template"
@@ -20,8 +19,12 @@ import (
 // defaultAttachmentLimit is MailOptions.AttachmentLimit when none is set.
 const defaultAttachmentLimit = 20_000_000
 
-// topAgents is how many agents a mail lists.
-const topAgents = 10
+// A mail lists the agents of both ends of the ranking, endAgents each, or all if
+// they are no more than fewAgents.
+const (
+	endAgents = 5
+	fewAgents = 12
+)
 
 // mailPage is what the mail's templates show. HTML and text say the same.
 type mailPage struct {
@@ -30,7 +33,6 @@ type mailPage struct {
 	Hours                                []mailHour
 	HoursPicture                         *mailPicture
 	Agents                               []mailAgent
-	MoreAgents                           string
 	Missing                              []mailMissing
 	MoreMissing                          string
 	Attention                            []string
@@ -55,7 +57,8 @@ type mailHour struct {
 	Offered, Answered, Missed, Abandoned int64
 }
 
-type mailAgent struct{ Name, Group, Answered, Connected, Unanswered, Talk string }
+// mailAgent is an agent, or says how many are left out at this place.
+type mailAgent struct{ Name, Group, Answered, Connected, Unanswered, Talk, LeftOut string }
 
 type mailMissing struct{ Number, Attempts, Last, Called, Group string }
 
@@ -72,7 +75,7 @@ func (r *Reporter) writeMail(run call.Run, b *built, dir string) ([]File, error)
 		return nil, fmt.Errorf("write mail: %w", err)
 	}
 	r.addFiles(page, run, slices.Concat(b.files, pictures))
-	text, err := texttemplate.ParseFS(templates.Files, mailTextName)
+	text, err := texttemplate.New(mailTextName).Funcs(texttemplate.FuncMap{"isolate": isolate}).ParseFS(templates.Files, mailTextName)
 	if err != nil {
 		return nil, fmt.Errorf("write mail: %w", err)
 	}
@@ -135,29 +138,48 @@ func (f *Figures) mailPage(run call.Run) *mailPage {
 	}
 	p.Subject = oneLine(fmt.Sprintf("%s · %s answered of %s offered", f.title(),
 		percent(f.Inbound.AnswerRate()), count(f.Inbound.Calls)))
-	active := slices.DeleteFunc(slices.Clone(f.Agents), func(a *AgentFigures) bool { return a.First.IsZero() })
-	for i, a := range active {
-		if i == topAgents {
-			p.MoreAgents = fmt.Sprintf("and %s more in the workbook", count(int64(len(active)-i)))
-			break
-		}
-		p.Agents = append(p.Agents, mailAgent{
-			oneLine(label(a.Agent)), oneLine(a.Group), count(a.Inbound.Answered()),
-			count(a.Outbound.Answered()), count(a.Unanswered), clock(float64(a.Talk.Sum())),
-		})
-	}
+	f.addAgents(p)
 	zone := f.Period.From.Location()
 	for _, m := range f.FirstMissing {
 		p.Missing = append(p.Missing, mailMissing{
-			oneLine(m.Number), count(int64(m.Attempts)),
-			time.UnixMilli(m.LastAt).In(zone).Format("2 Jan 15:04"), oneLine(m.Called), oneLine(m.Group),
+			nameOf(m.Number), count(int64(m.Attempts)),
+			time.UnixMilli(m.LastAt).In(zone).Format("2 Jan 15:04"), nameOf(m.Called), nameOf(m.Group),
 		})
 	}
 	if more := f.Missing - int64(len(f.FirstMissing)); more > 0 {
-		p.MoreMissing = fmt.Sprintf("and %s more in the workbook", count(more))
+		p.MoreMissing = "and " + f.leftOut(more)
 	}
 	p.HoursPicture = f.hoursPicture(run, p.Hours)
 	return p
+}
+
+// addAgents lists the ends of the ranking. Who had no call is on neither.
+func (f *Figures) addAgents(p *mailPage) {
+	active := slices.DeleteFunc(slices.Clone(f.Agents), func(a *AgentFigures) bool { return a.First.IsZero() })
+	left := 0
+	if len(active) > fewAgents {
+		left = len(active) - 2*endAgents
+	}
+	for i, a := range active {
+		switch {
+		case left > 0 && i == endAgents:
+			p.Agents = append(p.Agents, mailAgent{LeftOut: f.leftOut(int64(left))})
+		case left > 0 && i > endAgents && i < endAgents+left:
+		default:
+			p.Agents = append(p.Agents, mailAgent{
+				Name: nameOf(label(a.Agent)), Group: nameOf(a.Group), Answered: count(a.Inbound.Answered()),
+				Connected: count(a.Outbound.Answered()), Unanswered: count(a.Unanswered), Talk: clock(float64(a.Talk.Sum())),
+			})
+		}
+	}
+}
+
+// leftOut says how many a mail leaves out, and where they are.
+func (f *Figures) leftOut(n int64) string {
+	if slices.Contains(f.Settings.Formats, XLSX) {
+		return count(n) + " more in the workbook"
+	}
+	return count(n) + " more"
 }
 
 // addFiles tells which of a run's files are attached, and where the others are.
@@ -249,10 +271,4 @@ func (f *Figures) attention() []string {
 		}
 	}
 	return list
-}
-
-// oneLine keeps a text from a report on one line: a line break could end a
-// header or make up a line of the mail.
-func oneLine(s string) string {
-	return strings.Join(strings.Fields(validText(cmp.Or(s, "–"))), " ")
 }
