@@ -7,6 +7,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"path"
 	"strings"
 	"time"
 
@@ -30,8 +31,20 @@ type Certificate struct {
 	Kept     []KeptItem `json:"kept"`
 	Complete bool       `json:"complete"`
 	Remains  []string   `json:"remains"`
+	// FoundLater says when calls turned out to be one with erased ones after a
+	// certificate had said that all was gone.
+	FoundLater []FoundLater `json:"found_later"`
 	// AuditHead is the audit log's signed head as it was then.
 	AuditHead string `json:"audit_head"`
+}
+
+// FoundLater are calls that a certificate did not know of.
+type FoundLater struct {
+	At time.Time `json:"at"`
+	// Calls are the ids of the calls that they are parts of.
+	Calls []string `json:"calls"`
+	// Certificate is the one that had said that all was gone.
+	Certificate string `json:"certificate"`
 }
 
 // KeptItem is what an erasure could not erase yet.
@@ -56,7 +69,7 @@ func remains() []string {
 func (r *round) certify(ctx context.Context) (key string, facts any, err error) {
 	c := Certificate{
 		Erasure: r.erasure.ID, NumberHash: r.erasure.NumberHash, Reason: r.erasure.Reason, AskedAt: r.erasure.AskedAt, AskedBy: r.erasure.AskedBy,
-		At: r.o.Now().UTC().Truncate(time.Second), Erased: map[call.ErasureKind]int64{}, Kept: []KeptItem{}, Remains: remains(),
+		At: r.o.Now().UTC().Truncate(time.Second), Erased: map[call.ErasureKind]int64{}, Kept: []KeptItem{}, Remains: remains(), FoundLater: []FoundLater{},
 	}
 	counts, err := r.o.Store.CountErasureItems(ctx, r.erasure.ID)
 	if err != nil {
@@ -82,6 +95,13 @@ func (r *round) certify(ctx context.Context) (key string, facts any, err error) 
 		}
 	}
 	c.Complete = len(c.Kept) == 0
+	later, err := r.o.Store.ErasureReopenings(ctx, r.erasure.ID)
+	if err != nil {
+		return "", nil, err
+	}
+	for _, l := range later {
+		c.FoundLater = append(c.FoundLater, FoundLater{l.At.UTC(), l.CallIDs, l.Certificate})
+	}
 	if r.o.Head != nil {
 		if c.AuditHead, err = r.o.Head(ctx); err != nil {
 			return "", nil, fmt.Errorf("sign the audit log's head: %w", err)
@@ -144,6 +164,13 @@ func (c *Certificate) text() []byte {
 			until = "goes by itself after " + k.Until.UTC().Format(time.RFC3339)
 		}
 		fmt.Fprintf(&b, "  %-9s %s: %s; %s\n", k.Kind, k.Ref, k.Why, until)
+	}
+	if len(c.FoundLater) > 0 {
+		b.WriteString("\nFound later, and counted above:\n")
+	}
+	for _, l := range c.FoundLater {
+		fmt.Fprintf(&b, "  on %s more turned out to belong to erased calls, of which %s did not know: %s\n",
+			l.At.Format(time.RFC3339), path.Base(l.Certificate), strings.Join(l.Calls, ", "))
 	}
 	b.WriteString("\nNot part of any erasure:\n")
 	for _, text := range c.Remains {

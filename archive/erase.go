@@ -39,9 +39,11 @@ type ErasureRows interface {
 	ErasedAudio(ctx context.Context, erasureID, id string) error
 	EraseCalls(ctx context.Context, erasureID string, callIDs []string) error
 	FollowErasure(ctx context.Context, id string) error
+	RecallNumber(ctx context.Context, e *call.Erasure) error
+	ErasureReopenings(ctx context.Context, id string) ([]call.ErasureReopening, error)
 	DeliveryCalls(ctx context.Context, ref string) ([]string, error)
 	EraseDelivery(ctx context.Context, erasure call.Erasure, ref string) error
-	RunsOver(ctx context.Context, erasureID string) ([]call.Run, error)
+	RunsOver(ctx context.Context, erasureID string, open bool) ([]call.Run, error)
 	EraseRunFiles(ctx context.Context, erasureID, runID string) error
 	HoldOfRun(ctx context.Context, run call.Run) (name, newest string, err error)
 }
@@ -149,28 +151,22 @@ func (e *Eraser) Continue(ctx context.Context, id string) (bool, error) {
 }
 
 func (r *round) work(ctx context.Context) error {
-	if r.erasure.FoundAt.IsZero() {
+	found := r.erasure.FoundAt.IsZero()
+	if found {
 		if err := r.find(ctx); err != nil {
 			return err
 		}
 	}
 	// What is done may show that there is more, as calls that became one.
 	for more, tries := true, 0; more && tries < eraseTries; tries++ {
-		r.next, r.needsNumber = time.Time{}, false
-		for _, kind := range call.ErasureKinds() {
-			if kind == call.ErasedJournal {
-				if err := r.rewriteJournal(ctx); err != nil {
-					return err
-				}
-			}
-			if err := r.kind(ctx, kind, r.item); err != nil {
+		if !found || tries > 0 {
+			if err := r.findJoined(ctx); err != nil {
 				return err
 			}
-			if kind == call.ErasedExport && r.erasure.Number != "" {
-				if err := r.o.Store.RedactRequests(ctx, r.erasure.Number); err != nil {
-					return err
-				}
-			}
+		}
+		r.next, r.needsNumber = time.Time{}, false
+		if err := r.items(ctx); err != nil {
+			return err
 		}
 		if err := r.o.Store.FollowErasure(ctx, r.erasure.ID); err != nil {
 			return err
@@ -194,6 +190,26 @@ func (r *round) work(ctx context.Context) error {
 		}
 	}
 	return r.o.Store.EndErasureRound(ctx, r.token, r.next, certificate, r.needsNumber, facts)
+}
+
+// items works on all items that are due, or kept.
+func (r *round) items(ctx context.Context) error {
+	for _, kind := range call.ErasureKinds() {
+		if kind == call.ErasedJournal {
+			if err := r.rewriteJournal(ctx); err != nil {
+				return err
+			}
+		}
+		if err := r.kind(ctx, kind, r.item); err != nil {
+			return err
+		}
+		if kind == call.ErasedExport && r.erasure.Number != "" {
+			if err := r.o.Store.RedactRequests(ctx, r.erasure.Number); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 // kind works on all items of a kind.
@@ -345,7 +361,7 @@ func lockReason(p Protection) string {
 }
 
 func (r *round) report(ctx context.Context, item call.ErasureItem) error {
-	runs, err := r.o.Store.RunsOver(ctx, r.erasure.ID)
+	runs, err := r.o.Store.RunsOver(ctx, r.erasure.ID, false)
 	if err != nil {
 		return err
 	}

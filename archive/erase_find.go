@@ -21,14 +21,8 @@ func (r *round) find(ctx context.Context) error {
 		return err
 	}
 	// Before the rows say nothing any more of whom they are.
-	exports, err := r.o.Store.ExportsOver(ctx, r.erasure.ID, r.erasure.Number)
-	if err != nil {
+	if err := r.findExports(ctx); err != nil {
 		return err
-	}
-	for _, id := range exports {
-		if err := r.o.Store.AddErasureItem(ctx, r.erasure.ID, call.ErasedExport, id); err != nil {
-			return err
-		}
 	}
 	if err := r.findForgotten(ctx); err != nil {
 		return err
@@ -42,7 +36,46 @@ func (r *round) find(ctx context.Context) error {
 			return err
 		}
 	}
-	runs, err := r.o.Store.RunsOver(ctx, r.erasure.ID)
+	return r.findReports(ctx)
+}
+
+// findJoined lists what holds calls that became part of the erasure since all was
+// looked through. Nothing else is looked through for the number again: whoever
+// called later is a customer like any other.
+func (r *round) findJoined(ctx context.Context) error {
+	due, err := r.o.Store.ErasureItems(ctx, r.erasure.ID, call.ErasedCall, "", 1, call.ErasureDue)
+	if err != nil || len(due) == 0 {
+		return err
+	}
+	if r.erasure.Certificate != "" {
+		r.o.Logger.WarnContext(ctx, "calls turned out to be one with erased ones; they are erased, too", "erasure", r.erasure.ID)
+	}
+	if err := r.o.Store.RecallNumber(ctx, &r.erasure); err != nil {
+		return err
+	}
+	if err := r.findExports(ctx); err != nil || r.erasure.Number == "" {
+		return err
+	}
+	return r.findReports(ctx)
+}
+
+// findExports lists the bundles that may hold calls that are still to be erased.
+func (r *round) findExports(ctx context.Context) error {
+	exports, err := r.o.Store.ExportsOver(ctx, r.erasure.ID, r.erasure.Number)
+	if err != nil {
+		return err
+	}
+	for _, id := range exports {
+		if err := r.o.Store.AddErasureItem(ctx, r.erasure.ID, call.ErasedExport, id); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// findReports lists the runs over these calls whose input holds the number.
+func (r *round) findReports(ctx context.Context) error {
+	runs, err := r.o.Store.RunsOver(ctx, r.erasure.ID, true)
 	if err != nil {
 		return err
 	}

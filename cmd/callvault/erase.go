@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"strings"
 	"time"
 
 	"callvault/archive"
@@ -17,8 +18,9 @@ import (
 )
 
 type eraseCommand struct {
-	Number string `arg:"" help:"A customer's number, best with + and the country code."`
-	Reason string `required:"" help:"Why, for instance the request's date; it is written into the audit log and the certificate, so it must not name the number."`
+	Number string `arg:"" optional:"" help:"A customer's number, best with + and the country code."`
+	Reason string `help:"Why, for instance the request's date; it is written into the audit log and the certificate, so it must not name the number."`
+	List   bool   `help:"Only say how all erasures stand, also those whose certificates did not know of something that was found later."`
 	DryRun bool   `help:"Only say what would be erased and what a hold keeps."`
 	actorFlags
 }
@@ -28,7 +30,8 @@ func (eraseCommand) Help() string {
 	return `Erases what is kept under the number: recordings, the number itself in calls and all that belongs to them, the requests that told of it, report files. What a legal hold or the bucket's lock keeps is listed, and goes by itself later, while a server runs. A certificate is put into the vault. Nothing brings back what was erased, neither a replay nor a provider's call list; new calls are kept as any.
 
   callvault erase +919812345678 --reason "request of 2026-11-20" --dry-run
-  callvault erase +919812345678 --reason "request of 2026-11-20"`
+  callvault erase +919812345678 --reason "request of 2026-11-20"
+  callvault erase --list`
 }
 
 // eraseDryRun is what --dry-run gives.
@@ -42,6 +45,16 @@ type eraseDryRun struct {
 
 // Run erases a number.
 func (c eraseCommand) Run(ctx context.Context, g *globals) error {
+	switch {
+	case c.List && (c.Number != "" || c.Reason != "" || c.DryRun):
+		return usagef("--list goes without a number, --reason and --dry-run")
+	case c.List:
+		return c.list(ctx, g)
+	case c.Number == "":
+		return usagef("give a number, or --list")
+	case c.Reason == "":
+		return usagef("give --reason")
+	}
 	if err := call.CheckReason(c.Reason); err != nil {
 		return usageError{err}
 	}
@@ -100,9 +113,46 @@ func writeErasure(w io.Writer, e console.ErasureJSON) {
 		}
 		fmt.Fprintf(w, "Kept: %s %s, %s; %s.\n", k.Kind, k.Ref, k.Why, until)
 	}
+	for _, l := range e.FoundLater {
+		fmt.Fprintf(w, "On %s more calls turned out to belong to it, of which %s did not know: %s.\n", *l.At, l.Certificate, strings.Join(l.Calls, ", "))
+	}
+	if e.Due > 0 {
+		fmt.Fprintf(w, "%s to be looked at yet, which a running server does.\n", counted(e.Due, "item"))
+	}
 	if e.Certificate != nil {
 		fmt.Fprintf(w, "The certificate lies in the vault as %s (and .json).\n", *e.Certificate)
 	}
+}
+
+func (eraseCommand) list(ctx context.Context, g *globals) error {
+	cfg, err := g.load()
+	if err == nil {
+		err = hasStore(cfg)
+	}
+	if err != nil {
+		return err
+	}
+	return withStore(ctx, cfg, func(s *store.Store) error {
+		found, err := s.Erasures(ctx)
+		if err != nil {
+			return err
+		}
+		shown := make([]console.ErasureJSON, len(found))
+		for i, e := range found {
+			if shown[i], err = console.ErasureOf(ctx, s, e.ID); err != nil {
+				return err
+			}
+		}
+		return g.print(map[string]any{"erasures": shown}, func(w io.Writer) {
+			if len(shown) == 0 {
+				fmt.Fprintln(w, "There are no erasures.")
+			}
+			for _, e := range shown {
+				fmt.Fprintf(w, "Asked for on %s by %s: %s.\n", *e.AskedAt, e.AskedBy, e.Reason)
+				writeErasure(w, e)
+			}
+		})
+	})
 }
 
 func (c eraseCommand) dryRun(ctx context.Context, g *globals, s *store.Store, number string) error {

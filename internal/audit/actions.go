@@ -162,6 +162,10 @@ const (
 	ErasureFound Action = "erasure.found"
 	// ErasureDone: Facts hold the items that were erased, by their kinds.
 	ErasureDone Action = "erasure.done"
+	// ErasureReopened: calls turned out to be parts of the calls of an erasure that
+	// was complete. Facts: {"calls", "certificate"}: the calls that they are parts
+	// of now, and the last certificate that was issued.
+	ErasureReopened Action = "erasure.reopened"
 	// ErasureCertified: a certificate lies in the vault. Facts: CertificateFacts.
 	ErasureCertified Action = "erasure.certified"
 )
@@ -207,7 +211,7 @@ func Actions() []Action {
 		DeliveryViewed, AudioPlayed, AudioDownloaded, WaveformViewed, ReportDownloaded, LiveViewed, ReconciliationViewed,
 		LogSearched, HoldsViewed, ExportsViewed, ErasureRehearsed, DatabaseCopied, AccessRefused, StrangersRefused,
 		ExportRequested, ExportMade, ExportFailed, ExportRemoved, ExportDownloaded, HoldPlaced, HoldJoined,
-		HoldReleaseAsked, HoldReleased, RecordingErased, RecordingErasureFailed, ErasureBegun, ErasureFound, ErasureDone,
+		HoldReleaseAsked, HoldReleased, RecordingErased, RecordingErasureFailed, ErasureBegun, ErasureFound, ErasureDone, ErasureReopened,
 		ErasureCertified, JournalWritten, JournalRewritten, DatabaseRebuilt, FaultOpened, FaultClosed, VaultCopyBegun,
 		VaultCopied,
 	}

@@ -27,6 +27,17 @@ type Erasure struct {
 	Certificates int
 }
 
+// ErasureReopening is what was found of an erasure that had been complete: calls
+// turned out to be one with calls of it.
+type ErasureReopening struct {
+	At time.Time
+	// CallIDs are the calls that they are parts of now.
+	CallIDs []string
+	// Certificate is the object key, without its extension, of the last one that
+	// had been issued, which does not know of them.
+	Certificate string
+}
+
 // ErasureKind says what an item of an erasure is.
 type ErasureKind string
 

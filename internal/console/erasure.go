@@ -23,6 +23,7 @@ type ErasureTeller interface {
 	Erasure(ctx context.Context, id string) (call.Erasure, error)
 	ErasureItems(ctx context.Context, id string, kind call.ErasureKind, after string, limit int, states ...call.ErasureState) ([]call.ErasureItem, error)
 	CountErasureItems(ctx context.Context, id string) (map[call.ErasureKind]map[call.ErasureState]int64, error)
+	ErasureReopenings(ctx context.Context, id string) ([]call.ErasureReopening, error)
 }
 
 // ErasureJSON is an erasure as the API and the command tell of it. It does not
@@ -42,6 +43,17 @@ type ErasureJSON struct {
 	Kept        []KeptJSON `json:"kept"`
 	KeptCount   int64      `json:"kept_count"`
 	Certificate *string    `json:"certificate"`
+	// FoundLater says what a certificate that had been issued did not know.
+	FoundLater []FoundLaterJSON `json:"found_later"`
+}
+
+// FoundLaterJSON are calls that turned out to be one with erased ones after a
+// certificate had said that all was gone.
+type FoundLaterJSON struct {
+	At *string `json:"at"`
+	// Calls are the ids of the calls that they are parts of.
+	Calls       []string `json:"calls"`
+	Certificate string   `json:"certificate"`
 }
 
 // KeptJSON is what an erasure could not erase yet.
@@ -63,13 +75,20 @@ func ErasureOf(ctx context.Context, s ErasureTeller, id string) (ErasureJSON, er
 	}
 	answer := ErasureJSON{
 		ID: e.ID, NumberHash: e.NumberHash, Reason: e.Reason, State: "open", AskedAt: moment(e.AskedAt), AskedBy: e.AskedBy,
-		NextAt: moment(e.NextAt), FinishedAt: moment(e.FinishedAt), Erased: map[call.ErasureKind]int64{}, Kept: []KeptJSON{},
+		NextAt: moment(e.NextAt), FinishedAt: moment(e.FinishedAt), Erased: map[call.ErasureKind]int64{}, Kept: []KeptJSON{}, FoundLater: []FoundLaterJSON{},
 	}
 	if !e.FinishedAt.IsZero() {
 		answer.State = "done"
 	}
 	if e.Certificate != "" {
 		answer.Certificate = optional(e.Certificate + ".txt")
+	}
+	later, err := s.ErasureReopenings(ctx, id)
+	if err != nil {
+		return answer, err
+	}
+	for _, l := range later {
+		answer.FoundLater = append(answer.FoundLater, FoundLaterJSON{moment(l.At), list(l.CallIDs), l.Certificate + ".txt"})
 	}
 	counts, err := s.CountErasureItems(ctx, id)
 	if err != nil {

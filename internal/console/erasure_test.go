@@ -39,6 +39,10 @@ func (s *fakeStore) ErasureItems(_ context.Context, _ string, kind call.ErasureK
 	return []call.ErasureItem{{Kind: kind, Ref: "rec-1", State: call.ErasureKept, Until: oneErasure.NextAt, Why: "the bucket's lock"}}, s.err
 }
 
+func (s *fakeStore) ErasureReopenings(context.Context, string) ([]call.ErasureReopening, error) {
+	return []call.ErasureReopening{{At: oneErasure.AskedAt, CallIDs: []string{"call-1"}, Certificate: "erasures/erasure-1/certificate-1"}}, s.err
+}
+
 func (s *fakeStore) CountErasureItems(context.Context, string) (map[call.ErasureKind]map[call.ErasureState]int64, error) {
 	return map[call.ErasureKind]map[call.ErasureState]int64{
 		call.ErasedCall: {call.ErasureDone: 2}, call.ErasedAudio: {call.ErasureDone: 1, call.ErasureKept: 1},

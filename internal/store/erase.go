@@ -26,7 +26,7 @@ func (s *Store) EraseCalls(ctx context.Context, erasureID string, callIDs []stri
 	}
 	err := s.change(ctx, func(ctx context.Context, t *tx) error {
 		e := &eraser{recorder: s.newRecorder(t)}
-		e.lockAll = true
+		e.lockAll, e.actor = true, actor
 		if _, err := e.lockKeys(ctx, []callKey{{kind: "erasure"}}); err != nil {
 			return err
 		}
@@ -40,8 +40,14 @@ func (s *Store) EraseCalls(ctx context.Context, erasureID string, callIDs []stri
 		if _, err := t.one(ctx, "SELECT number FROM erasures WHERE id = ?", []any{erasureID}, &e.number); err != nil {
 			return err
 		}
+		if e.keyLost, err = t.lostKey(ctx, erasureID); err != nil {
+			return err
+		}
 		done, err := e.calls(ctx, callIDs)
 		if err != nil {
+			return err
+		}
+		if err := e.followErasures(ctx); err != nil {
 			return err
 		}
 		told, err := t.deliveriesOf(ctx, done)
@@ -59,8 +65,10 @@ func (s *Store) EraseCalls(ctx context.Context, erasureID string, callIDs []stri
 type eraser struct {
 	*recorder
 	hashes erasureHashes
-	// number is the erasure's.
-	number string
+	// number is the erasure's; empty if it is forgotten. keyLost: nor can it be
+	// told by its hash.
+	number  string
+	keyLost bool
 }
 
 // addSurvivors adds the calls to an erasure that calls of it became one with
@@ -118,9 +126,13 @@ func (e *eraser) calls(ctx context.Context, callIDs []string) (done []string, er
 		return nil, err
 	}
 	for _, id := range redact {
+		number := e.number
+		if e.keyLost {
+			number = cmp.Or(number, numbers[id])
+		}
 		// It may have become one with another person's call.
-		r := e.hashes.redactor(cmp.Or(e.number, numbers[id]))
-		whole := r.IsNumber(numbers[id])
+		r := e.hashes.redactor(number)
+		whole := numbers[id] == "" || r.IsNumber(numbers[id])
 		for _, l := range e.state(id).legs {
 			if l.Erased || !whole && !r.IsNumber(l.CustomerNumber) {
 				continue
@@ -228,8 +240,8 @@ const (
 
 // EraseDelivery takes the number out of a delivery. If all that it told of are
 // calls of the erasure, or nothing that was kept, a note stands in the place of
-// query and body; else just the number goes. The SHA-256 of what was delivered
-// stays. An erasure that does not know its number any more cannot do that: a
+// query and body; else just the number goes. Its calls are erased before. The
+// SHA-256 of what was delivered stays. An erasure that does not know its number any more cannot do that: a
 // call.Conflict error.
 func (s *Store) EraseDelivery(ctx context.Context, erasure call.Erasure, ref string) error {
 	actor := audit.ActorOf(ctx)
@@ -251,7 +263,8 @@ func (s *Store) EraseDelivery(ctx context.Context, erasure call.Erasure, ref str
 		}
 		r := call.NewRedactor(erasure.Number, nil)
 		whole, speaks := true, r.Holds(string(body))
-		err = t.each(ctx, `SELECT l.leg_key, CASE WHEN EXISTS (SELECT 1 FROM erasure_items e WHERE e.erasure_id = ? AND e.kind = 'call' AND e.ref = l.call_id) THEN 1 ELSE 0 END
+		err = t.each(ctx, `SELECT l.leg_key, CASE WHEN EXISTS (SELECT 1 FROM erasure_items e WHERE e.erasure_id = ? AND e.kind = 'call' AND e.ref = l.call_id)
+				AND l.facts LIKE '%"erased":true%' THEN 1 ELSE 0 END
 			FROM delivery_items i JOIN legs l ON l.id = i.leg_id WHERE i.delivery_id = ?`, []any{erasure.ID, id}, func(rows row) error {
 			var key string
 			var ours int
@@ -263,7 +276,10 @@ func (s *Store) EraseDelivery(ctx context.Context, erasure call.Erasure, ref str
 		if err != nil {
 			return err
 		}
-		if unknown = !whole && erasure.Number == ""; unknown {
+		if unknown, err = t.lostKey(ctx, erasure.ID); err != nil {
+			return err
+		}
+		if unknown = unknown && !whole && erasure.Number == ""; unknown {
 			return nil
 		}
 		how, newQuery, newBody := erasedPart, []byte(r.Text(string(query))), []byte(r.Text(string(body)))
@@ -380,7 +396,8 @@ func (r *recorder) suppress(fresh []int) {
 			if l == nil || l.Erased || l.CustomerNumber == "" {
 				continue
 			}
-			before, ok := list.numbers[list.hashes.number(l.CustomerNumber)]
+			hash := list.hashes.number(l.CustomerNumber)
+			before, ok := list.numbers[hash]
 			if began := l.Began(); !ok || !began.IsZero() && began.UnixMilli() > before {
 				continue
 			}
@@ -388,6 +405,7 @@ func (r *recorder) suppress(fresh []int) {
 			redacted := *l
 			list.hashes.redactor(l.CustomerNumber).Leg(&redacted)
 			d.Items[n].Leg, d.Items[n].LegJSON = &redacted, ""
+			r.keptOut[legKey{redacted.Account, redacted.Key}] = hash
 		}
 	}
 }

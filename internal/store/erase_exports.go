@@ -11,7 +11,7 @@ import (
 )
 
 // ExportsOver returns the ids of bundles that are made or being made and may hold
-// one of an erasure's calls, or were asked for by its number. Facts of calls may
+// one of the calls that an erasure has still to erase, or were asked for by its number. Facts of calls may
 // have changed since a bundle was made, so account and period alone decide where
 // calls were selected by a filter.
 func (s *Store) ExportsOver(ctx context.Context, erasureID, number string) (ids []string, err error) {
@@ -20,7 +20,7 @@ func (s *Store) ExportsOver(ctx context.Context, erasureID, number string) (ids 
 		started     int64
 	}
 	var calls []known
-	err = s.each(ctx, `SELECT c.id, c.account, c.started_at FROM erasure_items i JOIN calls c ON c.id = i.ref WHERE i.erasure_id = ? AND i.kind = 'call'`,
+	err = s.each(ctx, `SELECT c.id, c.account, c.started_at FROM erasure_items i JOIN calls c ON c.id = i.ref WHERE i.erasure_id = ? AND i.kind = 'call' AND i.state <> 'erased'`,
 		[]any{erasureID}, func(rows *sql.Rows) error {
 			var c known
 			err := rows.Scan(&c.id, &c.account, &c.started)

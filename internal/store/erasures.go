@@ -356,12 +356,12 @@ func (s *Store) CountErasureItems(ctx context.Context, id string) (map[call.Eras
 }
 
 // RunsOver returns the built runs whose period has one of the erasure's calls in
-// it: their files may hold the number.
-func (s *Store) RunsOver(ctx context.Context, erasureID string) ([]call.Run, error) {
+// it, open: one that is not erased yet. Their files may hold the number.
+func (s *Store) RunsOver(ctx context.Context, erasureID string, open bool) ([]call.Run, error) {
 	var runs []call.Run
 	err := s.each(ctx, "SELECT "+runColumns+` FROM runs WHERE state = 'built' AND files <> '[]' AND files_expired_at IS NULL AND EXISTS
 		(SELECT 1 FROM erasure_items i JOIN calls c ON c.id = i.ref WHERE i.erasure_id = ? AND i.kind = 'call'
-			AND c.started_at >= runs.period_from AND c.started_at < runs.period_to) ORDER BY id`, []any{erasureID}, func(rows *sql.Rows) error {
+			AND (? = 0 OR i.state <> 'erased') AND c.started_at >= runs.period_from AND c.started_at < runs.period_to) ORDER BY id`, []any{erasureID, flag(open)}, func(rows *sql.Rows) error {
 		runs = append(runs, call.Run{})
 		return rows.Scan(runFields(&runs[len(runs)-1])...)
 	})

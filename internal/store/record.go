@@ -10,6 +10,7 @@ import (
 	"slices"
 	"time"
 
+	"callvault/internal/audit"
 	"callvault/internal/call"
 )
 
@@ -23,11 +24,11 @@ import (
 // not the batch's fault.
 func (s *Store) Record(ctx context.Context, deliveries []*call.Delivery) error {
 	var r *recorder
-	tries := 0
+	tries, actor := 0, audit.ActorOf(ctx)
 	err := s.change(ctx, func(ctx context.Context, t *tx) error {
 		// Made anew each time: a change may be run twice.
 		r = s.newRecorder(t)
-		r.isAgain = tries > 0
+		r.actor, r.isAgain = actor, tries > 0
 		tries++
 		return r.record(ctx, deliveries)
 	})
@@ -49,7 +50,7 @@ func (s *Store) newRecorder(t *tx) *recorder {
 		legs: map[legKey]*leg{}, keys: map[callKey]string{},
 		calls: map[string]*callState{}, held: map[callKey]bool{},
 		live: map[callKey]liveState{}, keysRead: map[callKey]bool{}, liveRead: map[callKey]bool{}, tracesRead: map[callKey]bool{},
-		births: map[callKey]string{}, origins: map[recordingKey]origin{},
+		births: map[callKey]string{}, origins: map[recordingKey]origin{}, keptOut: map[legKey]string{},
 	}
 }
 
@@ -127,6 +128,12 @@ type recorder struct {
 	suppressed  *suppressedNumbers
 	suppressSeq int64
 	redacted    []int
+	// keptOut are legs that lost a number so, with its hash, and withErased calls
+	// of which erasures must be told.
+	keptOut    map[legKey]string
+	withErased []joinedErased
+	// actor is who records.
+	actor audit.Actor
 	// parted are calls of which a leg went to another: what holds kept of it is
 	// kept there, too.
 	parted []mergedCalls
@@ -195,7 +202,10 @@ func (r *recorder) record(ctx context.Context, deliveries []*call.Delivery) erro
 	if err := r.writeDeliveries(ctx, fresh); err != nil {
 		return err
 	}
-	return r.markRedacted(ctx)
+	if err := r.markRedacted(ctx); err != nil {
+		return err
+	}
+	return r.followErasures(ctx)
 }
 
 // conclude gives the changed legs their calls, and writes both.
@@ -391,6 +401,7 @@ func (r *recorder) writeCalls(ctx context.Context) error {
 	if err := r.writeKeys(ctx, keys, links); err != nil {
 		return err
 	}
+	r.noteErased(touched)
 	calls := make([]call.Call, 0, len(touched))
 	var hidden []call.Leg
 	for _, id := range slices.Sorted(maps.Keys(touched)) {

@@ -52,6 +52,17 @@ func (t *tx) remakeErasure(ctx context.Context, e audit.Entry) error {
 		return remakeFrom(ctx, e, func(ctx context.Context, e audit.Entry, f itemFacts) error {
 			return t.listToErase(ctx, id, f.Kind, f.Refs, e.At)
 		})
+	case audit.ErasureReopened:
+		return remakeFrom(ctx, e, func(ctx context.Context, e audit.Entry, f reopenedFacts) error {
+			if err := t.exec(ctx, "UPDATE erasures SET finished_at = NULL, next_at = ? WHERE id = ?", e.At.UnixMilli(), id); err != nil {
+				return err
+			}
+			return insertMany(ctx, t, "list what is to be erased", "INSERT INTO erasure_items (erasure_id, kind, ref, state, at)", "tttti",
+				" ON CONFLICT (erasure_id, kind, ref) DO UPDATE SET state = excluded.state, at = excluded.at", f.Calls,
+				func(ref string, args []any) []any {
+					return append(args, id, string(call.ErasedCall), ref, string(call.ErasureDue), e.At.UnixMilli())
+				})
+		})
 	case audit.ErasureDone:
 		return remakeFrom(ctx, e, func(ctx context.Context, e audit.Entry, f itemFacts) error {
 			err := insertMany(ctx, t, "note what was erased", "INSERT INTO erasure_items (erasure_id, kind, ref, state, at)", "tttti",

@@ -8,6 +8,7 @@ import (
 	"maps"
 	"slices"
 
+	"callvault/internal/audit"
 	"callvault/internal/call"
 )
 
@@ -39,9 +40,10 @@ func (s *Store) Replay(ctx context.Context, ids []int64, o ReplayOptions) (call.
 	ctx, cancel := context.WithTimeout(ctx, patientTimeout)
 	defer cancel()
 	var p *replay
+	actor := audit.ActorOf(ctx)
 	err := s.change(ctx, func(ctx context.Context, t *tx) error {
 		p = &replay{recorder: s.newRecorder(t), decode: o.Decode}
-		p.isReplay, p.compare = true, true
+		p.isReplay, p.compare, p.actor = true, true, actor
 		err := p.run(ctx, ids)
 		if err == nil && o.DryRun {
 			err = errRehearsed
@@ -157,7 +159,10 @@ func (p *replay) run(ctx context.Context, ids []int64) error {
 	if err := p.conclude(ctx, fresh); err != nil {
 		return err
 	}
-	return p.rewrite(ctx)
+	if err := p.rewrite(ctx); err != nil {
+		return err
+	}
+	return p.followErasures(ctx)
 }
 
 // read reads the deliveries and what was made of them, and decodes them.
