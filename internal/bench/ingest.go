@@ -30,8 +30,10 @@ func ingestCases() []ingestCase {
 	return cases
 }
 
-func (c ingestCase) database() string {
-	if c.postgres {
+func (c ingestCase) database() string { return databaseName(c.postgres) }
+
+func databaseName(postgres bool) string {
+	if postgres {
 		return "PostgreSQL"
 	}
 	return "SQLite"

@@ -10,13 +10,38 @@ import (
 	"strconv"
 	"time"
 
+	"callvault/internal/testenv"
 	"callvault/reports"
 )
 
+// reportCase is a day whose report is measured.
+type reportCase struct {
+	postgres bool
+	calls    int
+}
+
+// reportCases end with the day whose workbook is measured alone, too.
+func reportCases(quick bool) []reportCase {
+	sizes := []int{10_000, 100_000, 1_000_000}
+	if quick {
+		sizes = []int{2_000, 20_000}
+	}
+	var cases []reportCase
+	for _, postgres := range []bool{true, false} {
+		for _, calls := range sizes {
+			cases = append(cases, reportCase{postgres, calls})
+		}
+	}
+	return cases
+}
+
 // reportRuns are what the runs have shown.
 type reportRuns struct {
+	cases []reportCase
+	// report are the runs of each case.
+	report [][]usage
+	// calls are those of the workbooks.
 	calls                    int
-	report                   []usage
 	callvault, libxlsxwriter []workbookRun
 }
 
@@ -34,14 +59,20 @@ const columns = 30
 
 // report measures the report of a day of very many calls: the whole command,
 // and its workbook beside libxlsxwriter.
-func (b *bench) report(ctx context.Context) ([]table, error) {
-	all := reportRuns{calls: 1_000_000}
-	if b.quick {
-		all.calls = 20_000
-	}
-	day, err := b.bigDay(ctx, all.calls)
+func (b *bench) report(ctx context.Context) (_ []table, err error) {
+	all := reportRuns{cases: reportCases(b.quick)}
+	all.report = make([][]usage, len(all.cases))
+	all.calls = all.cases[len(all.cases)-1].calls
+	server, err := testenv.StartPostgres(ctx, testenv.PostgresOptions{})
 	if err != nil {
-		return nil, fmt.Errorf("make the day: %w", err)
+		return nil, err
+	}
+	defer closing(&err, server)
+	days := make([]settings, len(all.cases))
+	for i, c := range all.cases {
+		if days[i], err = b.reportDay(ctx, c, server); err != nil {
+			return nil, fmt.Errorf("make the day: %w", err)
+		}
 	}
 	yardstick := filepath.Join(b.dir, "libxlsxwriter")
 	//nolint:gosec // Paths are our own.
@@ -51,16 +82,24 @@ func (b *bench) report(ctx context.Context) ([]table, error) {
 		return nil, fmt.Errorf("build with libxlsxwriter (make tools installs it): %w\n%s", err, output)
 	}
 	for n := range b.runs {
-		dir, err := b.folder()
-		if err != nil {
-			return nil, err
+		var dir, input string
+		for i, c := range all.cases {
+			if dir, err = b.folder(); err != nil {
+				return nil, err
+			}
+			var r usage
+			if input, r, err = b.reportOnce(ctx, days[i], dir); err != nil {
+				return nil, err
+			}
+			all.report[i] = append(all.report[i], r)
+			progress("report %d/%d: %d calls, %s: %.2f s, %.0f MiB", n+1, b.runs, c.calls, c.database(), r.Wall.Seconds(), mib(r.Peak))
+			if i == len(all.cases)-1 {
+				break
+			}
+			if err := os.RemoveAll(dir); err != nil {
+				return nil, err
+			}
 		}
-		input, r, err := b.reportOnce(ctx, day, dir)
-		if err != nil {
-			return nil, err
-		}
-		all.report = append(all.report, r)
-		progress("report %d/%d: %.1f s, %.0f MiB", n+1, b.runs, r.Wall.Seconds(), mib(r.Peak))
 		if err := all.workbooks(ctx, dir, input, yardstick, n%2 == 1); err != nil {
 			return nil, err
 		}
@@ -77,11 +116,14 @@ func (b *bench) report(ctx context.Context) ([]table, error) {
 func (a *reportRuns) cells(r workbookRun) float64 { return float64(columns*a.calls) / r.seconds }
 
 func (a *reportRuns) tables() []table {
-	whole := table{head: []string{"callvault report", ""}}
-	whole.add("calls in the day", strconv.Itoa(a.calls))
-	whole.add("time", spread(a.report, "%.1f s", func(u usage) float64 { return u.Wall.Seconds() }))
-	whole.add("CPU", spread(a.report, "%.1f s", func(u usage) float64 { return u.CPU.Seconds() }))
-	whole.add("peak memory", spread(a.report, "%.0f MiB", func(u usage) float64 { return mib(u.Peak) }))
+	whole := table{head: []string{"database", "calls in the day", "time", "for 1,000 calls", "CPU", "peak memory"}}
+	for i, c := range a.cases {
+		whole.add(c.database(), strconv.Itoa(c.calls),
+			spread(a.report[i], "%.2f s", func(u usage) float64 { return u.Wall.Seconds() }),
+			spread(a.report[i], "%.0f ms", func(u usage) float64 { return u.Wall.Seconds() * 1e6 / float64(c.calls) }),
+			spread(a.report[i], "%.2f s", func(u usage) float64 { return u.CPU.Seconds() }),
+			spread(a.report[i], "%.0f MiB", func(u usage) float64 { return mib(u.Peak) }))
+	}
 
 	books := table{head: []string{"workbook alone", "cells/s", "CPU", "peak memory", "size"}}
 	row := func(name string, runs []workbookRun) {
@@ -102,6 +144,25 @@ func (a *reportRuns) tables() []table {
 		return p.libxlsxwriter.seconds / p.callvault.seconds
 	}), "", "", "")
 	return []table{whole, books}
+}
+
+func (c reportCase) database() string { return databaseName(c.postgres) }
+
+// reportDay is a day of that many calls in that database.
+func (b *bench) reportDay(ctx context.Context, c reportCase, server *testenv.PostgresServer) (s settings, err error) {
+	if !c.postgres {
+		return b.bigDay(ctx, c.calls)
+	}
+	if s.data, err = b.folder(); err != nil {
+		return s, err
+	}
+	if s.dsn, err = server.NewDatabase(ctx); err != nil {
+		return s, err
+	}
+	if err := fillDay(ctx, s, c.calls, nil); err != nil {
+		return s, err
+	}
+	return s, server.Vacuum(ctx, s.dsn)
 }
 
 // reportOnce builds the day's report with the command, and returns the frozen

@@ -220,6 +220,16 @@ func (s *PostgresServer) NewDatabase(ctx context.Context) (string, error) {
 	return withDatabase(s.DSN(), name), nil
 }
 
+// Vacuum does at once for a database of this server, after much was written to
+// it, what PostgreSQL's autovacuum does within minutes: it looks at what is in
+// the tables, on which the plans of statements depend.
+func (s *PostgresServer) Vacuum(ctx context.Context, dsn string) error {
+	if err := inDatabase(ctx, dsn, "VACUUM ANALYZE"); err != nil {
+		return fmt.Errorf("vacuum database: %w", err)
+	}
+	return nil
+}
+
 // postgresCredential returns the user to run PostgreSQL as, nil for our own.
 func postgresCredential() (*syscall.Credential, error) {
 	if os.Geteuid() != 0 {
