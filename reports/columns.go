@@ -194,38 +194,59 @@ func (r *row) audioBytes() int64 {
 
 // missingColumns are the columns of the customers to call back.
 func missingColumns(st *styles) []column[*missing] {
-	text := func(title string, width float64, of func(*missing) string) column[*missing] {
-		return column[*missing]{title: title, width: width,
-			cell: func(c *cells, m *missing) { c.text(of(m), st.text) }}
+	text := func(title, name string, width float64, of func(*missing) string) column[*missing] {
+		return column[*missing]{title: title, name: name, width: width,
+			cell:  func(c *cells, m *missing) { c.text(of(m), st.text) },
+			value: func(m *missing) any { return of(m) }}
 	}
-	moment := func(title string, of func(*missing) int64) column[*missing] {
-		return column[*missing]{title: title, width: 19,
-			cell: func(c *cells, m *missing) { c.time(of(m), st.moment) }}
+	moment := func(title, name string, of func(*missing) int64) column[*missing] {
+		return column[*missing]{title: title, name: name, width: 19,
+			cell:  func(c *cells, m *missing) { c.time(of(m), st.moment) },
+			value: func(m *missing) any { return instant(of(m)) }}
 	}
 	return []column[*missing]{
-		{title: "State", width: 14, cell: func(c *cells, m *missing) {
+		{title: "State", name: "state", width: 14, cell: func(c *cells, m *missing) {
 			if m.ReturnedAt == 0 {
-				c.text("not returned", st.alarm)
+				c.text(m.state(), st.alarm)
 			} else {
-				c.text("returned", st.text)
+				c.text(m.state(), st.text)
 			}
-		}},
-		text("Customer", 18, func(m *missing) string { return m.Number }),
-		moment("First attempt", func(m *missing) int64 { return m.FirstAt }),
-		{title: "Attempts", width: 10, cell: func(c *cells, m *missing) { c.integer(int64(m.Attempts), st.integer) }},
-		moment("Last attempt", func(m *missing) int64 { return m.LastAt }),
-		text("Number called", 18, func(m *missing) string { return m.Called }),
-		text("Group", 16, func(m *missing) string { return m.Group }),
-		text("Account", 14, func(m *missing) string { return m.Account }),
-		moment("Called back", func(m *missing) int64 { return m.ReturnedAt }),
-		{title: "Minutes to call back", width: 13, cell: func(c *cells, m *missing) {
-			if m.ReturnedAt == 0 {
-				c.blank()
-				return
-			}
-			c.integer((m.ReturnedAt-m.LastAt)/time.Minute.Milliseconds(), st.integer)
-		}},
+		}, value: func(m *missing) any { return m.state() }},
+		text("Customer", "customer_number", 18, func(m *missing) string { return m.Number }),
+		moment("First attempt", "first_attempt", func(m *missing) int64 { return m.FirstAt }),
+		{title: "Attempts", name: "attempts", width: 10,
+			cell:  func(c *cells, m *missing) { c.integer(int64(m.Attempts), st.integer) },
+			value: func(m *missing) any { return m.Attempts }},
+		moment("Last attempt", "last_attempt", func(m *missing) int64 { return m.LastAt }),
+		text("Number called", "business_number", 18, func(m *missing) string { return m.Called }),
+		text("Group", "group", 16, func(m *missing) string { return m.Group }),
+		text("Account", "account", 14, func(m *missing) string { return m.Account }),
+		moment("Called back", "returned_at", func(m *missing) int64 { return m.ReturnedAt }),
+		{title: "Minutes to call back", name: "minutes_to_return", width: 13,
+			cell: func(c *cells, m *missing) {
+				if n := m.minutes(); n != nil {
+					c.integer(int64(*n), st.integer)
+				} else {
+					c.blank()
+				}
+			}, value: func(m *missing) any { return m.minutes() }},
 	}
+}
+
+func (m *missing) state() string {
+	if m.ReturnedAt == 0 {
+		return "not returned"
+	}
+	return "returned"
+}
+
+// minutes are the whole ones from the last attempt to the call back; nil if
+// there was none.
+func (m *missing) minutes() *int {
+	if m.ReturnedAt == 0 {
+		return nil
+	}
+	return new(int((m.ReturnedAt - m.LastAt) / time.Minute.Milliseconds()))
 }
 
 // audioMatch is how the call's audio compares with its talk time.
@@ -274,28 +295,35 @@ func (p problem) why() string {
 
 // problemColumns are the columns of the recordings that need attention.
 func problemColumns(st *styles, publicURL string) []column[problem] {
-	text := func(title string, width float64, of func(problem) string) column[problem] {
-		return column[problem]{title: title, width: width,
-			cell: func(c *cells, p problem) { c.text(of(p), st.text) }}
+	text := func(title, name string, width float64, of func(problem) string) column[problem] {
+		return column[problem]{title: title, name: name, width: width,
+			cell:  func(c *cells, p problem) { c.text(of(p), st.text) },
+			value: func(p problem) any { return of(p) }}
 	}
 	return []column[problem]{
-		text("State", 11, func(p problem) string { return string(p.recording.State) }),
-		text("Why", 60, problem.why),
-		{title: "Tries", width: 8, cell: func(c *cells, p problem) { c.integer(int64(p.recording.Attempts), st.integer) }},
-		text("Kind", 14, func(p problem) string { return string(p.recording.Kind) }),
-		{title: "Call started", width: 19, cell: func(c *cells, p problem) { c.time(p.call.StartedAt, st.moment) }},
-		text("Outcome", 11, func(p problem) string { return string(p.call.Outcome) }),
-		{title: "Talk", width: 10, cell: func(c *cells, p problem) { c.seconds(p.call.TalkSeconds, st.duration) }},
-		text("Customer", 17, func(p problem) string { return p.call.CustomerNumber }),
-		text("Agent", 20, func(p problem) string { return label(p.call.Agent) }),
-		text("Account", 14, func(p problem) string { return p.call.Account }),
-		{title: "Call", width: 38, cell: func(c *cells, p problem) {
+		text("State", "state", 11, func(p problem) string { return string(p.recording.State) }),
+		text("Why", "why", 60, problem.why),
+		{title: "Tries", name: "tries", width: 8,
+			cell:  func(c *cells, p problem) { c.integer(int64(p.recording.Attempts), st.integer) },
+			value: func(p problem) any { return p.recording.Attempts }},
+		text("Kind", "kind", 14, func(p problem) string { return string(p.recording.Kind) }),
+		{title: "Call started", name: "started_at", width: 19,
+			cell:  func(c *cells, p problem) { c.time(p.call.StartedAt, st.moment) },
+			value: func(p problem) any { return instant(p.call.StartedAt) }},
+		text("Outcome", "outcome", 11, func(p problem) string { return string(p.call.Outcome) }),
+		{title: "Talk", name: "talk_seconds", width: 10,
+			cell:  func(c *cells, p problem) { c.seconds(p.call.TalkSeconds, st.duration) },
+			value: func(p problem) any { return p.call.TalkSeconds }},
+		text("Customer", "customer_number", 17, func(p problem) string { return p.call.CustomerNumber }),
+		text("Agent", "agent_name", 20, func(p problem) string { return label(p.call.Agent) }),
+		text("Account", "account", 14, func(p problem) string { return p.call.Account }),
+		{title: "Call", name: "call_id", width: 38, cell: func(c *cells, p problem) {
 			if publicURL == "" {
 				c.text(p.call.ID, st.text)
 				return
 			}
 			c.link(publicURL+"/calls/"+p.call.ID, p.call.ID, st.link)
-		}},
+		}, value: func(p problem) any { return p.call.ID }},
 	}
 }
 

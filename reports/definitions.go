@@ -83,6 +83,7 @@ func (f *Figures) definitions() []definition {
 		{"Change", "The difference, of rates in percentage points, and its share of the earlier figure in percent. Green is better and red is worse, where it is clear which is better."},
 		{"Missed and not returned", "Customer numbers with a missed or abandoned inbound call in the period, and no answered call with them after the last of these, in either direction and on any account, until the report was made"},
 		{"Returned", "The same, but somebody talked with them. The minutes count from the last attempt."},
+		{"Groups, numbers, campaigns, accounts", fmt.Sprintf("The same measures for the calls of each, the most calls first. Rates and waits are of inbound calls; calls, talk time and cost of all. Campaigns with one call share a row, and so do all beyond the first %s of a sheet. To call back counts customers by where they called last.", count(maxSlices))},
 		{"Recordings expected", "Recordings that the provider named, and answered calls for which it named none"},
 		{"Archived and verified", "In the vault, with the SHA-256 checked on the way in. Pending: still being fetched. Absent: not offered within the waiting time. Refused: needs a person."},
 		{"Audio shorter, longer", "Calls whose audio, of all recordings of the conversation together, differs from the talk time by more than 5 s, and more than 10 % of it. Compared are calls of which all of these are archived and their length is known."},

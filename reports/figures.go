@@ -33,6 +33,10 @@ type Figures struct {
 
 	Agents     []*AgentFigures
 	Recordings RecordingFigures
+	// Slices are the rows of each dimension: groups, numbers, campaigns, accounts.
+	// A dimension of which the input, made by an older program, does not tell is
+	// not there.
+	Slices map[Table][]*SliceFigures
 
 	// Trend are 30 days or, if it is longer, all of the period, oldest first and
 	// the period's last day last. Previous is the period before, Usual the same
@@ -93,9 +97,10 @@ const firstMissing = 20
 func measure(ctx context.Context, in *Input, visit func(c *row, attention bool) error) (*Figures, error) {
 	f := &Figures{
 		Settings: in.Settings, InputHash: in.Hash, Period: in.period(),
-		Accounts:   make(map[string]int64),
-		Recordings: RecordingFigures{States: make(map[call.RecordingState]int64)},
+		Accounts: make(map[string]int64),
+		Slices:   make(map[Table][]*SliceFigures),
 	}
+	slicers := newSlicers(in)
 	for _, d := range days(f.Period.From, f.Period.To) {
 		f.Trend = append(f.Trend, DayFigures{From: d.From, To: d.To, Known: true})
 	}
@@ -105,13 +110,19 @@ func measure(ctx context.Context, in *Input, visit func(c *row, attention bool) 
 	}
 	onCall := func(c *row) error {
 		before := f.Problems
-		f.add(c, in.zone, agents)
+		match := f.add(c, in.zone, agents)
+		for _, s := range slicers {
+			s.find(s.of(c)).add(c, match, &f.Settings)
+		}
 		if visit == nil {
 			return nil
 		}
 		return visit(c, f.Problems > before)
 	}
 	onMissing := func(m *missing) error {
+		for _, s := range slicers {
+			s.addMissing(m)
+		}
 		if m.ReturnedAt != 0 {
 			f.Returned++
 			f.ReturnMinutes.Add(new(int((m.ReturnedAt - m.LastAt) / time.Minute.Milliseconds())))
@@ -133,16 +144,21 @@ func measure(ctx context.Context, in *Input, visit func(c *row, attention bool) 
 	}
 	f.compare(compare.Days)
 	f.Agents = rankAgents(agents)
+	for _, s := range slicers {
+		f.Slices[s.table] = s.ranked()
+	}
 	return f, nil
 }
 
-func (f *Figures) add(c *row, zone *time.Location, agents map[string]*AgentFigures) {
+// add counts a call, and returns how its audio compares with its talk.
+func (f *Figures) add(c *row, zone *time.Location, agents map[string]*AgentFigures) call.AudioMatch {
 	f.Rows++
 	f.Accounts[c.Account]++
-	f.addRecordings(c)
+	match := c.audioMatch()
+	f.addRecordings(c, match)
 	if c.StartedAt == 0 {
 		f.NoStart++
-		return
+		return match
 	}
 	s := &f.Settings
 	started := time.UnixMilli(c.StartedAt).In(zone)
@@ -172,24 +188,35 @@ func (f *Figures) add(c *row, zone *time.Location, agents map[string]*AgentFigur
 	if c.Agent != (call.Agent{}) {
 		agentOf(agents, c.Account, c.Agent).add(c, s, zone)
 	}
+	return match
 }
 
-func (f *Figures) addRecordings(c *row) {
-	named, match := false, c.audioMatch()
+func (f *Figures) addRecordings(c *row, match call.AudioMatch) {
+	f.Recordings.add(c, match)
 	for i := range c.Recordings {
-		r := &c.Recordings[i]
-		named = named || r.Kind == call.Conversation
-		f.Recordings.States[r.State]++
-		if r.State == call.Archived && r.Truncated {
-			f.Recordings.Truncated++
-		}
-		if (problem{c, r}).needsAttention(match) {
+		if (problem{c, &c.Recordings[i]}).needsAttention(match) {
 			f.Problems++
 		}
 	}
-	f.Recordings.compare(match)
+}
+
+// add counts the recordings of a call.
+func (r *RecordingFigures) add(c *row, match call.AudioMatch) {
+	named := false
+	for i := range c.Recordings {
+		o := &c.Recordings[i]
+		named = named || o.Kind == call.Conversation
+		if r.States == nil {
+			r.States = make(map[call.RecordingState]int64)
+		}
+		r.States[o.State]++
+		if o.State == call.Archived && o.Truncated {
+			r.Truncated++
+		}
+	}
+	r.compare(match)
 	if c.Outcome == call.Answered && !named {
-		f.Recordings.NotNamed++
+		r.NotNamed++
 	}
 }
 

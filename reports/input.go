@@ -70,6 +70,8 @@ type comparison struct {
 	// Days are the days before the period, oldest first; none in the inputs of
 	// older programs.
 	Days []dayBefore `json:"days,omitempty"`
+	// Named are the rows of each dimension; none in the inputs of older programs.
+	Named map[Table]named `json:"named,omitempty"`
 }
 
 // line is one line of a frozen input; exactly one field is set. The order is
@@ -189,6 +191,8 @@ type Input struct {
 
 	path string
 	zone *time.Location
+	// named is that of the comparison, which comes last and is needed first.
+	named map[Table]named
 }
 
 // inputWriter writes a frozen input.
@@ -267,10 +271,11 @@ func (r *Reporter) fill(ctx context.Context, w *inputWriter, filter call.Filter)
 	filter.From, filter.To = w.input.Settings.From, w.input.Settings.To
 	filter.Sort = call.OldestFirst
 	var current row
-	accounts := make(map[string]bool)
+	accounts, count := make(map[string]bool), newCounters()
 	add := func(c call.CallWithRecordings) error {
 		accounts[c.Account] = true
 		current.set(&c)
+		count.add(&current)
 		return w.write(line{Call: &current})
 	}
 	if err := r.store.EachCall(ctx, filter, add); err != nil {
@@ -315,8 +320,9 @@ func (r *Reporter) fill(ctx context.Context, w *inputWriter, filter call.Filter)
 	if err != nil {
 		return err
 	}
+	w.input.named = count.named()
 	return w.write(line{Comparison: &comparison{
-		Unique: customers.Unique, Repeat: customers.Repeat, Deliveries: deliveries, Days: days,
+		Unique: customers.Unique, Repeat: customers.Repeat, Deliveries: deliveries, Days: days, Named: w.input.named,
 	}})
 }
 
@@ -361,14 +367,18 @@ func OpenInput(ctx context.Context, path string) (*Input, error) {
 	err := in.lines(ctx, func(raw []byte) error {
 		sum.Write(raw)
 		sum.Write([]byte{'\n'})
-		if !first {
+		if !first && !bytes.HasPrefix(raw, []byte(`{"comparison":`)) {
 			return nil
 		}
-		first = false
 		var l line
 		if err := json.Unmarshal(raw, &l); err != nil {
 			return err
 		}
+		if !first {
+			in.named = l.Comparison.Named
+			return nil
+		}
+		first = false
 		if l.Settings == nil {
 			return errors.New("the first line is not the settings")
 		}

@@ -43,6 +43,7 @@ func tangledInput(t *testing.T, seed uint64, path string) *Input {
 	}
 	outcomes := []call.Outcome{call.Answered, call.Answered, call.Missed, call.Abandoned, call.Voicemail, call.Unknown}
 	deliveries := make(map[call.DeliveryOutcome]int64)
+	counters := newCounters()
 	for i := range 60 {
 		talk, wait := rng.IntN(3), rng.IntN(30)
 		r := row{
@@ -60,11 +61,16 @@ func tangledInput(t *testing.T, seed uint64, path string) *Input {
 			r.Recordings = []recording{{ID: r.ID, Kind: call.Conversation, State: call.Absent, Reason: pick("not offered", "=x\x01")}}
 		}
 		deliveries[call.DeliveryOutcome(pick("recorded", "duplicate", "unreadable"))]++
+		counters.add(&r)
 		if err := w.write(line{Call: &r}); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if err := errors.Join(w.write(line{Comparison: &comparison{Unique: 2, Repeat: 1, Deliveries: deliveries}}), w.close()); err != nil {
+	back := from.Add(11 * time.Hour)
+	if err := errors.Join(
+		w.write(line{Missing: &missing{Number: "+919800000001", FirstAt: from.UnixMilli(), LastAt: from.UnixMilli(), Attempts: 2, Called: "+911204567890", Account: "sales", Group: "Sales"}}),
+		w.write(line{Missing: &missing{Number: "=2+2", FirstAt: from.UnixMilli(), LastAt: from.UnixMilli(), Attempts: 1, Account: "support", ReturnedAt: back.UnixMilli()}}),
+		w.write(line{Comparison: &comparison{Unique: 2, Repeat: 1, Deliveries: deliveries, Named: counters.named()}}), w.close()); err != nil {
 		t.Fatal(err)
 	}
 	in, err := OpenInput(context.Background(), path)

@@ -170,6 +170,47 @@ func (b *book) agents() {
 	b.bars(sheet, fmt.Sprintf("L2:L%d", max(n, 1)+1), accentTint)
 }
 
+// slices is the sheet of a dimension.
+func (b *book) slices(d *dimension) {
+	b.sheet(d.sheet)
+	measures := d.measures(b.figures.Settings.Formula)
+	widths := []float64{7, 26}
+	for i, title := range []string{"Rank", d.title} {
+		b.put(d.sheet, i+1, 1, title, b.head)
+	}
+	for i, m := range measures {
+		b.put(d.sheet, len(widths)+i+1, 1, m.title, b.head)
+	}
+	first := len(widths) + 1
+	for range measures {
+		widths = append(widths, 12)
+	}
+	b.widths(d.sheet, widths...)
+	b.do(b.file.SetRowHeight(d.sheet, 1, 30))
+	b.view(d.sheet, 1, 2)
+	b.page(d.sheet, paper{wide: 3, rows: 1, columns: 2})
+	rows := b.figures.Slices[d.table]
+	for i, s := range rows {
+		if s.Name != "" {
+			b.put(d.sheet, 1, i+2, i+1, b.integer)
+		}
+		b.put(d.sheet, 2, i+2, d.label(s), b.text)
+		for j, m := range measures {
+			b.figure(d.sheet, first+j, i+2, m.figure(s), m.unit)
+		}
+	}
+	n := len(rows)
+	if n == 0 {
+		none := "No " + d.noun + " is named in this period's calls."
+		if _, told := b.figures.Slices[d.table]; !told {
+			none = notAvailable + ": the input, of an older version, does not tell."
+		}
+		b.put(d.sheet, 2, 2, none, b.note)
+	}
+	b.table(d.sheet, len(widths), max(n, 1)+1)
+	b.bars(d.sheet, fmt.Sprintf("C2:C%d", max(n, 1)+1), accentTint)
+}
+
 // bars draws the size of each figure into its cell.
 func (b *book) bars(sheet, area, color string) {
 	b.do(b.file.SetConditionalFormat(sheet, area, []excelize.ConditionalFormatOptions{{

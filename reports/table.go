@@ -19,16 +19,27 @@ import (
 // Table is a table of a report, for other programs.
 type Table string
 
-// The tables: every call, every agent, and every figure of the summary on a
-// line of its own.
+// The tables: every call, every agent, group, business number, campaign and
+// account, the hours of the day, the customers to call back, the recordings that
+// need attention, and every figure of the summary on a line of its own.
 const (
-	CallsTable   Table = "calls"
-	AgentsTable  Table = "agents"
-	SummaryTable Table = "summary"
+	CallsTable      Table = "calls"
+	AgentsTable     Table = "agents"
+	GroupsTable     Table = "groups"
+	NumbersTable    Table = "numbers"
+	CampaignsTable  Table = "campaigns"
+	AccountsTable   Table = "accounts"
+	HoursTable      Table = "hours"
+	MissedTable     Table = "missed"
+	RecordingsTable Table = "recordings"
+	SummaryTable    Table = "summary"
 )
 
 // Tables are all tables.
-func Tables() []Table { return []Table{CallsTable, AgentsTable, SummaryTable} }
+func Tables() []Table {
+	return []Table{CallsTable, AgentsTable, GroupsTable, NumbersTable, CampaignsTable, AccountsTable,
+		HoursTable, MissedTable, RecordingsTable, SummaryTable}
+}
 
 // TableForm is how a table is written for other programs.
 type TableForm string
@@ -187,6 +198,29 @@ func summaryRecords(f *Figures, to recorder) error {
 	return nil
 }
 
+// hourNames are the columns of the table of hours.
+func hourNames() []string {
+	header := []string{"hour"}
+	for _, m := range hourMeasures() {
+		header = append(header, m.direction+"_"+m.name)
+	}
+	return header
+}
+
+// hourRecords writes the hours of the day.
+func hourRecords(f *Figures, to recorder) error {
+	for hour := range f.Hours {
+		fields := []any{hour}
+		for _, m := range hourMeasures() {
+			fields = append(fields, figure{m.figure(&f.Hours[hour]), m.unit})
+		}
+		if err := to.write(fields...); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // WriteTable writes a table of the report's period that holds a date, made of
 // what is known now, and nothing else. It makes no run. The CSV is that of the
 // report's file but for the byte order mark, which spreadsheets ask for and other
@@ -210,24 +244,53 @@ func (r *Reporter) WriteTable(ctx context.Context, name string, date time.Time, 
 }
 
 func (in *Input) writeTable(ctx context.Context, table Table, form TableForm, out io.Writer) error {
-	columns := callColumns(new(styles), in.zone, "")
-	header := map[Table][]string{
-		CallsTable: names(columns), AgentsTable: agentNames(), SummaryTable: summaryNames(),
-	}[table]
+	switch table {
+	case CallsTable:
+		return writeRecords(in, form, out, callColumns(new(styles), in.zone, ""), func(fn func(*row) error) error {
+			_, err := in.each(ctx, fn, nil)
+			return err
+		})
+	case MissedTable:
+		return writeRecords(in, form, out, missingColumns(new(styles)), func(fn func(*missing) error) error {
+			_, err := in.each(ctx, nil, fn)
+			return err
+		})
+	case RecordingsTable:
+		return writeRecords(in, form, out, problemColumns(new(styles), ""), func(fn func(problem) error) error {
+			return in.eachProblem(ctx, fn)
+		})
+	}
+	header, records := agentNames(), agentRecords
+	switch table {
+	case SummaryTable:
+		header, records = summaryNames(), summaryRecords
+	case HoursTable:
+		header, records = hourNames(), hourRecords
+	}
+	for _, d := range dimensions() {
+		if d.table == table {
+			header, records = d.names(), d.records
+		}
+	}
 	to, err := newRecorder(form, out, in.zone, header)
 	if err != nil {
 		return err
-	}
-	if table == CallsTable {
-		_, err := in.each(ctx, func(c *row) error { return to.write(fields(columns, c)...) }, nil)
-		return errors.Join(err, to.close())
 	}
 	figures, err := measure(ctx, in, nil)
 	if err != nil {
 		return err
 	}
-	records := map[Table]func(*Figures, recorder) error{AgentsTable: agentRecords, SummaryTable: summaryRecords}[table]
 	return errors.Join(records(figures, to), to.close())
+}
+
+// writeRecords writes the rows of a long table.
+func writeRecords[T any](in *Input, form TableForm, out io.Writer, columns []column[T], each func(func(T) error) error) error {
+	to, err := newRecorder(form, out, in.zone, names(columns))
+	if err != nil {
+		return err
+	}
+	err = each(func(of T) error { return to.write(fields(columns, of)...) })
+	return errors.Join(err, to.close())
 }
 
 func newRecorder(form TableForm, out io.Writer, zone *time.Location, header []string) (recorder, error) {

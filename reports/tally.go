@@ -100,6 +100,10 @@ func (t *Tally) merge(o *Tally) {
 	t.Wait.merge(&o.Wait)
 	t.AbandonWait.merge(&o.AbandonWait)
 	t.Talk.merge(&o.Talk)
+	t.mergeCosts(o)
+}
+
+func (t *Tally) mergeCosts(o *Tally) {
 	for cost, n := range o.costs {
 		t.addCost(cost, n)
 	}

@@ -52,9 +52,12 @@ func makeWorkbook(ctx context.Context, in *Input, figures *Figures, out *os.File
 	}
 	b.do(b.file.SetDefaultFont("Calibri"))
 	// Charts refer to cells of sheets that must exist by then.
-	for _, name := range []string{"Summary", "Agents", "Hours"} {
-		b.sheet(name)
+	b.sheet("Summary")
+	b.sheet("Agents")
+	for _, d := range dimensions() {
+		b.slices(&d)
 	}
+	b.sheet("Hours")
 	b.agents()
 	b.hours()
 	b.summary()
@@ -319,20 +322,25 @@ func (b *book) recordings(ctx context.Context) {
 		sheet: "Recordings", columns: problemColumns(b.styles, b.in.Settings.PublicURL),
 		rows: b.figures.Problems, none: "Nothing is absent, refused or pending, and no audio is cut, too short or too long.", frozen: 1,
 		each: func(ctx context.Context, fn func(problem) error) error {
-			_, err := cmp.Or(b.figures.concerned, b.in).each(ctx, func(r *row) error {
-				match := r.audioMatch()
-				for i := range r.Recordings {
-					p := problem{r, &r.Recordings[i]}
-					if !p.needsAttention(match) {
-						continue
-					}
-					if err := fn(p); err != nil {
-						return err
-					}
-				}
-				return nil
-			}, nil)
-			return err
+			return cmp.Or(b.figures.concerned, b.in).eachProblem(ctx, fn)
 		},
 	})
+}
+
+// eachProblem calls fn for each recording that needs attention.
+func (in *Input) eachProblem(ctx context.Context, fn func(problem) error) error {
+	_, err := in.each(ctx, func(r *row) error {
+		match := r.audioMatch()
+		for i := range r.Recordings {
+			p := problem{r, &r.Recordings[i]}
+			if !p.needsAttention(match) {
+				continue
+			}
+			if err := fn(p); err != nil {
+				return err
+			}
+		}
+		return nil
+	}, nil)
+	return err
 }

@@ -62,7 +62,7 @@ func cellsOf(t *testing.T, f *excelize.File, sheet string, cells ...string) []st
 func TestWorkbookCells(t *testing.T) {
 	t.Parallel()
 	f := openBook(t, filepath.Join(buildBusy(t, busyInput(t)), "daily-2026-11-21.xlsx"))
-	want := []string{"Summary", "Agents", "Hours", "Missed", "Calls", "Recordings", "Definitions"}
+	want := []string{"Summary", "Agents", "Groups", "Numbers", "Campaigns", "Accounts", "Hours", "Missed", "Calls", "Recordings", "Definitions"}
 	if diff := cmp.Diff(want, f.GetSheetList()); diff != "" {
 		t.Fatal(diff)
 	}
@@ -122,7 +122,7 @@ func TestWorkbookCells(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		wantTables := map[string]int{"Agents": 1, "Missed": 1, "Calls": 1, "Recordings": 1}[sheet]
+		wantTables := map[string]int{"Agents": 1, "Groups": 1, "Numbers": 1, "Campaigns": 1, "Accounts": 1, "Missed": 1, "Calls": 1, "Recordings": 1}[sheet]
 		if len(tables) != wantTables {
 			t.Errorf("%s has %d tables", sheet, len(tables))
 		}
@@ -146,6 +146,10 @@ func TestPrinting(t *testing.T) {
 	}{
 		{"Summary", "portrait", 1, 1, ""},
 		{"Agents", "landscape", 2, 0, "'Agents'!$A:$B,'Agents'!$1:$1"},
+		{"Groups", "landscape", 3, 0, "'Groups'!$A:$B,'Groups'!$1:$1"},
+		{"Numbers", "landscape", 3, 0, "'Numbers'!$A:$B,'Numbers'!$1:$1"},
+		{"Campaigns", "landscape", 3, 0, "'Campaigns'!$A:$B,'Campaigns'!$1:$1"},
+		{"Accounts", "landscape", 3, 0, "'Accounts'!$A:$B,'Accounts'!$1:$1"},
 		{"Hours", "landscape", 1, 0, ""},
 		{"Missed", "landscape", 1, 0, "'Missed'!$A:$B,'Missed'!$1:$1"},
 		{"Calls", "landscape", 3, 0, "'Calls'!$A:$A,'Calls'!$1:$1"},

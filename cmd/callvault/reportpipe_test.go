@@ -68,6 +68,17 @@ func TestReportStdout(t *testing.T) {
 			}
 		}
 	}
+	for table, want := range map[string]int{"groups": 1, "numbers": 1, "campaigns": 1, "accounts": 1, "hours": 24, "missed": 0, "recordings": -1} {
+		plain := command(t, "", "report", "daily", "--date", "2026-11-20", "--stdout", "csv", table, "--data", in.data)
+		records, err := csv.NewReader(strings.NewReader(plain.stdout)).ReadAll()
+		if err != nil || plain.status != exitDone || len(records) == 0 || want >= 0 && len(records) != want+1 {
+			t.Errorf("%s: %d records, %v: %s", table, len(records), err, plain.stderr)
+		}
+		piped := command(t, "", "report", "daily", "--date", "2026-11-20", "--stdout", "json", table, "--data", in.data)
+		if n := strings.Count(piped.stdout, "\n"); piped.status != exitDone || n != len(records)-1 {
+			t.Errorf("%s: %d lines of JSON, %d records", table, n, len(records))
+		}
+	}
 	if got := command(t, "", "report", "daily", "--date", "2026-11-18", "--stdout", "json", "calls", "--data", in.data); got.status != exitDone || got.stdout != "" {
 		t.Errorf("a day without calls: %+v", got)
 	}
