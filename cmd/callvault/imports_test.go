@@ -36,10 +36,11 @@ func closed() map[string][]string {
 	return map[string][]string{
 		"callvault/internal/call":  {},
 		"callvault/internal/audit": {},
-		"callvault/internal/media": {"callvault/internal/call", "callvault/internal/media/gsm"},
+		"callvault/internal/media": {"callvault/internal/call", "callvault/internal/media/gsm", "callvault/internal/media/layer3"},
 		"callvault/internal/store": {"callvault/internal/call", "callvault/internal/audit"},
 
-		"callvault/internal/media/gsm": {},
+		"callvault/internal/media/gsm":    {},
+		"callvault/internal/media/layer3": {},
 	}
 }
 

@@ -170,7 +170,7 @@ func (s *fakeStore) Analysis(_ context.Context, id string) (call.Analysis, error
 	case "rec-1":
 		return call.Analysis{State: call.Analysed, Silence: []float64{0.25}, Peaks: [][]byte{{0, 7, 255}}, AnalysedAt: time.Date(2023, 1, 2, 9, 5, 0, 0, time.UTC)}, nil
 	case "rec-strange":
-		return call.Analysis{State: call.NotAnalysed, Reason: "gsm_ms is not decoded"}, nil
+		return call.Analysis{State: call.NotAnalysed, Reason: "mp2 is not decoded"}, nil
 	}
 	return call.Analysis{State: call.AnalysisPending}, nil
 }

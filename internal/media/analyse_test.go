@@ -124,8 +124,6 @@ func TestNotAnalysed(t *testing.T) {
 		mediaType string
 		file      []byte
 	}{
-		"MP3 at 8 kHz (MPEG 2.5) is not decoded":    {"audio/mpeg", simulated(t, simulator.MP3At8kHz, time.Second)},
-		"MP3 at 22.05 kHz is not decoded":           {"audio/mpeg", repeat(mpegFrame(v2At22050, v2At22050Len), 3)},
 		"MP3 of a free format is not decoded":       {"audio/mpeg", repeat(mpegFrame(v1Free, 300), 4)},
 		"mp1 is not decoded":                        {"audio/mpeg", repeat(mpegFrame(v1Layer1, v1Layer1Len), 3)},
 		"this format is not decoded":                {"audio/ogg", []byte("OggS")},

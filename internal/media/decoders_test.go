@@ -5,7 +5,9 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -47,5 +49,57 @@ func TestAnalysisOfGSM(t *testing.T) {
 	cut, m := analyse("audio/wav", testdata(t, "gsm.wav")[:1000], 1<<16)
 	if !m.Truncated || cut.State != call.Analysed || slices.Max(cut.Peaks[0]) != speech {
 		t.Errorf("cut off: %+v, %+v", cut, m)
+	}
+}
+
+// MP3 sounds as mpg123 decodes it, whatever its version, rate and stereo.
+func TestAnalysisOfAllMP3s(t *testing.T) {
+	t.Parallel()
+	names, err := filepath.Glob(filepath.Join("testdata", "mp3-*.mp3"))
+	if err != nil || len(names) < 13 {
+		t.Fatal(names, err)
+	}
+	for _, name := range names {
+		name = strings.TrimSuffix(filepath.Base(name), ".mp3")
+		got, m := analyse("audio/mpeg", testdata(t, name+".mp3"), 1000)
+		want, heard := analyse("audio/wav", testdata(t, name+".pcm.wav"), 1<<16)
+		if got.State != call.Analysed || m.Channels != heard.Channels || m.SampleRate != heard.SampleRate || (m.Duration-heard.Duration).Abs() > time.Microsecond {
+			t.Errorf("%s: %+v, %+v, want %+v", name, got.State, m, heard)
+			continue
+		}
+		off := 1
+		if name == "mp3-24-intensity" { // the decoders differ on what is no direction
+			off = 5
+		}
+		for c := range want.Peaks {
+			if len(got.Peaks[c]) != len(want.Peaks[c]) || got.Silence[c] != want.Silence[c] {
+				t.Errorf("%s, channel %d: %d peaks, %g silent, want %d and %g", name, c,
+					len(got.Peaks[c]), got.Silence[c], len(want.Peaks[c]), want.Silence[c])
+				continue
+			}
+			for i, peak := range want.Peaks[c] {
+				if d := int(peak) - int(got.Peaks[c][i]); d < -off || d > off {
+					t.Errorf("%s, channel %d: peak %d is %d, want %d", name, c, i, got.Peaks[c][i], peak)
+				}
+			}
+		}
+	}
+}
+
+// Of speech for 0.6 s, a pause of 0.5 s and a tone of half of full scale, the
+// pause is silent.
+func TestSilenceOfMP3(t *testing.T) {
+	t.Parallel()
+	for _, name := range []string{"mp3-8-mono", "mp3-11-vbr", "mp3-12-crc", "mp3-16-mono"} {
+		got, m := analyse("audio/mpeg", testdata(t, name+".mp3"), 1<<16)
+		seconds := m.Duration.Seconds()
+		if share := got.Silence[0] * seconds; share < 0.4 || share > 0.8 {
+			t.Errorf("%s: %g s of %g are silent", name, share, seconds)
+		}
+		// Encoders of MP3 begin up to a tenth of a second late.
+		speech, pause, tone := loudest(got.Peaks[0], 0.1, 0.7, seconds), loudest(got.Peaks[0], 0.8, 1.1, seconds), loudest(got.Peaks[0], 1.25, seconds-0.05, seconds)
+		if speech < 40 || pause > 1 || math.Abs(float64(tone)-128) > 20 {
+			t.Errorf("%s: speech is %d, the pause %d, the tone %d", name, speech, pause, tone)
+		}
 	}
 }

@@ -84,24 +84,22 @@ func repeat(b []byte, n int) (all []byte) {
 
 // Headers of frames, and their lengths in bytes.
 const (
-	v1Layer1     = 0xFFFF_8000 // 256 kbit/s at 44.1 kHz, stereo: 384 samples
-	v1Layer1Len  = 276
-	v1Layer2     = 0xFFFD_8000 // 128 kbit/s at 44.1 kHz
-	v1Layer2Len  = 417
-	v1At32       = 0xFFFB_1000 // layer III, 32 kbit/s at 44.1 kHz
-	v1At32Len    = 104
-	v1At128      = 0xFFFB_9200 // 128 kbit/s, padded
-	v1At128Len   = 418
-	v2Mono       = 0xFFF3_28C0 // MPEG 2, 16 kbit/s at 16 kHz, mono: 576 samples
-	v2MonoLen    = 72
-	v2At22050    = 0xFFF3_20C0 // 16 kbit/s at 22.05 kHz, mono
-	v2At22050Len = 52
-	v25          = 0xFFE3_28C0 // MPEG 2.5, 16 kbit/s at 8 kHz, mono
-	v25Len       = 144
-	v1Free       = 0xFFFB_0000 // free format at 44.1 kHz, stereo
-	v2Layer2     = 0xFFF5_8400 // MPEG 2 layer II, 64 kbit/s at 24 kHz: 1152 samples
-	v2Layer2Len  = 384
-	secondOf441  = 44100.0 / 1152 // frames
+	v1Layer1    = 0xFFFF_8000 // 256 kbit/s at 44.1 kHz, stereo: 384 samples
+	v1Layer1Len = 276
+	v1Layer2    = 0xFFFD_8000 // 128 kbit/s at 44.1 kHz
+	v1Layer2Len = 417
+	v1At32      = 0xFFFB_1000 // layer III, 32 kbit/s at 44.1 kHz
+	v1At32Len   = 104
+	v1At128     = 0xFFFB_9200 // 128 kbit/s, padded
+	v1At128Len  = 418
+	v2Mono      = 0xFFF3_28C0 // MPEG 2, 16 kbit/s at 16 kHz, mono: 576 samples
+	v2MonoLen   = 72
+	v25         = 0xFFE3_28C0 // MPEG 2.5, 16 kbit/s at 8 kHz, mono
+	v25Len      = 144
+	v1Free      = 0xFFFB_0000 // free format at 44.1 kHz, stereo
+	v2Layer2    = 0xFFF5_8400 // MPEG 2 layer II, 64 kbit/s at 24 kHz: 1152 samples
+	v2Layer2Len = 384
+	secondOf441 = 44100.0 / 1152 // frames
 )
 
 // changing alternates between 32 and 128 kbit/s.

@@ -120,6 +120,8 @@ func FuzzAnalysisOfMP3(f *testing.F) {
 	f.Add(changing(6), 100)
 	f.Add(append(quiet(1)[:1000], mpegFrame(v25, v25Len)...), 9)
 	f.Add(repeat(mpegFrame(v1Free, 300), 4), 50)
+	f.Add(testdata(f, "mp3-22-joint.mp3")[:1500], 50)
+	f.Add(testdata(f, "mp3-8-mono.mp3")[:1500], 50)
 	f.Fuzz(func(t *testing.T, file []byte, piece int) {
 		got, m := analyse("audio/mpeg", file, max(1, piece%9000))
 		if _, probed := probe("audio/mpeg", file); !cmp.Equal(probed, m) {

@@ -2,6 +2,9 @@ package store_test
 
 import (
 	"database/sql"
+	"fmt"
+	"maps"
+	"slices"
 	"testing"
 	"time"
 
@@ -182,22 +185,28 @@ func TestAnalysisOfWhatHasGone(t *testing.T) {
 	})
 }
 
-// What an earlier version did not analyse for being an MP3 is listened to
+// What an earlier version did not analyse for want of a decoder is listened to
 // again, after what is newer; what it did not for other reasons is not.
-func TestMP3IsAnalysedAgain(t *testing.T) {
+func TestDecodableIsAnalysedAgain(t *testing.T) {
 	t.Parallel()
 	forEachDatabase(t, func(t *testing.T, o store.Options) {
 		s, err := store.Open(t.Context(), o)
 		if err != nil {
 			t.Fatal(err)
 		}
-		record(t, s, delivery(report("1.1")), delivery(report("1.2")), delivery(report("1.3")))
+		reasons := []string{
+			"MP3 is not decoded", "gsm_ms is not decoded", "MP3 at 8 kHz (MPEG 2.5) is not decoded",
+			"MP3 at 11.025 kHz (MPEG 2.5) is not decoded", "MP3 at 22.05 kHz is not decoded", "mp1 is not decoded", "",
+		}
+		for i := range reasons {
+			record(t, s, delivery(report(fmt.Sprintf("1.%d", i+1))))
+		}
 		byReason := map[string]string{}
 		for i, c := range claim(t, s, call.ClaimOptions{}) {
 			if err := s.MarkArchived(t.Context(), c.LeaseToken, call.Archiving{ObjectKey: c.ID, Media: phoneAudio(3)}); err != nil {
 				t.Fatal(err)
 			}
-			reason := []string{"MP3 is not decoded", "gsm_ms is not decoded", ""}[i]
+			reason := reasons[i]
 			byReason[reason] = c.ID
 			if reason == "" {
 				continue // nobody has listened to it yet
@@ -218,18 +227,27 @@ func TestMP3IsAnalysedAgain(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := db.ExecContext(t.Context(), "DELETE FROM goose_db_version WHERE version_id = 31"); err != nil {
+		if _, err := db.ExecContext(t.Context(), "DELETE FROM goose_db_version WHERE version_id IN (31, 33)"); err != nil {
 			t.Fatal(err)
 		}
 		if err := db.Close(); err != nil {
 			t.Fatal(err)
 		}
 		s = open(t, o)
-		for _, want := range []string{byReason[""], byReason["MP3 is not decoded"]} {
+		delete(byReason, "mp1 is not decoded")
+		var claimed []string
+		for range byReason {
 			c := must(s.ClaimAnalysis(t.Context(), time.Minute))(t)
-			if c == nil || c.ID != want || c.Tries != 1 {
-				t.Errorf("claimed %+v, want %s", c, want)
+			if c == nil || c.Tries != 1 {
+				t.Fatalf("claimed %+v behind %v", c, claimed)
 			}
+			claimed = append(claimed, c.ID)
+		}
+		if claimed[0] != byReason[""] {
+			t.Errorf("claimed %s first, want %s", claimed[0], byReason[""])
+		}
+		if diff := cmp.Diff(slices.Sorted(maps.Values(byReason)), slices.Sorted(slices.Values(claimed))); diff != "" {
+			t.Error(diff)
 		}
 		if c := must(s.ClaimAnalysis(t.Context(), time.Minute))(t); c != nil {
 			t.Errorf("claimed %+v", c)
