@@ -32,11 +32,11 @@ func (c *Copier) find(ctx context.Context, jobs chan<- copyJob) (known *keySet, 
 	known = &keySet{maphash.MakeSeed(), map[uint64]struct{}{}}
 	err = c.source.eachKept(ctx, func(k call.KeptObject) error {
 		known.keys[maphash.String(known.seed, k.Key)] = struct{}{}
-		if number, revision, ok := segmentNumber(k.Key); ok && revision > 0 {
-			c.rewritten[number] = true
-		}
 		if k.Going {
 			return nil // what is deleted by right must not come back
+		}
+		if number, revision, ok := segmentNumber(k.Key); ok && revision > 0 {
+			c.rewritten[number] = true
 		}
 		return giveCopy(ctx, jobs, copyJob{KeptObject: k})
 	})

@@ -487,6 +487,10 @@ func (d *dyingStore) PlanRewrite(ctx context.Context, number int64, key func(int
 	return revision, errors.Join(err, d.vault.step())
 }
 
+func (d *dyingStore) DropRewrite(ctx context.Context, o call.SegmentObject) error {
+	return errors.Join(d.Store.DropRewrite(ctx, o), d.vault.step())
+}
+
 func (d *dyingStore) FinishRewrite(ctx context.Context, old, g call.JournalSegment, oldKey, why string) error {
 	return errors.Join(d.Store.FinishRewrite(ctx, old, g, oldKey, why), d.vault.step())
 }

@@ -20,6 +20,7 @@ import (
 type RewriteStore interface {
 	Segment(ctx context.Context, number int64) (call.JournalSegment, error)
 	PlanRewrite(ctx context.Context, number int64, key func(revision int64) string) (revision int64, err error)
+	PlannedSegments(ctx context.Context) ([]call.SegmentObject, error)
 	DropRewrite(ctx context.Context, o call.SegmentObject) error
 	FinishRewrite(ctx context.Context, old, g call.JournalSegment, oldKey, why string) error
 	OldSegments(ctx context.Context, number int64, f func(o call.SegmentObject, noted bool) error) error
@@ -133,6 +134,42 @@ func (w rewriter) drop(ctx context.Context, number, revision int64) error {
 	return w.store.DropRewrite(ctx, call.SegmentObject{Number: number, Revision: revision, SHA256: there.SHA256, Size: there.Size})
 }
 
+// rewriteGrace is how old an object is at least that was planned, put and is not
+// gone on with: longer than anybody may be at it.
+const rewriteGrace = rewriteTries * journalLimit
+
+// abandon gives up what was put for segments when somebody was interrupted, and
+// was not gone on with: because the terms are others since, or nothing needs to
+// go any more.
+func (w rewriter) abandon(ctx context.Context) error {
+	planned, err := w.store.PlannedSegments(ctx)
+	for _, o := range planned {
+		if err == nil {
+			err = w.abandonOne(ctx, o)
+		}
+	}
+	if err != nil {
+		return fmt.Errorf("give up objects of the journal: %w", err)
+	}
+	return nil
+}
+
+func (w rewriter) abandonOne(ctx context.Context, o call.SegmentObject) error {
+	ctx, cancel := context.WithTimeout(ctx, journalLimit)
+	defer cancel()
+	there, err := w.vault.Stat(ctx, o.ObjectKey)
+	if errors.Is(err, ErrNotFound) || err == nil && there.Modified.After(w.now().Add(-rewriteGrace)) {
+		return nil
+	}
+	if err == nil {
+		o.SHA256, o.Size, err = hashObject(ctx, w.vault, o.ObjectKey)
+	}
+	if err != nil {
+		return err
+	}
+	return w.store.DropRewrite(ctx, o)
+}
+
 // encodeLines are the lines of a segment behind the first.
 func encodeLines(g *Segment, deliveries []*call.JournaledDelivery) ([]byte, error) {
 	var text bytes.Buffer
@@ -212,8 +249,14 @@ type leftSegment struct {
 
 // clear deletes the old objects of a segment, or of all with number 0, but those
 // that must stay, which it returns. Of all, those of which it is known until when
-// they are locked are not asked for again before.
+// they are locked are not asked for again before; and what was put and never
+// came to count is among them.
 func (w rewriter) clear(ctx context.Context, number int64) (left []leftSegment, err error) {
+	if number == 0 {
+		if err := w.abandon(ctx); err != nil {
+			return nil, err
+		}
+	}
 	err = w.store.OldSegments(ctx, number, func(o call.SegmentObject, noted bool) error {
 		switch {
 		case !noted:

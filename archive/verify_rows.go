@@ -55,10 +55,11 @@ func (v *Verifier) others(ctx context.Context, jobs chan<- object) (*keySet, err
 	known := &keySet{maphash.MakeSeed(), map[uint64]struct{}{}}
 	err := v.eachKept(ctx, func(k call.KeptObject) error {
 		known.keys[maphash.String(known.seed, k.Key)] = struct{}{}
-		if k.Going {
+		o := object{KeptObject: k}
+		if k.Going && k.RunID != "" || o.isPlanned() {
 			return nil
 		}
-		return give(ctx, jobs, object{KeptObject: k})
+		return give(ctx, jobs, o)
 	})
 	return known, err
 }

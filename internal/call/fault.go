@@ -132,8 +132,8 @@ type KeptObject struct {
 	// HoldMoving: the hold is being set or lifted just now, so that the object
 	// may have it or not.
 	HoldMoving bool
-	// RunID is the run of a report's file; empty for what is none. Going: the
-	// file is just being deleted, so it may be there, or not.
+	// RunID is the run of a report's file; empty for what is none. Going: it is
+	// just being deleted, or put, so it may be there, or not.
 	RunID string
 	Going bool
 }

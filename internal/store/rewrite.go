@@ -56,6 +56,22 @@ func (s *Store) PlanRewrite(ctx context.Context, number int64, key func(revision
 	return revision, nil
 }
 
+// PlannedSegments returns the objects that segments are just being put again as,
+// or were when somebody was interrupted: they may be in the vault, or not.
+func (s *Store) PlannedSegments(ctx context.Context) ([]call.SegmentObject, error) {
+	var planned []call.SegmentObject
+	err := s.each(ctx, "SELECT number, revision, object_key FROM journal_objects WHERE state = 'planned' ORDER BY number", nil, func(rows *sql.Rows) error {
+		var o call.SegmentObject
+		err := rows.Scan(&o.Number, &o.Revision, &o.ObjectKey)
+		planned = append(planned, o)
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("find planned objects of the journal: %w", err)
+	}
+	return planned, nil
+}
+
 // DropRewrite says that what lies under the key of a planned revision is not
 // what belongs there any more, and is to be deleted.
 func (s *Store) DropRewrite(ctx context.Context, o call.SegmentObject) error {

@@ -35,7 +35,8 @@ func (s *Store) RecordingsByKey(ctx context.Context, afterKey, afterID string, l
 
 // EachKept calls f for every object that must be in the vault and is no
 // recording: the files of report runs, the seals of the audit log, the
-// certificates of erasures, and what is still to be deleted of the journal.
+// certificates of erasures, what is still to be deleted of the journal, and what
+// may just have been put for it.
 func (s *Store) EachKept(ctx context.Context, f func(call.KeptObject) error) error {
 	for after, more := int64(0), true; more; {
 		seals, err := s.Seals(ctx, after, backgroundRows)
@@ -54,9 +55,18 @@ func (s *Store) EachKept(ctx context.Context, f func(call.KeptObject) error) err
 	if err := s.eachCertificate(ctx, f); err != nil {
 		return err
 	}
-	err := s.OldSegments(ctx, 0, func(o call.SegmentObject, _ bool) error {
-		return f(call.KeptObject{Key: o.ObjectKey, Size: o.Size, SHA256: o.SHA256})
+	err := s.OldSegments(ctx, 0, func(o call.SegmentObject, noted bool) error {
+		return f(call.KeptObject{Key: o.ObjectKey, Size: o.Size, SHA256: o.SHA256, Going: noted})
 	})
+	if err != nil {
+		return err
+	}
+	planned, err := s.PlannedSegments(ctx)
+	for _, o := range planned {
+		if err == nil {
+			err = f(call.KeptObject{Key: o.ObjectKey, Going: true})
+		}
+	}
 	if err != nil {
 		return err
 	}
