@@ -97,10 +97,11 @@ func (r *round) findReports(ctx context.Context) error {
 	return nil
 }
 
-// reportHolds looks for the number in a run's frozen input, of which all of its
-// files are made.
+// reportHolds looks for the number in the frozen inputs of a run's revisions, of
+// which all of its files are made.
 func (r *round) reportHolds(ctx context.Context, run call.Run) (bool, error) {
 	redactor := call.NewRedactor(r.erasure.Number, nil)
+	looked := false
 	for _, f := range run.Files {
 		if !strings.HasSuffix(f.Name, ".ndjson.zst") {
 			continue
@@ -116,9 +117,12 @@ func (r *round) reportHolds(ctx context.Context, run call.Run) (bool, error) {
 		if err := errors.Join(err, body.Close()); err != nil {
 			return false, fmt.Errorf("look through %s: %w", f.ObjectKey, err)
 		}
-		return holds, nil
+		if holds {
+			return true, nil
+		}
+		looked = true
 	}
-	return true, nil // without input nobody knows
+	return !looked, nil // without input nobody knows
 }
 
 // holdsNumber looks through packed lines.

@@ -165,6 +165,18 @@ func (r *Retainer) filesOf(ctx context.Context, run call.Run) (there int, locked
 	return there, locked, nil
 }
 
+// folderOf is where files of a run lie: one folder of a revision, or that of all
+// of them.
+func folderOf(files []call.RunFile) string {
+	folder := path.Dir(files[0].ObjectKey)
+	for _, f := range files {
+		if path.Dir(f.ObjectKey) != folder {
+			return path.Dir(folder) + "/"
+		}
+	}
+	return folder + "/"
+}
+
 // planReports adds to a plan what becomes of the files of reports until its time.
 func (r *Retainer) planReports(ctx context.Context, plan *call.RetentionPlan, each func(call.PlanItem) error) error {
 	return r.eachRun(ctx, func(run call.Run) error {
@@ -173,7 +185,7 @@ func (r *Retainer) planReports(ctx context.Context, plan *call.RetentionPlan, ea
 			return err
 		}
 		p := call.PlanItem{Run: &run, RuleUntil: over, By: r.o.Terms.Of[call.ReportObjects].Name, Until: due}
-		p.Rule, p.DueAt, p.ObjectKey = p.By, due, path.Dir(run.Files[0].ObjectKey)+"/"
+		p.Rule, p.DueAt, p.ObjectKey = p.By, due, folderOf(run.Files)
 		for _, f := range run.Files {
 			p.Size += f.Size
 		}

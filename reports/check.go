@@ -163,7 +163,12 @@ var revisionKey = regexp.MustCompile(`^r(\d+)-([0-9a-f]{12})/` + regexp.QuoteMet
 // to build the run: it is nobody's report.
 func (r *Reporter) inputsOf(ctx context.Context, run *call.Run) (inputs []keptInput, err error) {
 	own := keptInput{revision: run.Revision, hash: run.InputHash}
+	earlier := make(map[int][]string) // hashes of files by revision
 	for _, f := range run.Files {
+		if f.OfRevision() != run.Revision {
+			earlier[f.OfRevision()] = append(earlier[f.OfRevision()], f.SHA256)
+			continue
+		}
 		if f.Name == inputName {
 			own.key = f.ObjectKey
 		}
@@ -182,7 +187,7 @@ func (r *Reporter) inputsOf(ctx context.Context, run *call.Run) (inputs []keptIn
 			continue
 		}
 		if revision, err := strconv.Atoi(match[1]); err == nil && revision < run.Revision {
-			inputs = append(inputs, keptInput{revision: revision, hash: match[2], key: key})
+			inputs = append(inputs, keptInput{revision: revision, hash: match[2], key: key, kept: earlier[revision]})
 		}
 	}
 	slices.SortStableFunc(inputs, func(a, b keptInput) int { return cmp.Compare(b.revision, a.revision) })

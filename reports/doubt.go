@@ -27,6 +27,11 @@ func (r *Reporter) Doubt(ctx context.Context, stored func(ctx context.Context, p
 	doubted := 0
 	for i := range r.reports {
 		report := &r.reports[i]
+		n, err := r.doubtRevisions(ctx, report, stored)
+		doubted += n
+		if err != nil {
+			return doubted, err
+		}
 		p := PeriodOf(report.Period, r.now().In(report.Zone))
 		for range lookBack {
 			p = p.Before()
@@ -34,11 +39,7 @@ func (r *Reporter) Doubt(ctx context.Context, stored func(ctx context.Context, p
 			if err != nil {
 				return doubted, err
 			}
-			begin := r.schedules[i].dueAt(p)
-			if run.BuiltAt.After(begin) {
-				begin = run.BuiltAt
-			}
-			if r.now().Sub(begin) >= mailWindow {
+			if r.now().Sub(mailFrom(run, r.schedules[i].dueAt(p))) >= mailWindow {
 				continue // it is too late for that
 			}
 			if run.State != call.RunBuilt {
@@ -51,8 +52,13 @@ func (r *Reporter) Doubt(ctx context.Context, stored func(ctx context.Context, p
 				if run, err = r.loseRun(ctx, report, p); err != nil {
 					return doubted, err
 				}
+				n, err := r.doubtLost(ctx, report, run, stored)
+				doubted += n
+				if err != nil {
+					return doubted, err
+				}
 			}
-			n, err := r.doubtMails(ctx, run, report.Recipients)
+			n, err := r.doubtMails(ctx, run, report.Recipients, 1)
 			doubted += n
 			if err != nil {
 				return doubted, err
@@ -73,14 +79,56 @@ func (r *Reporter) loseRun(ctx context.Context, report *Report, p Period) (call.
 	return run, err
 }
 
-// doubtMails makes those mails of a run uncertain that have not been begun.
-func (r *Reporter) doubtMails(ctx context.Context, run call.Run, recipients []string) (doubted int, err error) {
+// doubtRevisions makes those mails of revisions uncertain that would be begun by
+// themselves now, or will be when a revision is made again of which nothing is
+// known but its files.
+func (r *Reporter) doubtRevisions(ctx context.Context, report *Report, stored func(ctx context.Context, prefix string) (bool, error)) (doubted int, err error) {
+	runs, err := r.recentRuns(ctx, report, r.now().Add(-reviseWithin))
+	if err != nil {
+		return 0, err
+	}
+	for _, run := range runs {
+		if run.MailRevision > 1 && r.now().Sub(run.BuiltAt) < mailWindow {
+			n, err := r.doubtMails(ctx, run, report.Recipients, run.MailRevision)
+			doubted += n
+			if err != nil {
+				return doubted, err
+			}
+		}
+		n, err := r.doubtLost(ctx, report, run, stored)
+		doubted += n
+		if err != nil {
+			return doubted, err
+		}
+	}
+	return doubted, nil
+}
+
+// doubtLost does so for the revisions of a run that are lost.
+func (r *Reporter) doubtLost(ctx context.Context, report *Report, run call.Run, stored func(ctx context.Context, prefix string) (bool, error)) (doubted int, err error) {
+	p := r.periodOf(report, run)
+	for revision := max(run.Revision, 1) + 1; ; revision++ {
+		found, err := stored(ctx, revisionPrefix(report.Name, p, revision))
+		if err != nil || !found {
+			return doubted, err
+		}
+		n, err := r.doubtMails(ctx, run.At(revision), report.Recipients, revision)
+		doubted += n
+		if err != nil {
+			return doubted, err
+		}
+	}
+}
+
+// doubtMails makes the mails of a run's revision uncertain to those recipients
+// to whom no mail of a revision from one on has been begun.
+func (r *Reporter) doubtMails(ctx context.Context, run call.Run, recipients []string, from int) (doubted int, err error) {
 	mails, err := r.mailsOf(ctx, run)
 	if err != nil {
 		return 0, err
 	}
 	for _, recipient := range recipients {
-		if _, begun := mails[recipient]; begun {
+		if m, begun := mails[recipient]; begun && m.Revision >= from {
 			continue
 		}
 		m, begun, err := r.beginMail(ctx, run, recipient)

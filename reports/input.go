@@ -46,6 +46,8 @@ type Settings struct {
 	// Log is the audit log as it was when the input was frozen; nil if it was
 	// not sealed.
 	Log *SealedLog `json:"log,omitempty"`
+	// Revises is set from the second revision on.
+	Revises *Revises `json:"revises,omitempty"`
 }
 
 // soon are the waits that the service level and short abandons go by.
@@ -76,11 +78,12 @@ type comparison struct {
 
 // line is one line of a frozen input; exactly one field is set. The order is
 // settings, the calls by start, calls without a start, customers to call back,
-// comparison: a file that does not end with the last is not whole.
+// what a revision changed, comparison: a file that does not end with the last is not whole.
 type line struct {
 	Settings   *Settings   `json:"settings,omitempty"`
 	Call       *row        `json:"call,omitempty"`
 	Missing    *missing    `json:"missing,omitempty"`
+	Change     *callChange `json:"change,omitempty"`
 	Comparison *comparison `json:"comparison,omitempty"`
 }
 
@@ -512,7 +515,7 @@ func (r *reading) take(raw []byte, calls, missing bool) error {
 		}
 		b.n++
 		return r.decoder.decode(raw, &b.calls[b.n-1])
-	case bytes.HasPrefix(raw, []byte(`{"missing":`)) && !missing:
+	case bytes.HasPrefix(raw, changeLine), bytes.HasPrefix(raw, []byte(`{"missing":`)) && !missing:
 		return nil
 	}
 	var l line

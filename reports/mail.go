@@ -250,7 +250,7 @@ func (f *Figures) mailHours() []mailHour {
 
 // attention lists what somebody should look at.
 func (f *Figures) attention() []string {
-	var list []string
+	list := f.revised()
 	r := &f.Recordings
 	for _, a := range []struct {
 		n    int64

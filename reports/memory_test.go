@@ -39,6 +39,7 @@ type memory struct {
 	// slow, if set, is waited for by EachCall, or for its context.
 	slow    chan struct{}
 	renewed int
+	revisions
 }
 
 func (s *memory) EachCall(ctx context.Context, f call.Filter, fn func(call.CallWithRecordings) error) error {
@@ -206,11 +207,16 @@ func (s *memory) RenewRun(_ context.Context, token string, _ time.Duration) erro
 }
 
 func (s *memory) FinishRun(_ context.Context, token string, run call.Run) error {
+	if s.failFinishes > 0 {
+		s.failFinishes--
+		return errors.New("the database went away")
+	}
 	return s.mark(token, func(r *call.Run) {
 		s.built++
 		id := r.ID
 		*r = run
 		r.ID, r.State, r.Error, r.BuiltAt = id, call.RunBuilt, "", s.now()
+		s.leases[token] = ""
 	})
 }
 
@@ -244,7 +250,7 @@ func (s *memory) BeginMail(_ context.Context, m call.Mail) (call.Mail, bool, err
 	defer s.mu.Unlock()
 	for i := range s.mails {
 		old := &s.mails[i]
-		if old.RunID == m.RunID && old.Recipient == m.Recipient {
+		if old.RunID == m.RunID && max(old.Revision, 1) == max(m.Revision, 1) && old.Recipient == m.Recipient {
 			if old.State != call.MailRetry {
 				return *old, false, nil
 			}

@@ -25,6 +25,7 @@ import (
 type Store interface {
 	CallStore
 	RunStore
+	RevisionStore
 	MailStore
 }
 
@@ -92,6 +93,10 @@ type Report struct {
 	Match        call.Filter
 	Formats      []Format
 	ServiceLevel ServiceLevel
+	// ReviseMailOver is by more than which share a headline figure must have
+	// moved for a revision to be mailed to those who have an earlier one: 0.05 is
+	// 5 %. 0: by anything at all. Negative: none is mailed by itself.
+	ReviseMailOver float64
 	// Recipients are mail addresses. With none nothing is mailed.
 	Recipients []string
 }

@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"time"
 
@@ -51,12 +52,15 @@ func (r *Reporter) Run(ctx context.Context) error {
 
 // Look builds and mails what is due by now: every ended period without a run
 // whose local time has come, since its report was first seen and at most seven
-// back; and the mails that are to be tried again. What goes wrong is logged and
-// tried again later.
+// back; revisions of the runs of the last weeks; and the mails that are to be
+// tried again. What goes wrong is logged and tried again later.
 func (r *Reporter) Look(ctx context.Context) {
 	for i := range r.reports {
 		if err := r.lookAt(ctx, &r.reports[i], r.schedules[i]); err != nil && ctx.Err() == nil {
 			r.log.ErrorContext(ctx, "report cannot be looked at", "report", r.reports[i].Name, "error", err)
+		}
+		if err := r.revise(ctx, &r.reports[i], r.schedules[i]); err != nil && ctx.Err() == nil {
+			r.log.ErrorContext(ctx, "report cannot be revised", "report", r.reports[i].Name, "error", err)
 		}
 	}
 	if err := r.mailAgain(ctx); err != nil && ctx.Err() == nil {
@@ -98,13 +102,8 @@ func (r *Reporter) lookAt(ctx context.Context, report *Report, s schedule) error
 		if run.State != call.RunBuilt {
 			continue // another node is at it
 		}
-		// A run made by hand may have been there long before its time.
-		begin := d.At
-		if run.BuiltAt.After(begin) {
-			begin = run.BuiltAt
-		}
-		if r.now().Sub(begin) < mailWindow {
-			err = r.mailRun(ctx, run, report.Recipients, false)
+		if r.now().Sub(mailFrom(run, d.At)) < mailWindow {
+			err = r.mailRun(ctx, run, report.Recipients, byItself)
 		} else {
 			err = r.noteLate(ctx, run, p, report.Recipients)
 		}
@@ -114,6 +113,16 @@ func (r *Reporter) lookAt(ctx context.Context, report *Report, s schedule) error
 		}
 	}
 	return nil
+}
+
+// mailFrom is since when a run that is due at a time is mailed to those who have
+// got none of its revisions. A run made by hand may have been there long before
+// its time; and a revision is news only to those who know the earlier one.
+func mailFrom(run call.Run, due time.Time) time.Time {
+	if run.Revision < 2 && run.BuiltAt.After(due) {
+		return run.BuiltAt
+	}
+	return due
 }
 
 // noteLate logs, once, that a run is not mailed any more to recipients whose
@@ -274,9 +283,22 @@ type built struct {
 	input   *Input
 	figures *Figures
 	files   []File
+	// known is the delivery up to which the input tells all; 0: nobody knows.
+	known int64
+	// tell: the revision is mailed to those who have an earlier one.
+	tell bool
 }
 
 func (r *Reporter) build(ctx context.Context, report *Report, p Period, revision int, dir string) (*built, error) {
+	known, err := r.settled(ctx)
+	if err != nil && ctx.Err() == nil {
+		// A report does not wait for it: at the next look all is compared.
+		r.log.WarnContext(ctx, "deliveries under way keep from knowing what a report tells", "report", report.Name, "error", err)
+		known, err = 0, nil
+	}
+	if err != nil {
+		return nil, err
+	}
 	in, err := r.freeze(ctx, report, p, revision, filepath.Join(dir, inputName))
 	if err != nil {
 		return nil, err
@@ -285,11 +307,11 @@ func (r *Reporter) build(ctx context.Context, report *Report, p Period, revision
 	if err != nil {
 		return nil, err
 	}
-	return &built{in, figures, files}, nil
+	return &built{input: in, figures: figures, files: files, known: known}, nil
 }
 
 // keep puts a built report, its input and its mail's texts into the vault, and
-// returns the run as it is to be recorded.
+// returns the run as it is to be recorded. The files of earlier revisions stay.
 func (r *Reporter) keep(ctx context.Context, run call.Run, b *built) (call.Run, error) {
 	dir := filepath.Dir(b.input.path)
 	texts, err := r.writeMail(run, b, dir)
@@ -300,9 +322,16 @@ func (r *Reporter) keep(ctx context.Context, run call.Run, b *built) (call.Run, 
 	files := append(append([]File{}, b.files...), append(texts, input)...)
 	s := &b.input.Settings
 	run.Revision, run.AsOf, run.InputHash = s.Revision, s.AsOf, b.input.Hash
-	run.Files, run.RetainUntil = nil, r.until(b.input.period().To)
+	run.Files = slices.DeleteFunc(slices.Clone(run.Files), func(f call.RunFile) bool { return f.OfRevision() >= s.Revision })
+	if until := r.until(b.input.period().To); until.After(run.RetainUntil) {
+		run.RetainUntil = until
+	}
+	run.KnownDeliveries = b.known
+	if b.tell {
+		run.MailRevision = s.Revision
+	}
 	// The hash keeps apart what two nodes built of one period.
-	prefix := fmt.Sprintf("%sr%d-%s/", filesPrefix(s.Report, b.input.period()), s.Revision, b.input.Hash[:12])
+	prefix := revisionPrefix(s.Report, b.input.period(), s.Revision) + b.input.Hash[:12] + "/"
 	for i := range files {
 		if err := files[i].sum(); err != nil {
 			return run, err
@@ -311,6 +340,7 @@ func (r *Reporter) keep(ctx context.Context, run call.Run, b *built) (call.Run, 
 		if err != nil {
 			return run, err
 		}
+		kept.Revision = s.Revision
 		run.Files = append(run.Files, kept)
 	}
 	return run, nil
@@ -332,6 +362,10 @@ type BuildOptions struct {
 	// are sent again.
 	Send       bool
 	Recipients []string
+	// Revise gives the period's run a new revision, if call reports have changed
+	// what it tells. The run must be there. Out then gets the newest revision's
+	// files.
+	Revise bool
 }
 
 // Result is what became of a report that was built by hand.
@@ -339,6 +373,8 @@ type Result struct {
 	// Run is the period's run. Its ID is empty if there is none yet.
 	Run    call.Run
 	Period Period
+	// Revised: the run has got a new revision.
+	Revised bool
 	// Files are the paths of the files written to Out.
 	Files []string
 	// Mails are the run's mails, if it was to be sent.
@@ -348,7 +384,7 @@ type Result struct {
 // Build builds a report by hand, for the period that holds a date (see
 // Report.PeriodOf), from what is known now. It makes the period's run if there
 // is none and the time to report the period has come, or the run is to be sent;
-// a run that is there is left as it is.
+// a run that is there is left as it is, but if it is to be revised.
 func (r *Reporter) Build(ctx context.Context, name string, date time.Time, o BuildOptions) (Result, error) {
 	n, err := r.index(name)
 	if err != nil {
@@ -364,6 +400,9 @@ func (r *Reporter) Build(ctx context.Context, name string, date time.Time, o Bui
 	dueAt := r.schedules[n].dueAt(result.Period)
 	made := false
 	switch {
+	case o.Revise:
+		result.Run, result.Revised, err = r.reviseByHand(ctx, report, result.Period)
+		made = true
 	case o.Send, ended && !now.Before(dueAt):
 		result.Run, made, err = r.buildRun(ctx, report, result.Period)
 	case ended:
@@ -391,21 +430,35 @@ func (r *Reporter) Build(ctx context.Context, name string, date time.Time, o Bui
 	if len(recipients) == 0 {
 		return result, call.Errorf(call.Invalid, "report %s has no recipients", name)
 	}
-	if err := r.mailRun(ctx, result.Run, recipients, true); err != nil {
+	if err := r.mailRun(ctx, result.Run, recipients, byHand); err != nil {
 		return result, err
 	}
 	result.Mails, err = r.store.Mails(ctx, result.Run.ID)
 	return result, err
 }
 
+// reviseByHand revises the run of a period.
+func (r *Reporter) reviseByHand(ctx context.Context, report *Report, p Period) (run call.Run, revised bool, err error) {
+	if run, err = r.findRun(ctx, report, p); err != nil {
+		return run, false, err
+	}
+	if run.State != call.RunBuilt {
+		return run, false, call.Errorf(call.NotFound, "there is no report of %s yet, so there is nothing to revise", p.Title())
+	}
+	if gone := run.FilesGone(); gone != "" {
+		return run, false, call.Errorf(call.NotFound, "%s", gone)
+	}
+	return r.reviseRun(ctx, report, run, time.Time{})
+}
+
 // writeOut writes a report's files to a folder: those of the run if this call
-// has just made it, else files made of what is known now.
+// has just made it, or was to revise it, else files made of what is known now.
 func (r *Reporter) writeOut(ctx context.Context, report *Report, result Result, made bool, out string) (paths []string, err error) {
 	if err := os.MkdirAll(out, 0o750); err != nil {
 		return nil, err
 	}
 	if made {
-		for _, f := range result.Run.Files {
+		for _, f := range result.Run.At(result.Run.Revision).Files {
 			if !isAttachment(f.Name) {
 				continue
 			}

@@ -44,6 +44,25 @@ func (s schedule) next(t time.Time) time.Time {
 	}
 }
 
+// last is the latest time of the schedule that has come at t; zero if there was
+// none in five years.
+func (s schedule) last(t time.Time) time.Time {
+	for _, back := range []time.Duration{time.Hour, 25 * time.Hour, 8 * 24 * time.Hour, 32 * 24 * time.Hour, 367 * 24 * time.Hour, 5 * 366 * 24 * time.Hour} {
+		at := s.next(t.Add(-back))
+		if at.IsZero() || at.After(t) {
+			continue
+		}
+		for {
+			next := s.next(at)
+			if next.IsZero() || next.After(t) {
+				return at
+			}
+			at = next
+		}
+	}
+	return time.Time{}
+}
+
 // dueAt is when a period is to be reported: the first time of the schedule
 // after (or at) its end; zero if there is none.
 func (s schedule) dueAt(p Period) time.Time { return s.next(p.To.Add(-time.Nanosecond)) }

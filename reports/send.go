@@ -93,13 +93,27 @@ type sending struct {
 	detail string
 }
 
-// mailRun begins the mails of a run to those recipients that it has not been
-// begun for. byHand sends to everybody who is not known to have got it, also
-// where the server refused, all tries failed or nobody knows.
-func (r *Reporter) mailRun(ctx context.Context, run call.Run, recipients []string, byHand bool) error {
+// occasion is on which occasion a run is mailed.
+type occasion int
+
+const (
+	// byItself mails it to those to whom none of its revisions has been begun,
+	// and to those who must hear of the newest.
+	byItself occasion = iota
+	// onlyRevised mails it only to the latter.
+	onlyRevised
+	// byHand sends the newest revision to everybody who is not known to have got
+	// it, also where the server refused, all tries failed or nobody knows.
+	byHand
+)
+
+// mailRun begins the mails of a run's newest revision to those recipients who
+// are to get it.
+func (r *Reporter) mailRun(ctx context.Context, run call.Run, recipients []string, on occasion) error {
 	if len(recipients) == 0 {
 		return nil
 	}
+	run = run.At(run.Revision)
 	mails, err := r.mailsOf(ctx, run)
 	if err != nil {
 		return err
@@ -109,11 +123,17 @@ func (r *Reporter) mailRun(ctx context.Context, run call.Run, recipients []strin
 		m, begun := mails[recipient]
 		again := false
 		switch {
+		case !begun && on == onlyRevised:
+			continue
 		case !begun:
+		case m.Revision < run.Revision:
+			if again, err = r.supersede(ctx, run, m, on); err != nil {
+				return err
+			}
 		case m.State == call.MailRetry:
-			again = byHand
+			again = on == byHand
 		case m.State == call.MailUncertain && r.mail.ResendUncertain,
-			byHand && (m.State == call.MailUncertain || m.State == call.MailRefused || m.State == call.MailFailed):
+			on == byHand && (m.State == call.MailUncertain || m.State == call.MailRefused || m.State == call.MailFailed):
 			if again, err = r.resend(ctx, m); err != nil {
 				return err
 			}
@@ -128,6 +148,22 @@ func (r *Reporter) mailRun(ctx context.Context, run call.Run, recipients []strin
 	return r.deliver(ctx, run, wanting)
 }
 
+// supersede reports whether the newest revision of a run is to follow the mail
+// of an earlier one. If that is still to be tried again, it is not.
+func (r *Reporter) supersede(ctx context.Context, run call.Run, m call.Mail, on occasion) (bool, error) {
+	if on != byHand && m.Revision >= run.MailRevision {
+		if m.State == call.MailUncertain && r.mail.ResendUncertain {
+			_, err := r.resend(ctx, m) // mailAgain sends it
+			return false, err
+		}
+		return false, nil
+	}
+	if m.State != call.MailRetry {
+		return true, nil
+	}
+	return true, r.store.FinishMail(ctx, m.ID, call.MailFailed, fmt.Sprintf("revision %d is sent instead", run.Revision), 0)
+}
+
 // resend lets a mail be begun again. It is false when another process has just
 // done so.
 func (r *Reporter) resend(ctx context.Context, m call.Mail) (bool, error) {
@@ -138,7 +174,7 @@ func (r *Reporter) resend(ctx context.Context, m call.Mail) (bool, error) {
 	return err == nil, err
 }
 
-// mailsOf are a run's mails, by recipient.
+// mailsOf are a run's mails, by recipient: of each that of the newest revision.
 func (r *Reporter) mailsOf(ctx context.Context, run call.Run) (map[string]call.Mail, error) {
 	mails, err := r.store.Mails(ctx, run.ID)
 	if err != nil {
@@ -146,7 +182,10 @@ func (r *Reporter) mailsOf(ctx context.Context, run call.Run) (map[string]call.M
 	}
 	of := make(map[string]call.Mail)
 	for _, m := range mails {
-		of[m.Recipient] = m
+		m.Revision = max(m.Revision, 1)
+		if m.Revision >= of[m.Recipient].Revision {
+			of[m.Recipient] = m
+		}
 	}
 	return of, nil
 }
@@ -157,34 +196,43 @@ func (r *Reporter) mailAgain(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	recipients := make(map[string][]string)
-	var order []string
+	type revision struct {
+		run string
+		n   int
+	}
+	recipients := make(map[revision][]string)
+	var order []revision
 	for _, m := range due {
-		if recipients[m.RunID] == nil {
-			order = append(order, m.RunID)
+		of := revision{m.RunID, m.Revision}
+		if recipients[of] == nil {
+			order = append(order, of)
 		}
-		recipients[m.RunID] = append(recipients[m.RunID], m.Recipient)
+		recipients[of] = append(recipients[of], m.Recipient)
 	}
 	var faults []error
-	for _, id := range order {
-		run, err := r.store.Run(ctx, id)
-		if err == nil && run.State != call.RunBuilt {
+	for _, of := range order {
+		run, err := r.store.Run(ctx, of.run)
+		if err == nil && (run.State != call.RunBuilt || run.Revision < of.n) {
 			continue // lost with the database, and not built again yet
 		}
 		if err == nil {
-			err = r.deliver(ctx, run, recipients[id])
+			err = r.deliver(ctx, run.At(of.n), recipients[of])
 		}
 		if err != nil {
-			faults = append(faults, fmt.Errorf("mail run %s: %w", id, err))
+			faults = append(faults, fmt.Errorf("mail run %s: %w", of.run, err))
 		}
 	}
 	return errors.Join(faults...)
 }
 
-// deliver sends a run to recipients, each a message of their own. That one
+// deliver sends a revision of a run to recipients, each a message of their own. That one
 // cannot be sent does not stop the others; the store knows what became of each.
 func (r *Reporter) deliver(ctx context.Context, run call.Run, recipients []string) error {
-	if gone := run.FilesGone(); gone != "" {
+	gone := run.FilesGone()
+	if gone == "" && len(run.Files) == 0 {
+		gone = fmt.Sprintf("the files of revision %d are not kept", run.Revision)
+	}
+	if gone != "" {
 		return r.settle(ctx, run, recipients, sending{call.MailFailed, gone})
 	}
 	return r.inSpool(func(dir string) error {
@@ -224,7 +272,7 @@ func (r *Reporter) settle(ctx context.Context, run call.Run, recipients []string
 // from here on leaves an uncertain mail, never an unknown one.
 func (r *Reporter) beginMail(ctx context.Context, run call.Run, recipient string) (call.Mail, bool, error) {
 	return r.store.BeginMail(ctx, call.Mail{
-		RunID: run.ID, Recipient: recipient, MessageID: r.messageID(run, recipient),
+		RunID: run.ID, Revision: run.Revision, Recipient: recipient, MessageID: r.messageID(run, recipient),
 	})
 }
 

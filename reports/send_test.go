@@ -256,7 +256,7 @@ func TestCutBeforeDot(t *testing.T) {
 		}
 	}
 	o.store.runs = []call.Run{run}
-	if err := r.mailRun(context.Background(), run, []string{"ops@example.org"}, false); err != nil {
+	if err := r.mailRun(context.Background(), run, []string{"ops@example.org"}, byItself); err != nil {
 		t.Fatal(err)
 	}
 	if got := o.states()["ops@example.org"]; got != call.MailRetry {

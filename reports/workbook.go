@@ -64,6 +64,7 @@ func makeWorkbook(ctx context.Context, in *Input, figures *Figures, out *os.File
 	b.missed(ctx)
 	b.calls(ctx)
 	b.recordings(ctx)
+	b.changes(ctx)
 	b.definitions()
 	b.properties()
 	if b.err != nil {

@@ -25,6 +25,7 @@ type reportCommand struct {
 	Date   string `help:"A day of the period (YYYY-MM-DD); default: the last period that is over." placeholder:"DATE"`
 	Out    string `default:"." help:"The folder to write the files to."`
 	Send   bool   `help:"Mail it to its recipients; who has it already does not get it again."`
+	Revise bool   `help:"Make a new revision of the period's report now, if calls that were reported late have changed it."`
 	Check  string `help:"Build nothing; say whether this workbook or CSV file is what the kept input of the period gives." placeholder:"FILE"`
 	Stdout string `help:"Write a table of what is known now to standard output, as csv or json (an object a line), and nothing else." placeholder:"FORM"`
 }
@@ -32,6 +33,7 @@ type reportCommand struct {
 // Help is the end of the command's help.
 func (reportCommand) Help() string {
 	return `  callvault report daily --date 2026-11-21 --out .
+  callvault report daily --date 2026-11-21 --revise
   callvault report daily --date 2026-11-21 --check FILE
   callvault report daily --date 2026-11-21 --stdout csv calls | wc -l
   callvault report daily --date 2026-11-21 --stdout json groups | jq .answer_rate`
@@ -40,8 +42,10 @@ func (reportCommand) Help() string {
 // usage says what does not go together.
 func (c reportCommand) usage(g *globals) error {
 	switch {
-	case c.Check != "" && (c.Send || c.Date == "" || c.Stdout != ""):
-		return usagef("--check FILE goes with --date, a day of the period that the file is of, and neither with --send nor with --stdout")
+	case c.Check != "" && (c.Send || c.Date == "" || c.Stdout != "" || c.Revise):
+		return usagef("--check FILE goes with --date, a day of the period that the file is of, and neither with --send nor with --stdout or --revise")
+	case c.Revise && c.Date == "":
+		return usagef("--revise goes with --date, a day of the period whose report is to be revised")
 	case c.Stdout == "" && c.Table != "":
 		return usagef("a table (%s) goes with --stdout csv or --stdout json", c.Table)
 	case c.Stdout == "":
@@ -50,8 +54,8 @@ func (c reportCommand) usage(g *globals) error {
 		return usagef("--stdout must be csv or json")
 	case !slices.Contains(reports.Tables(), reports.Table(c.Table)):
 		return usagef("--stdout needs a table: %v", reports.Tables())
-	case c.Send || g.JSON:
-		return usagef("--stdout goes neither with --send nor with --json")
+	case c.Send || c.Revise || g.JSON:
+		return usagef("--stdout goes neither with --send nor with --revise or --json")
 	}
 	return nil
 }
@@ -123,11 +127,11 @@ func (c reportCommand) Run(ctx context.Context, g *globals) error {
 				return err
 			}
 		}
-		built, err := reporter.Build(ctx, c.Name, date, reports.BuildOptions{Out: c.Out, Send: c.Send})
+		built, err := reporter.Build(ctx, c.Name, date, reports.BuildOptions{Out: c.Out, Send: c.Send, Revise: c.Revise})
 		if err != nil {
 			return err
 		}
-		return g.printReport(c.Name, built)
+		return g.printReport(c, built)
 	})
 }
 
@@ -148,14 +152,15 @@ func (c reportCommand) pipe(ctx context.Context, g *globals, s *store.Store, rep
 	return err
 }
 
-func (g *globals) printReport(name string, built reports.Result) error {
+func (g *globals) printReport(c reportCommand, built reports.Result) error {
 	result := struct {
 		Report   string   `json:"report"`
 		Date     string   `json:"date"`
 		Revision int      `json:"revision"`
 		Files    []string `json:"files"`
+		Revised  bool     `json:"revised"`
 		Mails    []mailed `json:"mails"`
-	}{name, built.Period.Label(), built.Run.Revision, notNil(built.Files), []mailed{}}
+	}{c.Name, built.Period.Label(), built.Run.Revision, notNil(built.Files), built.Revised, []mailed{}}
 	var failed error
 	for _, m := range built.Mails {
 		result.Mails = append(result.Mails, mailed{m.Recipient, m.State, m.Detail})
@@ -164,7 +169,15 @@ func (g *globals) printReport(name string, built reports.Result) error {
 		}
 	}
 	err := g.print(result, func(w io.Writer) {
-		fmt.Fprintf(w, "Report %s for %s:\n", name, built.Period.Label())
+		switch {
+		case built.Revised:
+			fmt.Fprintf(w, "Report %s for %s is revised: this is revision %d.\n", c.Name, built.Period.Label(), built.Run.Revision)
+		case c.Revise:
+			fmt.Fprintf(w, "Report %s for %s stays as it is: no call report has changed it since revision %d, as of %s UTC.\n",
+				c.Name, built.Period.Label(), built.Run.Revision, built.Run.AsOf.UTC().Format(time.DateTime))
+		default:
+			fmt.Fprintf(w, "Report %s for %s:\n", c.Name, built.Period.Label())
+		}
 		for _, f := range result.Files {
 			fmt.Fprintln(w, "  ", f)
 		}

@@ -3,8 +3,6 @@ package main
 import (
 	"archive/zip"
 	"bytes"
-	"crypto/sha256"
-	"database/sql"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -14,11 +12,7 @@ import (
 	"strings"
 	"testing"
 
-	"callvault/archive"
-	"callvault/internal/call"
-
 	"github.com/google/go-cmp/cmp"
-	"github.com/klauspost/compress/zstd"
 	"github.com/xuri/excelize/v2"
 )
 
@@ -194,9 +188,12 @@ func TestReportCheckRevision(t *testing.T) {
 	forEachStorage(t, func(t *testing.T, s storage) {
 		in := install(t, s, anySize(), "")
 		book := filepath.Join(in.reportedDays(t), "daily-2026-11-20.xlsx")
-		in.revise(t, s)
+		in.tellLate(t, "2026-11-20 15:00:00")
+		if got := in.revise(t); got.Revision != 2 {
+			t.Fatalf("revised: %+v", got)
+		}
 		got, plain := in.check(t, book)
-		if plain.status != exitDone || !got.SameBytes || got.Revision != 1 || got.Kept {
+		if plain.status != exitDone || !got.SameBytes || got.Revision != 1 || !got.Kept {
 			t.Errorf("an earlier revision: %+v, %+v", got, plain)
 		}
 		got, plain = in.check(t, savedAgain(t, book, func(f *excelize.File) error { return f.SetCellValue("Agents", "A9", "x") }))
@@ -244,60 +241,4 @@ func otherBook(t *testing.T) string {
 		t.Fatal(err)
 	}
 	return path
-}
-
-// revise gives the report of 2026-11-20 a second revision, in which the last call
-// is said to have taken longer; the first one's files stay.
-func (in installation) revise(t *testing.T, s storage) {
-	t.Helper()
-	stored, vault := in.openStored(t)
-	runs, _, err := stored.FindRuns(t.Context(), call.RunFilter{Report: "daily"})
-	if err != nil || len(runs) != 2 {
-		t.Fatalf("runs: %+v, %v", runs, err)
-	}
-	run := runs[0] // the newest period first
-	kept := &run.Files[len(run.Files)-1]
-	body, _, err := vault.Open(t.Context(), kept.ObjectKey, 0, -1)
-	if err != nil {
-		t.Fatal(err)
-	}
-	unpacker, err := zstd.NewReader(body)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer unpacker.Close()
-	plain, err := io.ReadAll(unpacker)
-	if err := errors.Join(err, body.Close()); err != nil {
-		t.Fatal(err)
-	}
-	revised := strings.NewReplacer(`"revision":1`, `"revision":2`, `"talk_seconds":12`, `"talk_seconds":33`).Replace(string(plain))
-	packer, err := zstd.NewWriter(nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	packed := packer.EncodeAll([]byte(revised), nil)
-	run.InputHash = fmt.Sprintf("%x", sha256.Sum256([]byte(revised)))
-	kept.ObjectKey = fmt.Sprintf("reports/daily/2026-11-20/r2-%s/input.ndjson.zst", run.InputHash[:12])
-	sum := sha256.Sum256(packed)
-	kept.Size, kept.SHA256 = int64(len(packed)), fmt.Sprintf("%x", sum)
-	err = archive.PutOnce(t.Context(), vault, kept.ObjectKey, bytes.NewReader(packed), archive.PutOptions{Size: kept.Size, SHA256: sum, MediaType: kept.MediaType})
-	if err != nil {
-		t.Fatal(err)
-	}
-	files, err := json.Marshal([]call.RunFile{*kept})
-	if err != nil {
-		t.Fatal(err)
-	}
-	driver, dsn := "pgx", s.dsn
-	if dsn == "" {
-		driver, dsn = "sqlite", filepath.Join(in.data, databaseFile)
-	}
-	db, err := sql.Open(driver, dsn)
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, err = db.ExecContext(t.Context(), fmt.Sprintf("UPDATE runs SET revision = 2, input_hash = '%s', files = '%s' WHERE id = '%s'", run.InputHash, files, run.ID))
-	if err := errors.Join(err, db.Close()); err != nil {
-		t.Fatal(err)
-	}
 }

@@ -165,7 +165,8 @@ func newReporter(c *config.Config, s *people, v archive.Vault, sealer *archive.S
 			ServiceLevel: reports.ServiceLevel{
 				Formula: reports.Formula(r.ServiceLevel.Formula), Within: r.ServiceLevel.Within, ShortAbandon: r.ServiceLevel.ShortAbandon,
 			},
-			Recipients: r.Recipients,
+			ReviseMailOver: float64(r.ReviseMailOver),
+			Recipients:     r.Recipients,
 		}
 		if r.Match.Account == "" {
 			list[i].Match.NotAccounts = drills

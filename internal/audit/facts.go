@@ -129,6 +129,9 @@ type RunFacts struct {
 	RetainUntil     time.Time `json:"retain_until,omitzero"`
 	FilesExpiringAt time.Time `json:"files_expiring_at,omitzero"`
 	FilesExpiredAt  time.Time `json:"files_expired_at,omitzero"`
+	// MailRevision is the newest revision that is mailed also to those who have
+	// an earlier one.
+	MailRevision int `json:"mail_revision,omitempty"`
 }
 
 // PromiseFacts is until when objects that are no recordings are promised to stay
@@ -175,12 +178,16 @@ type RunFile struct {
 	Size      int64  `json:"size"` // bytes
 	SHA256    string `json:"sha256"`
 	MediaType string `json:"media_type"`
+	// Revision is 0 of a file that was kept before there were revisions.
+	Revision int `json:"revision,omitempty"`
 }
 
 // MailFacts is a mail's row.
 type MailFacts struct {
-	ID        string    `json:"id"`
-	RunID     string    `json:"run_id"`
+	ID    string `json:"id"`
+	RunID string `json:"run_id"`
+	// Revision is left out where it is the first.
+	Revision  int       `json:"revision,omitempty"`
 	Recipient string    `json:"recipient"`
 	MessageID string    `json:"message_id"`
 	State     string    `json:"state"`

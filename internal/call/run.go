@@ -28,7 +28,17 @@ type Run struct {
 	AsOf time.Time
 	// InputHash is the SHA-256 of the frozen input, in lower-case hex.
 	InputHash string
-	Files     []RunFile
+	// Files are those of all revisions; see At.
+	Files []RunFile
+	// MailRevision is the newest revision that is mailed also to those who have
+	// an earlier one, for a headline figure moved; 0: none is.
+	MailRevision int
+	// KnownDeliveries is the delivery up to which the calls of the period are
+	// known to be as the newest revision has them; 0: nobody knows.
+	KnownDeliveries int64
+	// LookedAt is the last time of the report's schedule at which it was looked
+	// whether calls have changed; zero: it never was.
+	LookedAt time.Time
 	// RetainUntil is until when the files are promised to stay in the vault;
 	// zero: nothing is promised.
 	RetainUntil time.Time
@@ -59,6 +69,19 @@ func (r *Run) FilesGone() string {
 	return ""
 }
 
+// At is the run as one of its revisions has it: Revision is that one, and Files
+// are its alone.
+func (r Run) At(revision int) Run {
+	all := r.Files
+	r.Revision, r.Files = revision, nil
+	for _, f := range all {
+		if f.OfRevision() == max(revision, 1) {
+			r.Files = append(r.Files, f)
+		}
+	}
+	return r
+}
+
 // RunFile is one file of a run.
 type RunFile struct {
 	Name      string `json:"name"`
@@ -68,6 +91,36 @@ type RunFile struct {
 	// SHA256 is in lower-case hex.
 	SHA256    string `json:"sha256"`
 	MediaType string `json:"media_type"`
+	// Revision is the run's that the file is of; see OfRevision.
+	Revision int `json:"revision,omitempty"`
+}
+
+// OfRevision is the revision that the file is of. What was kept before there
+// were revisions is of the first.
+func (f RunFile) OfRevision() int { return max(f.Revision, 1) }
+
+// CallFate is what became of a call that a report has told of.
+type CallFate string
+
+// The fates of calls.
+const (
+	// CallThere: it is there, as a report tells it or otherwise.
+	CallThere CallFate = "there"
+	// CallJoined: it turned out to be part of another call.
+	CallJoined CallFate = "joined"
+	// CallErased: its number was erased on request.
+	CallErased CallFate = "erased"
+	// CallGone: retention has deleted it.
+	CallGone CallFate = "gone"
+)
+
+// TouchedHour is an hour of whose calls deliveries have told.
+type TouchedHour struct {
+	// From is when the hour begins; zero stands for calls of which no time is
+	// known.
+	From time.Time
+	// Delivery is the newest of the deliveries.
+	Delivery int64
 }
 
 // RunFilter selects runs, newest period first.
@@ -97,10 +150,12 @@ const (
 	MailFailed MailState = "failed"
 )
 
-// Mail is one run's mail to one recipient.
+// Mail is the mail of one revision of a run to one recipient.
 type Mail struct {
-	ID        string
-	RunID     string
+	ID    string
+	RunID string
+	// Revision counts from 1.
+	Revision  int
 	Recipient string
 	// MessageID stays the same over all tries.
 	MessageID string

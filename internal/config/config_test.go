@@ -174,7 +174,8 @@ func TestLoadContract(t *testing.T) {
 		Period: PeriodDay, Formats: []Format{FormatXLSX, FormatCSV},
 		ServiceLevel: ServiceLevel{Formula: OfOffered, Within: 20 * time.Second,
 			ShortAbandon: 5 * time.Second},
-		Recipients: []string{"ops@example.org"},
+		ReviseMailOver: 0.05,
+		Recipients:     []string{"ops@example.org"},
 	}}
 	want.Mail.SMTP = "smtp://user:pass%20word@mail.example.org:587"
 	want.Mail.From = "Callvault <reports@example.org>"

@@ -106,6 +106,7 @@ func (r *Report) setDefaults() {
 		Within:       20 * time.Second,
 		ShortAbandon: 5 * time.Second,
 	}
+	r.ReviseMailOver = 0.05
 }
 
 // defaultZone cannot fail: zone data is part of the program.

@@ -36,6 +36,11 @@ type Report struct {
 	// ServiceLevel is how the service level is counted.
 	ServiceLevel ServiceLevel `yaml:"service_level"`
 
+	// ReviseMailOver is by more than how much a headline figure must have moved
+	// since the last mail for a revision to be mailed, in percent of the figure: 0%
+	// is by anything, never is that revisions are only kept. Default 5%.
+	ReviseMailOver Share `yaml:"revise_mail_over"`
+
 	// MaskNumbers hides customers' numbers in mailed files. Default false. Not
 	// supported by this version: true is a fault.
 	MaskNumbers bool `yaml:"mask_numbers"`

@@ -144,6 +144,45 @@ func (t Term) String() string {
 // MarshalText writes the term as it is read.
 func (t Term) MarshalText() ([]byte, error) { return []byte(t.String()), nil }
 
+// Share is by how much something differs, as a fraction: 0.05 is 5%. Negative is
+// never.
+type Share float64
+
+// Never is the Share that nothing exceeds.
+const Never Share = -1
+
+// maxShare bounds a Share: 1000%.
+const maxShare = 10
+
+// UnmarshalText reads a share.
+func (s *Share) UnmarshalText(text []byte) error {
+	if string(text) == "never" {
+		*s = Never
+		return nil
+	}
+	digits, found := strings.CutSuffix(string(text), "%")
+	digits = strings.TrimSuffix(digits, " ")
+	n, err := strconv.ParseFloat(digits, 64)
+	if !found || err != nil || strings.Trim(digits, "0123456789.") != "" || n > 100*maxShare {
+		return fmt.Errorf("%s is neither a percentage such as 5%% (at most %d%%) nor never", quote(text), 100*maxShare)
+	}
+	*s = Share(n / 100)
+	return nil
+}
+
+// String writes the share as it is read.
+func (s Share) String() string {
+	if s < 0 {
+		return "never"
+	}
+	// Not 100*s: 0.07 would be 7.000000000000001.
+	text := strconv.FormatFloat(math.Round(float64(s)*1e6)/1e4, 'f', -1, 64)
+	return text + "%"
+}
+
+// MarshalText writes the share as it is read.
+func (s Share) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
+
 // Zone is a time zone of the IANA database, which is part of the program. The
 // zero Zone has no location; [Load] leaves none.
 type Zone struct{ *time.Location }

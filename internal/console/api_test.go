@@ -438,7 +438,9 @@ func TestReports(t *testing.T) {
 		"as_of": "2023-01-02T23:59:59Z", "input_hash": "`+run.InputHash+`", "error": null,
 		"created_at": "2023-01-02T23:59:59Z", "built_at": "2023-01-02T23:59:59Z", "retain_until": null, "files_deleted_at": null,
 		"files": [{"name": "daily 2023-01-02 calls.csv", "size": 17, "sha256": "`+run.Files[0].SHA256+`",
-			"media_type": "text/csv; charset=utf-8", "object_key": null}]}`), in[any](t, r.json(t), "runs", 0)); diff != "" {
+			"media_type": "text/csv; charset=utf-8", "object_key": null}],
+		"revisions": [{"revision": 1, "files": [{"name": "daily 2023-01-02 calls.csv", "size": 17, "sha256": "`+run.Files[0].SHA256+`",
+			"media_type": "text/csv; charset=utf-8", "object_key": null}]}]}`), in[any](t, r.json(t), "runs", 0)); diff != "" {
 		t.Error(diff)
 	}
 	file := h.get(t, "/api/v1/reports/run-1/files/daily%202023-01-02%20calls.csv", manager)
@@ -446,6 +448,25 @@ func TestReports(t *testing.T) {
 		file.header.Get("Content-Disposition") != `attachment; filename="daily 2023-01-02 calls.csv"` {
 		t.Errorf("file is %q, header %v", file.body, file.header)
 	}
+	// Each revision has its files.
+	h.store.runs[0].Revision = 2
+	newer := run.Files[0]
+	newer.Revision, newer.Name = 2, "revised.csv"
+	h.store.runs[0].Files = append(h.store.runs[0].Files, newer)
+	listed := in[any](t, h.get(t, "/api/v1/reports", manager).json(t), "runs", 0)
+	if one, two := in[any](t, listed, "files", 0, "name"), in[any](t, listed, "revisions", 1, "files", 0, "name"); one != "revised.csv" || two != run.Files[0].Name {
+		t.Errorf("the newest has %v, the first %v", one, two)
+	}
+	for path, want := range map[string]int{
+		"revised.csv": http.StatusOK, "revised.csv?revision=2": http.StatusOK, "revised.csv?revision=1": http.StatusNotFound,
+		"daily%202023-01-02%20calls.csv": http.StatusNotFound, "daily%202023-01-02%20calls.csv?revision=1": http.StatusOK,
+		"revised.csv?revision=3": http.StatusNotFound, "revised.csv?revision=0": http.StatusBadRequest,
+	} {
+		if got := h.get(t, "/api/v1/reports/run-1/files/"+path, manager); got.status != want {
+			t.Errorf("%s: %d, want %d: %s", path, got.status, want, got.body)
+		}
+	}
+	h.store.runs[0].Revision, h.store.runs[0].Files = 1, run.Files
 	// Later its term is over.
 	h.store.runs[0].FilesExpiringAt = time.Date(2031, 1, 3, 1, 30, 0, 0, time.UTC)
 	if gone := in[any](t, h.get(t, "/api/v1/reports", manager).json(t), "runs", 0, "files_deleted_at"); gone != "2031-01-03T01:30:00Z" {

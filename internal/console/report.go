@@ -34,9 +34,17 @@ type runJSON struct {
 	CreatedAt  *string       `json:"created_at"`
 	BuiltAt    *string       `json:"built_at"`
 	// FilesDeletedAt is since when the files are gone; null: they are there.
-	RetainUntil    *string       `json:"retain_until"`
-	FilesDeletedAt *string       `json:"files_deleted_at"`
-	Files          []runFileJSON `json:"files"`
+	RetainUntil    *string `json:"retain_until"`
+	FilesDeletedAt *string `json:"files_deleted_at"`
+	// Files are those of the newest revision, Revisions all of them, newest
+	// first.
+	Files     []runFileJSON  `json:"files"`
+	Revisions []revisionJSON `json:"revisions"`
+}
+
+type revisionJSON struct {
+	Revision int           `json:"revision"`
+	Files    []runFileJSON `json:"files"`
 }
 
 type runFileJSON struct {
@@ -61,18 +69,31 @@ func runOf(run call.Run, who call.Token) runJSON {
 		Error:      optional(oneLine(run.Error)),
 		CreatedAt:  moment(run.CreatedAt),
 		BuiltAt:    moment(run.BuiltAt),
-		Files:      make([]runFileJSON, len(run.Files)),
+		Files:      filesOf(run, who),
+		Revisions:  []revisionJSON{},
 
 		RetainUntil:    moment(run.RetainUntil),
 		FilesDeletedAt: moment(run.FilesExpiringAt),
 	}
-	for i, f := range run.Files {
-		answer.Files[i] = runFileJSON{Name: f.Name, Size: f.Size, SHA256: f.SHA256, MediaType: f.MediaType}
-		if who.Role.MayHear() {
-			answer.Files[i].ObjectKey = optional(f.ObjectKey)
+	for revision := run.Revision; revision > 0; revision-- {
+		if files := filesOf(run.At(revision), who); len(files) > 0 {
+			answer.Revisions = append(answer.Revisions, revisionJSON{revision, files})
 		}
 	}
 	return answer
+}
+
+// filesOf are the files of the revision that a run has.
+func filesOf(run call.Run, who call.Token) []runFileJSON {
+	files := []runFileJSON{}
+	for _, f := range run.At(run.Revision).Files {
+		file := runFileJSON{Name: f.Name, Size: f.Size, SHA256: f.SHA256, MediaType: f.MediaType}
+		if who.Role.MayHear() {
+			file.ObjectKey = optional(f.ObjectKey)
+		}
+		files = append(files, file)
+	}
+	return files
 }
 
 // mostShown characters of what went wrong are enough for a person to read.
@@ -88,6 +109,10 @@ func oneLine(text string) string {
 	}
 	return string(line)
 }
+
+// maxRevision bounds what may be asked for: one for each time of the schedule in
+// some weeks.
+const maxRevision = 100_000
 
 const aboutReports = "a report"
 
@@ -123,7 +148,9 @@ func (c *Console) runFile(w http.ResponseWriter, r *http.Request, who call.Token
 	if err := needAllGroups(who, aboutReports); err != nil {
 		return err
 	}
-	if err := c.query(r).err(); err != nil {
+	q := c.query(r)
+	revision := q.number("revision", 1, maxRevision)
+	if err := q.err(); err != nil {
 		return err
 	}
 	vars := mux.Vars(r)
@@ -134,12 +161,19 @@ func (c *Console) runFile(w http.ResponseWriter, r *http.Request, who call.Token
 	if gone := run.FilesGone(); gone != "" {
 		return call.Errorf(call.NotFound, "%s", oneLine(gone))
 	}
-	i := slices.IndexFunc(run.Files, func(f call.RunFile) bool { return f.Name == vars["name"] })
+	if revision == nil {
+		revision = &run.Revision
+	}
+	files := run.At(*revision).Files
+	if len(files) == 0 {
+		return call.Errorf(call.NotFound, "this run has no revision %d", *revision)
+	}
+	i := slices.IndexFunc(files, func(f call.RunFile) bool { return f.Name == vars["name"] })
 	if i < 0 {
 		return call.Errorf(call.NotFound, "this run has no such file")
 	}
-	f := run.Files[i]
-	if err := c.look(r, audit.ReportDownloaded, "run/"+run.ID, map[string]any{"report": run.Report, "file": f.Name, "sha256": f.SHA256}); err != nil {
+	f := files[i]
+	if err := c.look(r, audit.ReportDownloaded, "run/"+run.ID, map[string]any{"report": run.Report, "file": f.Name, "revision": *revision, "sha256": f.SHA256}); err != nil {
 		return err
 	}
 	return c.serveObject(w, r, object{

@@ -71,12 +71,12 @@ func loggedTables() []loggedTable {
 			kind: call.FaultRun, noun: "run",
 			actions: []audit.Action{audit.RunBuilt, audit.RunFailed, audit.RunFilesExpiring, audit.RunFilesExpired, audit.RunFilesKept},
 			silent:  []string{string(call.RunBuilding)}, check: checkRunRow,
-			fields: []string{"report", "period_from", "period_to", "zone", "state", "revision", "as_of", "input_hash", "files", "error", "created_at", "built_at", "files_expiring_at", "files_expired_at"},
+			fields: []string{"report", "period_from", "period_to", "zone", "state", "revision", "as_of", "input_hash", "files", "error", "created_at", "built_at", "files_expiring_at", "files_expired_at", "mail_revision"},
 			rows:   entryRows("SELECT "+runColumns+" FROM runs", runEntry("")),
 		},
 		{
 			kind: call.FaultMail, noun: "mail", actions: []audit.Action{audit.MailBegun, audit.MailFinished, audit.MailResent}, check: checkMailRow,
-			fields: []string{"run_id", "recipient", "message_id", "state", "detail", "attempts", "created_at", "dated_at", "next_try_at", "sent_at"},
+			fields: []string{"run_id", "revision", "recipient", "message_id", "state", "detail", "attempts", "created_at", "dated_at", "next_try_at", "sent_at"},
 			rows:   entryRows("SELECT "+mailColumns+" FROM mails", mailEntry("")),
 		},
 		{

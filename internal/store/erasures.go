@@ -371,11 +371,12 @@ func (s *Store) RunsOver(ctx context.Context, erasureID string, open bool) ([]ca
 	return runs, nil
 }
 
-// EraseRunFiles says that a run's files and its input are gone.
+// EraseRunFiles says that the files and inputs of all revisions of a run are
+// gone; nobody revises it any more.
 func (s *Store) EraseRunFiles(ctx context.Context, erasureID, runID string) error {
 	actor := audit.ActorOf(ctx)
 	err := s.change(ctx, func(ctx context.Context, t *tx) error {
-		if err := t.exec(ctx, "UPDATE runs SET files = '[]', error = ? WHERE id = ? AND files_expired_at IS NULL", "its files were deleted, for they held a number that was to be erased (erasure "+erasureID+")", runID); err != nil {
+		if err := t.exec(ctx, "UPDATE runs SET files = '[]', error = ?, lease_token = NULL WHERE id = ? AND files_expired_at IS NULL", "its files were deleted, for they held a number that was to be erased (erasure "+erasureID+")", runID); err != nil {
 			return err
 		}
 		return t.erased(ctx, actor, erasureID, call.ErasedReport, []string{runID})

@@ -10,10 +10,10 @@ import (
 	"callvault/internal/call"
 )
 
-const mailColumns = "id, run_id, recipient, message_id, state, detail, attempts, created_at, dated_at, next_try_at, sent_at"
+const mailColumns = "id, run_id, revision, recipient, message_id, state, detail, attempts, created_at, dated_at, next_try_at, sent_at"
 
 func mailFields(m *call.Mail) []any {
-	return []any{&m.ID, &m.RunID, &m.Recipient, &m.MessageID, &m.State, &m.Detail, &m.Attempts, timeInto{&m.CreatedAt}, timeInto{&m.DatedAt}, timeInto{&m.NextTryAt}, timeInto{&m.SentAt}}
+	return []any{&m.ID, &m.RunID, &m.Revision, &m.Recipient, &m.MessageID, &m.State, &m.Detail, &m.Attempts, timeInto{&m.CreatedAt}, timeInto{&m.DatedAt}, timeInto{&m.NextTryAt}, timeInto{&m.SentAt}}
 }
 
 // mailEntry makes an entry of a mail's columns.
@@ -28,8 +28,12 @@ func mailEntry(action audit.Action) func(row) (audit.Entry, error) {
 }
 
 func newMailEntry(action audit.Action, m *call.Mail) (audit.Entry, error) {
+	revision := 0 // as entries of the first have it
+	if m.Revision > 1 {
+		revision = m.Revision
+	}
 	return audit.New(action, "mail/"+m.ID, audit.MailFacts{
-		ID: m.ID, RunID: m.RunID, Recipient: m.Recipient, MessageID: m.MessageID, State: string(m.State), Detail: m.Detail,
+		ID: m.ID, RunID: m.RunID, Revision: revision, Recipient: m.Recipient, MessageID: m.MessageID, State: string(m.State), Detail: m.Detail,
 		Attempts: m.Attempts, CreatedAt: m.CreatedAt, DatedAt: m.DatedAt, NextTryAt: m.NextTryAt, SentAt: m.SentAt,
 	})
 }
@@ -39,19 +43,19 @@ func newMailEntry(action audit.Action, m *call.Mail) (audit.Entry, error) {
 // together.
 const mailLease = 15 * time.Minute
 
-// BeginMail commits the intent to send a run's mail to a recipient, before
-// SMTP's DATA. There is one row for each; send is false when another node is
+// BeginMail commits the intent to send the mail of a run's revision to a
+// recipient, before SMTP's DATA. There is one row for each; send is false when another node is
 // at it, or when it is sent, uncertain, refused or given up.
 func (s *Store) BeginMail(ctx context.Context, m call.Mail) (begun call.Mail, send bool, err error) {
 	actor := audit.ActorOf(ctx)
 	err = s.change(ctx, func(ctx context.Context, t *tx) error {
 		begun = call.Mail{}
 		var err error
-		send, err = t.one(ctx, `INSERT INTO mails (id, run_id, recipient, message_id, state, attempts, created_at, lease_until)
-			VALUES (?, ?, ?, ?, 'sending', 1, {now}, {now} + ?)
-			ON CONFLICT (run_id, recipient) DO UPDATE SET state = 'sending', attempts = mails.attempts + 1, lease_until = excluded.lease_until
+		send, err = t.one(ctx, `INSERT INTO mails (id, run_id, revision, recipient, message_id, state, attempts, created_at, lease_until)
+			VALUES (?, ?, ?, ?, ?, 'sending', 1, {now}, {now} + ?)
+			ON CONFLICT (run_id, revision, recipient) DO UPDATE SET state = 'sending', attempts = mails.attempts + 1, lease_until = excluded.lease_until
 			WHERE mails.state = 'retry' RETURNING `+mailColumns,
-			[]any{newID(), m.RunID, m.Recipient, m.MessageID, mailLease.Milliseconds()}, mailFields(&begun)...)
+			[]any{newID(), m.RunID, max(m.Revision, 1), m.Recipient, m.MessageID, mailLease.Milliseconds()}, mailFields(&begun)...)
 		if err != nil {
 			return err
 		}
@@ -63,7 +67,7 @@ func (s *Store) BeginMail(ctx context.Context, m call.Mail) (begun call.Mail, se
 			e.Actor = actor
 			return t.audit(ctx, e)
 		}
-		_, err = t.one(ctx, "SELECT "+mailColumns+" FROM mails WHERE run_id = ? AND recipient = ?", []any{m.RunID, m.Recipient}, mailFields(&begun)...)
+		_, err = t.one(ctx, "SELECT "+mailColumns+" FROM mails WHERE run_id = ? AND revision = ? AND recipient = ?", []any{m.RunID, max(m.Revision, 1), m.Recipient}, mailFields(&begun)...)
 		return err
 	})
 	if err != nil {
@@ -109,9 +113,9 @@ func (s *Store) ResendMail(ctx context.Context, id string) error {
 	return nil
 }
 
-// Mails returns the mails of a run, by recipient.
+// Mails returns the mails of a run, by recipient and revision.
 func (s *Store) Mails(ctx context.Context, runID string) ([]call.Mail, error) {
-	return s.mails(ctx, "WHERE run_id = ? ORDER BY recipient", runID)
+	return s.mails(ctx, "WHERE run_id = ? ORDER BY recipient, revision", runID)
 }
 
 func (s *Store) mails(ctx context.Context, where string, args ...any) ([]call.Mail, error) {

@@ -123,13 +123,14 @@ func (t *tx) remakeRun(ctx context.Context, _ audit.Entry, f audit.RunFacts) err
 	if err != nil {
 		return err
 	}
-	return t.exec(ctx, `INSERT INTO runs (id, report, period_from, period_to, zone, state, revision, as_of, input_hash, files, error, created_at, built_at, retain_until, files_expiring_at, files_expired_at)
-		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+	return t.exec(ctx, `INSERT INTO runs (id, report, period_from, period_to, zone, state, revision, as_of, input_hash, files, error, created_at, built_at, retain_until, files_expiring_at, files_expired_at, mail_revision)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 		ON CONFLICT (id) DO UPDATE SET state = excluded.state, revision = excluded.revision, as_of = excluded.as_of,
 			input_hash = excluded.input_hash, files = excluded.files, error = excluded.error, built_at = excluded.built_at,
-			retain_until = excluded.retain_until, files_expiring_at = excluded.files_expiring_at, files_expired_at = excluded.files_expired_at`,
+			retain_until = excluded.retain_until, files_expiring_at = excluded.files_expiring_at, files_expired_at = excluded.files_expired_at,
+			mail_revision = excluded.mail_revision`,
 		f.ID, f.Report, f.PeriodFrom.UnixMilli(), f.PeriodTo.UnixMilli(), f.Zone, f.State, f.Revision, millis(f.AsOf), f.InputHash, string(text), f.Error,
-		f.CreatedAt.UnixMilli(), millis(f.BuiltAt), millis(f.RetainUntil), millis(f.FilesExpiringAt), millis(f.FilesExpiredAt))
+		f.CreatedAt.UnixMilli(), millis(f.BuiltAt), millis(f.RetainUntil), millis(f.FilesExpiringAt), millis(f.FilesExpiredAt), f.MailRevision)
 }
 
 func (t *tx) remakeMail(ctx context.Context, _ audit.Entry, f audit.MailFacts) error {
@@ -137,11 +138,11 @@ func (t *tx) remakeMail(ctx context.Context, _ audit.Entry, f audit.MailFacts) e
 		return nil
 	}
 	// A revision's mails may belong to a run that is lost.
-	return t.exec(ctx, `INSERT INTO mails (id, run_id, recipient, message_id, state, detail, attempts, created_at, dated_at, next_try_at, sent_at)
-		SELECT ?, id, ?, ?, ?, ?, CAST(? AS BIGINT), CAST(? AS BIGINT), CAST(? AS BIGINT), CAST(? AS BIGINT), CAST(? AS BIGINT) FROM runs WHERE id = ?
+	return t.exec(ctx, `INSERT INTO mails (id, run_id, revision, recipient, message_id, state, detail, attempts, created_at, dated_at, next_try_at, sent_at)
+		SELECT ?, id, CAST(? AS BIGINT), ?, ?, ?, ?, CAST(? AS BIGINT), CAST(? AS BIGINT), CAST(? AS BIGINT), CAST(? AS BIGINT), CAST(? AS BIGINT) FROM runs WHERE id = ?
 		ON CONFLICT (id) DO UPDATE SET state = excluded.state, detail = excluded.detail, attempts = excluded.attempts,
 			created_at = excluded.created_at, dated_at = excluded.dated_at, next_try_at = excluded.next_try_at, sent_at = excluded.sent_at`,
-		f.ID, f.Recipient, f.MessageID, f.State, f.Detail, f.Attempts, f.CreatedAt.UnixMilli(), millis(f.DatedAt), millis(f.NextTryAt), millis(f.SentAt), f.RunID)
+		f.ID, max(f.Revision, 1), f.Recipient, f.MessageID, f.State, f.Detail, f.Attempts, f.CreatedAt.UnixMilli(), millis(f.DatedAt), millis(f.NextTryAt), millis(f.SentAt), f.RunID)
 }
 
 // remakeKey says which key signs the log: another one is refused afterwards, too.

@@ -48,6 +48,9 @@ func (s *Store) Replay(ctx context.Context, ids []int64, o ReplayOptions) (call.
 		if err == nil && o.DryRun {
 			err = errRehearsed
 		}
+		if err == nil && len(p.changes) > 0 {
+			err = t.forgetKnown(ctx, slices.Sorted(maps.Keys(p.calls)))
+		}
 		return err
 	})
 	if err != nil && !errors.Is(err, errRehearsed) {

@@ -68,10 +68,10 @@ func holdingRun(run call.Run, err error) error {
 }
 
 // BeginExpiringRun says of a run that its files are being deleted, before the
-// first of them is, and why. begun is false if they are already, or a hold was
+// first of them is, and why; nobody revises it any more. begun is false if they are already, or a hold was
 // placed after newestHold.
 func (s *Store) BeginExpiringRun(ctx context.Context, id, newestHold, why string) (begun bool, err error) {
-	n, err := s.actOnRun(ctx, audit.RunFilesExpiring, why, `UPDATE runs SET files_expiring_at = {now}, blocked_until = NULL, blocked_by = ''
+	n, err := s.actOnRun(ctx, audit.RunFilesExpiring, why, `UPDATE runs SET files_expiring_at = {now}, lease_token = NULL, blocked_until = NULL, blocked_by = ''
 		WHERE id = ? AND state = 'built' AND files <> '[]' AND files_expiring_at IS NULL AND (SELECT coalesce(max(id), '') FROM holds) = ?`, id, newestHold)
 	return n == 1, err
 }

@@ -12,12 +12,12 @@ import (
 	"callvault/internal/call"
 )
 
-const runColumns = "id, report, period_from, period_to, zone, state, revision, as_of, input_hash, files, error, created_at, built_at, retain_until, files_expiring_at, files_expired_at, blocked_until, blocked_by"
+const runColumns = "id, report, period_from, period_to, zone, state, revision, as_of, input_hash, files, error, created_at, built_at, retain_until, files_expiring_at, files_expired_at, blocked_until, blocked_by, mail_revision, known_deliveries, looked_at"
 
 func runFields(r *call.Run) []any {
 	return []any{&r.ID, &r.Report, timeInto{&r.PeriodFrom}, timeInto{&r.PeriodTo}, &r.Zone, &r.State, &r.Revision, timeInto{&r.AsOf}, &r.InputHash,
 		jsonInto{&r.Files}, &r.Error, timeInto{&r.CreatedAt}, timeInto{&r.BuiltAt},
-		timeInto{&r.RetainUntil}, timeInto{&r.FilesExpiringAt}, timeInto{&r.FilesExpiredAt}, timeInto{&r.BlockedUntil}, &r.BlockedBy}
+		timeInto{&r.RetainUntil}, timeInto{&r.FilesExpiringAt}, timeInto{&r.FilesExpiredAt}, timeInto{&r.BlockedUntil}, &r.BlockedBy, &r.MailRevision, &r.KnownDeliveries, timeInto{&r.LookedAt}}
 }
 
 func runEntry(action audit.Action) func(row) (audit.Entry, error) {
@@ -30,6 +30,7 @@ func runEntry(action audit.Action) func(row) (audit.Entry, error) {
 			ID: r.ID, Report: r.Report, PeriodFrom: r.PeriodFrom, PeriodTo: r.PeriodTo, Zone: r.Zone, State: string(r.State), Revision: r.Revision,
 			AsOf: r.AsOf, InputHash: r.InputHash, Error: r.Error, CreatedAt: r.CreatedAt, BuiltAt: r.BuiltAt,
 			RetainUntil: r.RetainUntil, FilesExpiringAt: r.FilesExpiringAt, FilesExpiredAt: r.FilesExpiredAt,
+			MailRevision: r.MailRevision,
 		}
 		for _, file := range r.Files {
 			f.Files = append(f.Files, audit.RunFile(file))
@@ -102,16 +103,17 @@ func (s *Store) RenewRun(ctx context.Context, leaseToken string, lease time.Dura
 	return s.markRun(ctx, "renew the lease of a run", "", "lease_until = {now} + ?", leaseToken, lease.Milliseconds())
 }
 
-// FinishRun says that the run is built: Revision, AsOf, InputHash, Files and
-// RetainUntil are taken from run. A builder who lost the lease gets a call.Conflict error.
+// FinishRun says that the run, or a new revision of it, is built: Revision, AsOf,
+// InputHash, Files, RetainUntil, MailRevision and KnownDeliveries are taken from
+// run. A builder who lost the lease gets a call.Conflict error.
 func (s *Store) FinishRun(ctx context.Context, leaseToken string, run call.Run) error {
 	files, err := json.Marshal(run.Files)
 	if err != nil {
 		return fmt.Errorf("finish a run: %w", err)
 	}
 	return s.markRun(ctx, "finish a run", audit.RunBuilt,
-		"state = 'built', lease_token = NULL, error = '', built_at = {now}, revision = ?, as_of = ?, input_hash = ?, files = ?, retain_until = ?", leaseToken,
-		run.Revision, millis(run.AsOf), run.InputHash, string(files), millis(run.RetainUntil))
+		"state = 'built', lease_token = NULL, error = '', built_at = {now}, revision = ?, as_of = ?, input_hash = ?, files = ?, retain_until = ?, mail_revision = ?, known_deliveries = ?", leaseToken,
+		run.Revision, millis(run.AsOf), run.InputHash, string(files), millis(run.RetainUntil), run.MailRevision, run.KnownDeliveries)
 }
 
 // FailRun says that the run could not be built; it can be reserved again.
