@@ -21,7 +21,7 @@ type SegmentStore interface {
 	KnownLegs(ctx context.Context, ids []int64) (map[int64]bool, error)
 	HasCallBefore(ctx context.Context, at time.Time) (bool, error)
 	SegmentsBefore(ctx context.Context, before time.Time, after int64, n int) ([]call.AgedSegment, error)
-	KeepSegment(ctx context.Context, number int64, why string, until time.Time) error
+	KeepSegment(ctx context.Context, k call.SegmentKept) error
 }
 
 // segmentPage is how many segments are looked up at a time.
@@ -102,8 +102,16 @@ func (r *Retainer) thin(ctx context.Context, w rewriter, g call.AgedSegment, a *
 	}
 	if p.Keeps(r.o.Now()) {
 		a.SegmentsBlocked++
-		why, until := r.keptBy(&LockedError{Protection: p})
-		return r.o.Store.KeepSegment(ctx, g.Number, why, until)
+		k := call.SegmentKept{Number: g.Number}
+		if k.KeptBy, k.Again = r.keptBy(&LockedError{Protection: p}); !p.Hold {
+			k.Until = p.Until
+		}
+		return r.o.Store.KeepSegment(ctx, k)
+	}
+	if g.BlockedBy != "" {
+		if err := r.o.Store.KeepSegment(ctx, call.SegmentKept{Number: g.Number}); err != nil {
+			return err
+		}
 	}
 	if err := w.rewrite(ctx, g.Number, call.RewrittenByTerm, r.needed); err != nil {
 		return err

@@ -2,6 +2,7 @@ package archive_test
 
 import (
 	"bytes"
+	"encoding/json"
 	"fmt"
 	"log/slog"
 	"slices"
@@ -203,12 +204,55 @@ func TestLockedSegment(t *testing.T) {
 	if diff := cmp.Diff(want, k.plan(time.Now()).Segments, cmpopts.IgnoreFields(call.SegmentSum{}, "Bytes")); diff != "" {
 		t.Errorf("plan (-want +got):\n%s", diff)
 	}
+	kept := func() []audit.Entry {
+		t.Helper()
+		entries, err := k.store.AuditEntries(t.Context(), 0, 1000)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return slices.DeleteFunc(entries, func(e audit.Entry) bool { return e.Action != audit.JournalKept })
+	}
+	var said call.SegmentKept
+	if told := kept(); len(told) != 1 || told[0].Subject != "journal/1" || json.Unmarshal(told[0].Facts, &said) != nil || !said.Until.Equal(until) || said.KeptBy == "" {
+		t.Errorf("the log says %+v", told)
+	}
 	// It is not tried again before the date.
 	if again := k.apply(); again != (archive.Applied{}) {
 		t.Errorf("applied again: %+v", again)
 	}
 	k.journalWritten()
 	k.journalHolds("unread 200", "locked")
+
+	// Then somebody has locked it for longer, and holds it, too: each is said once.
+	later := until.AddDate(1, 0, 0)
+	if err := k.vault.Lengthen(t.Context(), archive.SegmentKey(1), later); err != nil {
+		t.Fatal(err)
+	}
+	applyAt := func(at time.Time) {
+		t.Helper()
+		r, err := archive.NewRetainer(archive.RetainerOptions{
+			Store: k.store, Vault: k.vault, Rules: func() call.Retention { return k.rules }, Terms: k.terms, PerSecond: 1000, Now: func() time.Time { return at },
+			Journal: k.over,
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := r.Apply(t.Context(), nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	applyAt(until.Add(time.Hour))
+	if told := kept(); len(told) != 2 || json.Unmarshal(told[1].Facts, &said) != nil || !said.Until.Equal(later) {
+		t.Errorf("the log says %+v", told)
+	}
+	if err := k.vault.Protect(t.Context(), archive.SegmentKey(1), archive.Protection{Until: later, Hold: true}); err != nil {
+		t.Fatal(err)
+	}
+	applyAt(later.Add(time.Hour))
+	applyAt(later.AddDate(0, 0, 2))
+	if told := kept(); len(told) != 3 || !strings.Contains(told[2].Reason, "legal hold") {
+		t.Errorf("the log says %+v", told)
+	}
 }
 
 // journalOptions are those of a journal of this time that promises nothing.

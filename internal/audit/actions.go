@@ -179,6 +179,10 @@ const (
 	// object that was written first, or last, is being deleted. Facts:
 	// call.JournalRewrite.
 	JournalRewritten Action = "journal.rewritten"
+	// JournalKept: its own term is over, and the vault keeps it; told when that is
+	// found, and when it is another thing that keeps it, or another date. Facts:
+	// call.SegmentKept.
+	JournalKept Action = "journal.kept"
 	// DatabaseRebuilt: the database was made again from the vault; the log goes
 	// on where the last segment ends. Facts: {"segment", "entries"}: the last
 	// segment, and how many entries were known.
@@ -212,7 +216,7 @@ func Actions() []Action {
 		LogSearched, HoldsViewed, ExportsViewed, ErasureRehearsed, DatabaseCopied, AccessRefused, StrangersRefused,
 		ExportRequested, ExportMade, ExportFailed, ExportRemoved, ExportDownloaded, HoldPlaced, HoldJoined,
 		HoldReleaseAsked, HoldReleased, RecordingErased, RecordingErasureFailed, ErasureBegun, ErasureFound, ErasureDone, ErasureReopened,
-		ErasureCertified, JournalWritten, JournalRewritten, DatabaseRebuilt, FaultOpened, FaultClosed, VaultCopyBegun,
+		ErasureCertified, JournalWritten, JournalRewritten, JournalKept, DatabaseRebuilt, FaultOpened, FaultClosed, VaultCopyBegun,
 		VaultCopied,
 	}
 }

@@ -124,6 +124,16 @@ type JournalRewrite struct {
 // term was over.
 const RewrittenByTerm = "term"
 
+// SegmentKept is what keeps a segment in the vault though its own term is over.
+type SegmentKept struct {
+	Number int64  `json:"number"`
+	KeptBy string `json:"kept_by"`
+	// Until is when the lock ends that keeps it; zero: that is not known.
+	Until time.Time `json:"until,omitzero"`
+	// Again is when it is tried again.
+	Again time.Time `json:"again,omitzero"`
+}
+
 // JournalState is how far the journal is.
 type JournalState struct {
 	// Last is the last segment that is known to be in the vault; its Number is 0

@@ -95,12 +95,13 @@ func (j *JournalCheck) segment(ctx context.Context, read call.JournalSegment) (w
 // loggedSegments are the hashes that a segment had by the log, the last one
 // last.
 func (j *JournalCheck) loggedSegments(ctx context.Context, number int64) (hashes []string, err error) {
-	err = j.s.each(ctx, "SELECT facts FROM audit_entries WHERE subject = ? AND subject <> '' AND action LIKE 'journal.%' ORDER BY seq", []any{segmentPlace(number)}, func(rows *sql.Rows) error {
-		var f segmentFacts
-		err := rows.Scan(jsonInto{&f})
-		hashes = append(hashes, f.SHA256)
-		return err
-	})
+	err = j.s.each(ctx, "SELECT facts FROM audit_entries WHERE subject = ? AND subject <> '' AND action IN (?, ?) ORDER BY seq",
+		[]any{segmentPlace(number), string(audit.JournalWritten), string(audit.JournalRewritten)}, func(rows *sql.Rows) error {
+			var f segmentFacts
+			err := rows.Scan(jsonInto{&f})
+			hashes = append(hashes, f.SHA256)
+			return err
+		})
 	return hashes, err
 }
 

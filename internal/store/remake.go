@@ -41,6 +41,8 @@ func (t *tx) remake(ctx context.Context, e audit.Entry) error {
 		err = remakeFrom(ctx, e, t.remakeKey)
 	case "hold":
 		err = t.remakeHold(ctx, e)
+	case "journal":
+		err = t.remakeSegment(ctx, e)
 	case "mail":
 		err = remakeFrom(ctx, e, t.remakeMail)
 	}
@@ -143,6 +145,16 @@ func (t *tx) remakeMail(ctx context.Context, _ audit.Entry, f audit.MailFacts) e
 		ON CONFLICT (id) DO UPDATE SET state = excluded.state, detail = excluded.detail, attempts = excluded.attempts,
 			created_at = excluded.created_at, dated_at = excluded.dated_at, next_try_at = excluded.next_try_at, sent_at = excluded.sent_at`,
 		f.ID, max(f.Revision, 1), f.Recipient, f.MessageID, f.State, f.Detail, f.Attempts, f.CreatedAt.UnixMilli(), millis(f.DatedAt), millis(f.NextTryAt), millis(f.SentAt), f.RunID)
+}
+
+// remakeSegment says again what keeps a segment whose term is over.
+func (t *tx) remakeSegment(ctx context.Context, e audit.Entry) error {
+	if e.Action != audit.JournalKept {
+		return nil
+	}
+	return remakeFrom(ctx, e, func(ctx context.Context, _ audit.Entry, k call.SegmentKept) error {
+		return t.exec(ctx, "UPDATE journal_segments SET blocked_by = ?, blocked_until = ? WHERE number = ?", k.KeptBy, millis(k.Again), k.Number)
+	})
 }
 
 // remakeKey says which key signs the log: another one is refused afterwards, too.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"callvault/internal/audit"
 	"callvault/internal/call"
 )
 
@@ -28,11 +29,32 @@ func (s *Store) SegmentsBefore(ctx context.Context, before time.Time, after int6
 	return found, nil
 }
 
-// KeepSegment says that the vault keeps a segment whose own term is over: why,
-// and when that is to be tried again.
-func (s *Store) KeepSegment(ctx context.Context, number int64, why string, until time.Time) error {
-	if _, err := s.update(ctx, "UPDATE journal_segments SET blocked_by = ?, blocked_until = ? WHERE number = ?", why, millis(until), number); err != nil {
-		return fmt.Errorf("note what keeps journal segment %d: %w", number, err)
+// KeepSegment says that the vault keeps a segment whose own term is over, or,
+// without KeptBy, that it does no more. The audit log tells of the former when it
+// is another thing that keeps it than the last time, or another date.
+func (s *Store) KeepSegment(ctx context.Context, k call.SegmentKept) error {
+	actor := audit.ActorOf(ctx)
+	err := s.change(ctx, func(ctx context.Context, t *tx) error {
+		var was string
+		var until time.Time
+		found, err := t.one(ctx, "SELECT blocked_by, blocked_until FROM journal_segments WHERE number = ? {lock row}", []any{k.Number}, &was, timeInto{&until})
+		if err != nil || !found {
+			return err
+		}
+		if err := t.exec(ctx, "UPDATE journal_segments SET blocked_by = ?, blocked_until = ? WHERE number = ?", k.KeptBy, millis(k.Again), k.Number); err != nil {
+			return err
+		}
+		if k.KeptBy == "" || was == k.KeptBy && (k.Until.IsZero() || k.Until.UnixMilli() == until.UnixMilli()) {
+			return nil
+		}
+		e, err := audit.New(audit.JournalKept, segmentSubject(k.Number), k)
+		if e.Actor, e.Reason = actor, k.KeptBy; err != nil {
+			return err
+		}
+		return t.audit(ctx, e)
+	})
+	if err != nil {
+		return fmt.Errorf("note what keeps journal segment %d: %w", k.Number, err)
 	}
 	return nil
 }
