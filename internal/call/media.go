@@ -13,6 +13,8 @@ type MediaFormat string
 const (
 	WAV MediaFormat = "wav"
 	MP3 MediaFormat = "mp3"
+	// GSM is GSM 06.10 in bare frames, as Asterisk writes it.
+	GSM MediaFormat = "gsm"
 )
 
 // MediaFlag is something about a recording that is worth a look.
@@ -43,7 +45,7 @@ const DamagedShare = 0.01
 // Media is what the bytes of a recording say of it.
 type Media struct {
 	Format MediaFormat
-	// Codec as FFmpeg calls it, for instance pcm_s16le, pcm_mulaw, gsm_ms or
+	// Codec as FFmpeg calls it, for instance pcm_s16le, pcm_mulaw, gsm_ms, gsm or
 	// mp3; empty when it is another.
 	Codec    string
 	Channels int

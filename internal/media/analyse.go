@@ -29,6 +29,7 @@ type Analysis struct {
 
 	wav     *wav
 	mp3     *mp3Sound
+	gsm     *gsmFile
 	reason  string         // why nothing is analysed
 	block   int            // bytes that are decoded at once
 	decode  func(b []byte) // hears a block
@@ -59,6 +60,9 @@ func NewAnalysis(mediaType string) *Analysis {
 	case *mp3:
 		a.forgetMP3()
 		r.sound, r.forget = a.takeMP3, a.forgetMP3
+	case *gsmFile:
+		a.gsm = r
+		r.heard = a.hearGSM()
 	default:
 		a.reason = "this format is not decoded"
 	}
@@ -114,10 +118,15 @@ func (a *Analysis) speech() func([]byte) {
 		if err := d.DecodeBlock(b, pcm); err != nil {
 			clear(pcm[:]) // never: blocks have the length that they have
 		}
-		for _, v := range pcm {
-			a.tracks[0].add(float64(v) / (1 << 15))
-			a.tick()
-		}
+		a.mono(pcm[:])
+	}
+}
+
+// mono hears samples of the only channel.
+func (a *Analysis) mono(pcm []int16) {
+	for _, v := range pcm {
+		a.tracks[0].add(float64(v) / (1 << 15))
+		a.tick()
 	}
 }
 
@@ -182,6 +191,9 @@ func (a *Analysis) Result() call.Analysis {
 	}
 	if a.mp3 != nil && a.reason == "" {
 		a.reason = a.mp3.undecoded(a.Media())
+	}
+	if a.gsm != nil {
+		a.reason = a.gsm.undecoded()
 	}
 	if a.windows == 0 && a.reason == "" {
 		a.reason = "there is no audio in it"

@@ -146,14 +146,17 @@ func FuzzAnalysis(f *testing.F) {
 	f.Add(w.bytes(), 3)
 	f.Add(telephone(3, 8, 1).bytes()[:1000], 7)
 	f.Add(testdata(f, "gsm.wav")[:500], 40)
+	f.Add(testdata(f, "gsm.gsm")[:330], 40)
 	f.Fuzz(func(t *testing.T, file []byte, piece int) {
-		got, m := analyse("audio/wav", file, max(1, piece%9000))
-		if _, probed := probe("audio/wav", file); !cmp.Equal(probed, m) {
-			t.Errorf("the analysis reads %+v, the probe %+v", m, probed)
-		}
-		for i, share := range got.Silence {
-			if !(share >= 0 && share <= 1) || len(got.Peaks[i]) == 0 || len(got.Peaks[i]) > call.MostPeaks {
-				t.Errorf("channel %d: silence %v, %d peaks", i, share, len(got.Peaks[i]))
+		for _, mediaType := range []string{"audio/wav", "audio/gsm"} {
+			got, m := analyse(mediaType, file, max(1, piece%9000))
+			if _, probed := probe(mediaType, file); !cmp.Equal(probed, m) {
+				t.Errorf("the analysis reads %+v, the probe %+v", m, probed)
+			}
+			for i, share := range got.Silence {
+				if !(share >= 0 && share <= 1) || len(got.Peaks[i]) == 0 || len(got.Peaks[i]) > call.MostPeaks {
+					t.Errorf("channel %d: silence %v, %d peaks", i, share, len(got.Peaks[i]))
+				}
 			}
 		}
 	})

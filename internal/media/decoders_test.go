@@ -52,6 +52,42 @@ func TestAnalysisOfGSM(t *testing.T) {
 	}
 }
 
+// Bare frames are the same as those in a WAV, one by one.
+func TestBareGSM(t *testing.T) {
+	t.Parallel()
+	file := testdata(t, "gsm.gsm")
+	want, _ := analyse("audio/wav", testdata(t, "gsm.pcm.wav"), 1<<16)
+	for _, piece := range []int{1 << 16, 7, 33} {
+		got, m := analyse("audio/gsm", file, piece)
+		if got.State != call.Analysed || math.Abs(got.Silence[0]-want.Silence[0]) > 0.02 || slices.Max(got.Peaks[0]) != slices.Max(want.Peaks[0]) {
+			t.Errorf("in pieces of %d: silence %v, want %v", piece, got.Silence, want.Silence)
+		}
+		if diff := cmp.Diff(call.Media{
+			Format: call.GSM, Codec: "gsm", Channels: 1, SampleRate: 8000, BitRate: 13200, Duration: 1360 * time.Millisecond,
+		}, m); diff != "" {
+			t.Errorf("in pieces of %d: %s", piece, diff)
+		}
+	}
+	frames := float64(len(file) / 33)
+	torn := slices.Clone(file)
+	torn[33] = 0
+	if got, m := analyse("audio/gsm", torn[:len(torn)-1], 100); got.State != call.Analysed || !m.Truncated || m.Corrupt != 1/(frames-1) ||
+		!slices.Equal(m.Flags, []call.MediaFlag{call.Damaged}) {
+		t.Errorf("torn: %s, %+v", got.State, m)
+	}
+	for reason, bad := range map[string][]byte{
+		"too much of it cannot be decoded": append(slices.Clone(file[:330]), make([]byte, 66)...),
+		"there is no audio in it":          make([]byte, 330),
+	} {
+		if got, _ := analyse("audio/gsm", bad, 100); got.State != call.NotAnalysed || got.Reason != reason {
+			t.Errorf("%s, %s, want %s", got.State, got.Reason, reason)
+		}
+	}
+	if _, m := analyse("audio/gsm", make([]byte, 330), 100); !cmp.Equal(m, call.Media{}) {
+		t.Errorf("claimed of zeros: %+v", m)
+	}
+}
+
 // MP3 sounds as mpg123 decodes it, whatever its version, rate and stereo.
 func TestAnalysisOfAllMP3s(t *testing.T) {
 	t.Parallel()

@@ -469,7 +469,7 @@ func (m *mp3) media(size int64) call.Media {
 		return call.Media{}
 	}
 	frameBytes := m.frameBytes
-	if cut {
+	if cut && m.run > 1 { // a first one in a row is not counted yet
 		frameBytes -= m.skip
 	}
 	f := m.first

@@ -23,14 +23,16 @@ type reader interface {
 }
 
 // NewProbe returns a Probe of a file of the media type, which somebody has
-// recognised by its content: audio/wav or audio/mpeg. Of others nothing is
-// known.
+// recognised by its content: audio/wav, audio/mpeg or audio/gsm. Of others
+// nothing is known.
 func NewProbe(mediaType string) *Probe {
 	switch mediaType {
 	case "audio/wav":
 		return &Probe{reader: newWAV()}
 	case "audio/mpeg":
 		return &Probe{reader: newMP3()}
+	case "audio/gsm":
+		return &Probe{reader: &gsmFile{}}
 	}
 	return &Probe{}
 }

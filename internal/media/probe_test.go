@@ -266,9 +266,10 @@ func FuzzProbe(f *testing.F) {
 	f.Add(append(id3v2(1, 0), append(xing("Xing", 2, 9), changing(4)...)...), 100)
 	f.Add(repeat(mpegFrame(v1Free, 70), 3), 7)
 	f.Add(append(ape(), id3v1()...), 11)
+	f.Add(testdata(f, "gsm.gsm")[:330], 11)
 	f.Fuzz(func(t *testing.T, audio []byte, piece int) {
 		media.IsMP3(audio)
-		for _, mediaType := range []string{"audio/wav", "audio/mpeg"} {
+		for _, mediaType := range []string{"audio/wav", "audio/mpeg", "audio/gsm"} {
 			p, whole := probe(mediaType, audio)
 			in := media.NewProbe(mediaType)
 			for c := range slices.Chunk(audio, max(1, piece%9000)) {

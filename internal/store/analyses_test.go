@@ -196,17 +196,22 @@ func TestDecodableIsAnalysedAgain(t *testing.T) {
 		}
 		reasons := []string{
 			"MP3 is not decoded", "gsm_ms is not decoded", "MP3 at 8 kHz (MPEG 2.5) is not decoded",
-			"MP3 at 11.025 kHz (MPEG 2.5) is not decoded", "MP3 at 22.05 kHz is not decoded", "mp1 is not decoded", "",
+			"MP3 at 11.025 kHz (MPEG 2.5) is not decoded", "MP3 at 22.05 kHz is not decoded", "mp1 is not decoded",
+			"this format is not decoded", // of GSM in bare frames
+			"",
 		}
 		for i := range reasons {
 			record(t, s, delivery(report(fmt.Sprintf("1.%d", i+1))))
 		}
 		byReason := map[string]string{}
 		for i, c := range claim(t, s, call.ClaimOptions{}) {
-			if err := s.MarkArchived(t.Context(), c.LeaseToken, call.Archiving{ObjectKey: c.ID, Media: phoneAudio(3)}); err != nil {
+			reason, mediaType := reasons[i], "audio/mpeg"
+			if reason == "this format is not decoded" {
+				mediaType = "audio/gsm"
+			}
+			if err := s.MarkArchived(t.Context(), c.LeaseToken, call.Archiving{ObjectKey: c.ID, MediaType: mediaType, Media: phoneAudio(3)}); err != nil {
 				t.Fatal(err)
 			}
-			reason := reasons[i]
 			byReason[reason] = c.ID
 			if reason == "" {
 				continue // nobody has listened to it yet

@@ -5,12 +5,15 @@
 package gsm
 
 import (
+	"errors"
 	"fmt"
 	"math"
 )
 
 const (
-	// Samples are those of one frame, 20 ms at 8 kHz.
+	// SampleRate is that of telephones, in Hz.
+	SampleRate = 8000
+	// Samples are those of one frame, 20 ms.
 	Samples = 160
 	// FrameBytes is the size of a frame by itself (RFC 3551, section 4.5.8.1):
 	// 4 bits of signature, then 260 of parameters, the highest bit of each first.
@@ -74,11 +77,15 @@ type Decoder struct {
 // NewDecoder returns a Decoder at the beginning of speech.
 func NewDecoder() *Decoder { return &Decoder{lag: lowestLag} }
 
+// IsFrame reports whether something is of the size of a frame by itself and has
+// its signature.
+func IsFrame(b []byte) bool { return len(b) == FrameBytes && b[0]>>4 == signature }
+
 // Decode decodes a frame of FrameBytes into Samples samples. The error says that
 // it is none; it leaves the Decoder as it was.
 func (d *Decoder) Decode(frame []byte, pcm *[Samples]int16) error {
-	if len(frame) != FrameBytes || frame[0]>>4 != signature {
-		return fmt.Errorf("no GSM frame: %d bytes, the first %#x", len(frame), first(frame))
+	if !IsFrame(frame) {
+		return errors.New("it is no GSM frame")
 	}
 	at := signatureBits
 	d.decode(unpack(func(bits int) (v int32) {
@@ -108,13 +115,6 @@ func (d *Decoder) DecodeBlock(block []byte, pcm *[BlockSamples]int16) error {
 	d.decode(unpack(next), pcm[:Samples])
 	d.decode(unpack(next), pcm[Samples:])
 	return nil
-}
-
-func first(b []byte) byte {
-	if len(b) == 0 {
-		return 0
-	}
-	return b[0]
 }
 
 // unpack reads the parameters of a frame.
