@@ -297,7 +297,6 @@ func writeRevision(ctx context.Context, is *Input, v Revises, d *difference, pat
 	if err != nil {
 		return nil, err
 	}
-	w.input.zone = is.zone
 	first := true
 	var last []byte // the comparison
 	err = is.lines(ctx, func(raw []byte) error {
@@ -333,7 +332,7 @@ func writeRevision(ctx context.Context, is *Input, v Revises, d *difference, pat
 	if err := errors.Join(err, w.close()); err != nil {
 		return nil, fmt.Errorf("freeze input of revision: %w", err)
 	}
-	return &w.input, nil
+	return OpenInput(ctx, path)
 }
 
 // raw writes a line that is encoded already.
