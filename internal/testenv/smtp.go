@@ -40,7 +40,7 @@ const (
 
 // SMTPOptions says how a server behaves. The zero value takes every message.
 // The counts are of messages, and used up one after the other: first
-// RefuseFirst, then CutBeforeDot, then CutAfterDot.
+// RefuseFirst, then CutBeforeDot, CutAfterDot and SilentAfterDot.
 type SMTPOptions struct {
 	TLS SMTPTLS
 	// RefuseRecipients are answered 550 at RCPT TO.
@@ -54,6 +54,9 @@ type SMTPOptions struct {
 	// final dot instead of an answer. They are kept among the messages: the
 	// sender cannot know whether they were delivered; they were.
 	CutAfterDot int
+	// SilentAfterDot is for how many messages the server never answers the
+	// final dot. They are kept, too.
+	SilentAfterDot int
 }
 
 // SMTPServer is an SMTP server inside the test process.
@@ -68,6 +71,7 @@ type SMTPServer struct {
 	CAFile  string
 
 	options SMTPOptions
+	ended   chan struct{} // closed when the server ends
 
 	mu       sync.Mutex
 	tries    int // guarded by mu; messages begun, good or not
@@ -110,7 +114,7 @@ func SMTP(t testing.TB, options SMTPOptions) *SMTPServer {
 		Username: "callvault", Password: rand.Text(),
 		RootCAs: pool, CAFile: caFile,
 		options: options,
-		arrived: make(chan struct{}),
+		arrived: make(chan struct{}), ended: make(chan struct{}),
 	}
 	server := smtp.NewServer(smtp.BackendFunc(func(c *smtp.Conn) (smtp.Session, error) {
 		return &smtpSession{server: s, conn: c}, nil
@@ -133,6 +137,7 @@ func SMTP(t testing.TB, options SMTPOptions) *SMTPServer {
 	served := make(chan error, 1)
 	go func() { served <- server.Serve(listener) }()
 	t.Cleanup(func() {
+		close(s.ended)
 		err := server.Close()
 		if err := errors.Join(err, <-served); err != nil && !errors.Is(err, smtp.ErrServerClosed) {
 			t.Errorf("stop SMTP: %v", err)
@@ -194,6 +199,7 @@ const (
 	refused
 	cutBeforeDot
 	cutAfterDot
+	silentAfterDot
 )
 
 // nextFate counts a try and decides it by the options' counts.
@@ -209,6 +215,8 @@ func (s *SMTPServer) nextFate() fate {
 		return cutBeforeDot
 	case n <= o.RefuseFirst+o.CutBeforeDot+o.CutAfterDot:
 		return cutAfterDot
+	case n <= o.RefuseFirst+o.CutBeforeDot+o.CutAfterDot+o.SilentAfterDot:
+		return silentAfterDot
 	default:
 		return accepted
 	}
@@ -276,8 +284,13 @@ func (s *smtpSession) Data(r io.Reader) error {
 	}
 	s.message.Data = data
 	s.server.keep(s.message)
-	if s.fate == cutAfterDot {
+	switch s.fate {
+	case cutAfterDot:
 		return errors.Join(errCut, s.conn.Conn().Close())
+	case silentAfterDot:
+		<-s.server.ended
+		return errCut
+	case accepted, refused, cutBeforeDot:
 	}
 	return nil
 }
