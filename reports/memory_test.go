@@ -171,7 +171,7 @@ func (s *memory) ReserveRun(_ context.Context, run call.Run, _ time.Duration) (c
 		}
 	}
 	run.ID = fmt.Sprintf("run-%d", len(s.runs)+1)
-	run.State = call.RunBuilding
+	run.State, run.CreatedAt = call.RunBuilding, s.now()
 	s.runs = append(s.runs, run)
 	return run, s.lease(run.ID), true, nil
 }

@@ -406,7 +406,8 @@ func (a *app) build(ctx context.Context, s *store.Store) error {
 	a.vaultEye = newVaultWatch(a.vault, time.Now, a.registry, a.logger)
 	a.storageEye = newStorageWatch(a.config, s, a.retainer, time.Now(), a.registry, a.logger)
 	a.journalEye = newJournalWatch(s, a.vault, a.registry, a.logger)
-	conditions := allConditions(a.vaultEye.conditions, faultConditions(s, a.logger), a.journalEye.conditions, a.storageEye.conditions)
+	conditions := allConditions(a.vaultEye.conditions, faultConditions(s, a.logger), a.journalEye.conditions, a.storageEye.conditions,
+		reportConditions(a.reporter, a.logger))
 	a.watcher, err = newWatcher(a.config, s, conditions, time.Now, a.registry, a.logger)
 	if err != nil {
 		return fmt.Errorf("set up the watch: %w", err)

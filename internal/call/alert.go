@@ -38,12 +38,15 @@ const (
 	AlertBlocked AlertKind = "retention_blocked"
 	// AlertDisk: a node's disk is nearly full, or soon will be.
 	AlertDisk AlertKind = "disk"
+	// AlertReports: a report's last runs could not be made, or did not reach
+	// everybody.
+	AlertReports AlertKind = "reports"
 )
 
 // AlertKinds lists every kind.
 func AlertKinds() []AlertKind {
 	return []AlertKind{AlertSilence, AlertNoRecordings, AlertUnreadable, AlertPaused, AlertVault, AlertVaultClock, AlertFaults, AlertJournal, AlertOutrun,
-		AlertRetention, AlertBlocked, AlertDisk}
+		AlertRetention, AlertBlocked, AlertDisk, AlertReports}
 }
 
 // Alert is something that needs a person. Of each kind and account at most one

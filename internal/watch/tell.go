@@ -104,6 +104,7 @@ var titles = map[call.AlertKind]string{
 	call.AlertRetention:    "retention does not delete what is due",
 	call.AlertBlocked:      "the vault keeps what is due",
 	call.AlertDisk:         "a disk is nearly full",
+	call.AlertReports:      "a report does not reach everybody",
 }
 
 func messageOf(n call.Notice) Message {
