@@ -31,16 +31,23 @@ type mailPage struct {
 	Subject, Title, Completeness, Bounds string
 	Headlines                            []headline
 	Hours                                []mailHour
-	HoursPicture                         *mailPicture
-	Agents                               []mailAgent
-	Missing                              []mailMissing
-	MoreMissing                          string
-	Attention                            []string
-	Attached                             []string
-	Linked                               []mailLink
-	Log                                  mailLog
-	Footer                               string
-	Colors                               map[string]string
+	HoursPicture, TrendPicture           *mailPicture
+	// PreviousName and UsualName say what the headlines are compared with, if
+	// anything earlier is known.
+	Compared                bool
+	PreviousName, UsualName string
+	// Trend is empty where earlier days are not known; TrendNote says which.
+	Trend       []mailDay
+	TrendNote   string
+	Agents      []mailAgent
+	Missing     []mailMissing
+	MoreMissing string
+	Attention   []string
+	Attached    []string
+	Linked      []mailLink
+	Log         mailLog
+	Footer      string
+	Colors      map[string]string
 }
 
 // mailLog is the audit log's head, so that a mailbox is a witness of it. Note has
@@ -51,9 +58,19 @@ type mailLog struct {
 	Fingerprint string
 }
 
+// Earlier are what a headline figure is compared with, in the order of the names.
+func (h headline) Earlier() []versus { return []versus{h.Previous, h.Usual} }
+
 // mailHour is an hour of the day.
 type mailHour struct {
 	Hour                                 string
+	Offered, Answered, Missed, Abandoned int64
+}
+
+// mailDay is a day of the trend.
+type mailDay struct {
+	Day                                  string
+	Known                                bool
 	Offered, Answered, Missed, Abandoned int64
 }
 
@@ -107,7 +124,7 @@ func (r *Reporter) writeMail(run call.Run, b *built, dir string) ([]File, error)
 // writePictures draws the page's pictures to a folder.
 func (p *mailPage) writePictures(dir string) ([]File, error) {
 	var files []File
-	for _, picture := range []*mailPicture{p.HoursPicture} {
+	for _, picture := range []*mailPicture{p.HoursPicture, p.TrendPicture} {
 		if picture == nil {
 			continue
 		}
@@ -149,7 +166,10 @@ func (f *Figures) mailPage(run call.Run) *mailPage {
 	if more := f.Missing - int64(len(f.FirstMissing)); more > 0 {
 		p.MoreMissing = "and " + f.leftOut(more)
 	}
-	p.HoursPicture = f.hoursPicture(run, p.Hours)
+	p.Compared = f.Previous.Known || f.Usual.Known
+	p.PreviousName, p.UsualName = f.previousName(), f.usualName()
+	p.Trend, p.TrendNote = f.mailTrend(), f.trendNote()
+	p.HoursPicture, p.TrendPicture = f.hoursPicture(run, p.Hours), f.trendPicture(run, p.Trend)
 	return p
 }
 
@@ -246,6 +266,26 @@ func (f *Figures) mailHours() []mailHour {
 		hours = append(hours, mailHour{fmt.Sprintf("%02d", hour), t.Calls, t.Answered(), t.Missed(), t.Abandoned()})
 	}
 	return hours
+}
+
+// mailTrend are the days of the trend; none if only one is known.
+func (f *Figures) mailTrend() []mailDay {
+	var days []mailDay
+	known := 0
+	for i := range f.Trend {
+		d := &f.Trend[i]
+		day := mailDay{Day: d.From.Format("2 Jan"), Known: d.Known}
+		if d.Known {
+			in := &d.Inbound
+			day.Offered, day.Answered, day.Missed, day.Abandoned = in.Calls, in.Answered(), in.Missed(), in.Abandoned()
+			known++
+		}
+		days = append(days, day)
+	}
+	if known < 2 {
+		return nil
+	}
+	return days
 }
 
 // attention lists what somebody should look at.

@@ -13,10 +13,13 @@ import (
 )
 
 // The names of the pictures in a run's mail.
-const hoursPictureName = "mail-hours.png"
+const (
+	hoursPictureName = "mail-hours.png"
+	trendPictureName = "mail-trend.png"
+)
 
 // isPicture reports whether a file of a run is shown in its mail.
-func isPicture(name string) bool { return name == hoursPictureName }
+func isPicture(name string) bool { return name == hoursPictureName || name == trendPictureName }
 
 // mailPicture is a drawing in a mail. Alt is for those who cannot see it or to
 // whom it is not shown: it has the figures.
@@ -61,22 +64,46 @@ func (f *Figures) hoursPicture(run call.Run, hours []mailHour) *mailPicture {
 		return nil
 	}
 	p := f.stack(run, hoursPictureName)
-	var alt strings.Builder
-	for i, h := range hours {
+	var figures []string
+	for _, h := range hours {
 		p.add(h.Hour, h.Answered, h.Missed, h.Abandoned)
-		separator := ", "
-		if i == 0 {
-			separator = "Answered of offered calls, by hour: "
-		}
-		fmt.Fprintf(&alt, "%s%s: %s of %s", separator, h.Hour, count(h.Answered), count(h.Offered))
+		figures = append(figures, fmt.Sprintf("%s: %s of %s", h.Hour, count(h.Answered), count(h.Offered)))
 	}
-	p.Alt = alt.String()
+	p.Alt = "Answered of offered calls, by hour: " + strings.Join(figures, ", ")
 	in := &f.Inbound
 	p.Legend = []legendEntry{
 		{"#" + goodColor, count(in.Answered()) + " answered"},
 		{"#" + badColor, count(in.Missed()) + " missed"},
 		{"#" + warnColor, count(in.Abandoned()) + " abandoned"},
 	}
+	return p
+}
+
+// labelEvery is how many days lie between two labels of the trend: they are of
+// the weekday of its last day.
+const labelEvery = 7
+
+// trendPicture draws the days of a mail; nil if there are none. What is not
+// known is left free.
+func (f *Figures) trendPicture(run call.Run, days []mailDay) *mailPicture {
+	if len(days) == 0 {
+		return nil
+	}
+	p := f.stack(run, trendPictureName)
+	var figures []string
+	for i, d := range days {
+		label, text := "", d.Day+": "+notAvailable
+		if (len(days)-1-i)%labelEvery == 0 {
+			label = d.Day
+		}
+		p.add(label, d.Answered, d.Missed, d.Abandoned)
+		if d.Known {
+			text = fmt.Sprintf("%s: %s of %s", d.Day, count(d.Answered), count(d.Offered))
+		}
+		figures = append(figures, text)
+	}
+	p.Alt = "Answered of offered calls, by day: " + strings.Join(figures, ", ")
+	p.Legend = []legendEntry{{"#" + goodColor, "answered"}, {"#" + badColor, "missed"}, {"#" + warnColor, "abandoned"}}
 	return p
 }
 

@@ -7,9 +7,11 @@ import (
 	"image/png"
 	"mime"
 	"mime/multipart"
+	"slices"
 	"strings"
 	"testing"
 
+	"callvault/internal/call"
 	"callvault/internal/testenv"
 	"callvault/reports/chart"
 )
@@ -120,4 +122,53 @@ func (o *office) kept(name string) string {
 		}
 	}
 	return ""
+}
+
+// Both forms compare the headline figures, and tell of the days before.
+func TestMailComparesAndTellsTheTrend(t *testing.T) {
+	t.Parallel()
+	const in = call.Inbound
+	o := earlier(t,
+		spell{"2026-11-21", "sales", in, call.Answered, 6, 10, 60}, spell{"2026-11-21", "sales", in, call.Missed, 2, 10, -1},
+		spell{"2026-11-20", "sales", in, call.Answered, 4, 20, 90}, spell{"2026-11-14", "sales", in, call.Answered, 20, 15, 60},
+		spell{"2026-11-14", "sales", in, call.Abandoned, 5, 15, -1}, spell{"2026-11-01", "sales", in, call.Answered, 1, 15, 60},
+	)
+	o.reporter(t, MailOptions{}, "ops@example.org").Look(context.Background())
+	text, html := o.kept(mailTextName), o.kept(mailHTMLName)
+	for _, want := range []string{
+		"Fri 20 Nov: 4, so +4 (+100 %); mean of 2 Saturdays before: 12.5, so −4.5 (−36 %)", // 25 and none, before that not known
+		"Fri 20 Nov: 100 %, so −25 points; mean of 2 Saturdays before: 80 %, so −5 points",
+		"INBOUND CALLS, THE LAST 30 DAYS\n", "  31 Oct      n/a\n", "  14 Nov       25        20       0          5\n", "  21 Nov        8         6       2          0\n",
+	} {
+		if !strings.Contains(text, want) {
+			t.Errorf("the text lacks %q:\n%s", want, text)
+		}
+	}
+	html = strings.ReplaceAll(html, "&#43;", "+")
+	for _, want := range []string{
+		">Fri 20 Nov</td>", ">mean of 2 Saturdays before</td>", "<span >+4 (+100 %)</span>", ">12.5</span>",
+		`<span class="bad" style="color:#` + badColor + `">−25 points</span>`, `src="cid:mail-trend.run-1.r1@callvault"`,
+		"by day: 23 Oct: n/a, ", "14 Nov: 20 of 25, ", "21 Nov: 6 of 8\"", "the last 30 days",
+	} {
+		if !strings.Contains(html, want) {
+			t.Errorf("the HTML lacks %q", want)
+		}
+	}
+	drawn, err := png.Decode(strings.NewReader(o.kept(trendPictureName)))
+	if err != nil || drawn.Bounds().Dy() != chart.Height*chart.Density || len(o.kept(trendPictureName)) > 40_000 {
+		t.Errorf("the picture cannot be shown: %v, %d bytes", err, len(o.kept(trendPictureName)))
+	}
+}
+
+// Where nothing earlier is known the mail says so once.
+func TestMailWithNothingToCompare(t *testing.T) {
+	t.Parallel()
+	o := busyOffice(t)
+	o.store.calls = slices.DeleteFunc(o.store.calls, func(c call.CallWithRecordings) bool { return c.StartedAt.Before(at("2026-11-21 00:00:00")) })
+	o.reporter(t, MailOptions{}, "ops@example.org").Look(context.Background())
+	for _, form := range []string{o.kept(mailTextName), o.kept(mailHTMLName)} {
+		if strings.Count(form, "Compared with earlier periods: ") != 1 || strings.Contains(form, "Fri 20 Nov") || strings.Contains(form, "mail-trend") || strings.Contains(form, "DAYS") {
+			t.Errorf("it is compared:\n%s", form)
+		}
+	}
 }
