@@ -3,6 +3,8 @@ package reports
 import (
 	"context"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"time"
 
@@ -84,12 +86,13 @@ func (r *Reporter) endOf(ctx context.Context, run *call.Run) (why string, settle
 		return strings.TrimSuffix(run.Error, "."), true, nil
 	case call.RunBuilt:
 	}
-	mails, err := r.store.Mails(ctx, run.ID)
+	mails, err := r.mailsOf(ctx, *run)
 	if err != nil {
 		return "", false, err
 	}
 	settled = true
-	for _, m := range mails {
+	for _, recipient := range slices.Sorted(maps.Keys(mails)) {
+		m := mails[recipient]
 		switch m.State {
 		case call.MailRefused, call.MailFailed, call.MailUncertain:
 			return fmt.Sprintf("the mail to %s is %s: %s", m.Recipient, m.State, oneLine(m.Detail)), true, nil

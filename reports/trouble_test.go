@@ -71,8 +71,11 @@ func TestHowRunsEnd(t *testing.T) {
 				if state, ok := end.(call.RunState); ok {
 					run.State = state
 				} else if states, ok := end.([]call.MailState); ok {
-					for _, state := range states {
-						o.store.mails = append(o.store.mails, call.Mail{RunID: run.ID, State: state})
+					for n, state := range states {
+						recipient := string(rune('a' + n))
+						// What became of the revision before does not matter.
+						o.store.mails = append(o.store.mails, call.Mail{RunID: run.ID, Recipient: recipient, Revision: 1, State: call.MailFailed},
+							call.Mail{RunID: run.ID, Recipient: recipient, Revision: 2, State: state})
 					}
 				}
 				o.store.runs = append(o.store.runs, run)
