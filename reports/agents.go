@@ -3,6 +3,7 @@ package reports
 import (
 	"cmp"
 	"maps"
+	"math"
 	"slices"
 	"strings"
 	"time"
@@ -23,6 +24,13 @@ type AgentFigures struct {
 	Inbound, Outbound Tally
 	Unanswered        int64
 	Talk              Durations
+	// Ring is how long the agent's phone rang, of inbound calls answered, where
+	// the wait is just that.
+	Ring Durations
+	// Callbacks are outbound calls in which the agent was the first to talk with
+	// a customer who had been missed; negative if the input, of an older program,
+	// does not tell who that was.
+	Callbacks int64
 	// First and Last are the first start and the last end (or start).
 	First, Last time.Time
 	// Expected recordings of answered calls, and those of them archived.
@@ -60,15 +68,7 @@ func label(a call.Agent) string {
 // else known by the account's id, else by the number, else by the account's
 // name.
 func agentOf(agents map[string]*AgentFigures, account string, who call.Agent) *AgentFigures {
-	key := "name\x00" + account + "\x00" + who.Name
-	switch {
-	case who.Known:
-		key = "known\x00" + who.Name
-	case who.ID != "":
-		key = "id\x00" + account + "\x00" + who.ID
-	case who.Number != "":
-		key = "number\x00" + who.Number
-	}
+	key := agentKey(account, who)
 	a, ok := agents[key]
 	if !ok {
 		a = &AgentFigures{Account: account, hours: make(map[int64]struct{})}
@@ -82,11 +82,46 @@ func agentOf(agents map[string]*AgentFigures, account string, who call.Agent) *A
 	return a
 }
 
+func agentKey(account string, who call.Agent) string {
+	switch {
+	case who.Known:
+		return "known\x00" + who.Name
+	case who.ID != "":
+		return "id\x00" + account + "\x00" + who.ID
+	case who.Number != "":
+		return "number\x00" + who.Number
+	}
+	return "name\x00" + account + "\x00" + who.Name
+}
+
+// callbacks are those made, NaN if that is not known.
+func (a *AgentFigures) callbacks() float64 {
+	if a.Callbacks < 0 {
+		return math.NaN()
+	}
+	return float64(a.Callbacks)
+}
+
+// addReturn counts a call back for the agent who made it. A report of some calls
+// tells only of the agents of these.
+func (f *Figures) addReturn(agents map[string]*AgentFigures, r *returned) {
+	if r == nil || r.Direction != call.Outbound || r.Agent == (call.Agent{}) {
+		return
+	}
+	if agents[agentKey(r.Account, r.Agent)] == nil && f.Settings.Match != "" {
+		return
+	}
+	agentOf(agents, r.Account, r.Agent).Callbacks++
+}
+
 func (a *AgentFigures) add(c *row, s *Settings, zone *time.Location) {
 	a.Group = cmp.Or(c.Group, a.Group)
 	switch c.Direction {
 	case call.Inbound:
 		a.Inbound.add(c, s)
+		if c.Outcome == call.Answered && c.Provider == call.CallerDesk {
+			a.Ring.Add(c.WaitSeconds)
+		}
 		if c.Outcome != call.Answered {
 			return // a call offered and not answered: counted by its offers
 		}
@@ -227,6 +262,8 @@ func (a *AgentFigures) merge(o *AgentFigures) {
 	a.Inbound.merge(&o.Inbound)
 	a.Outbound.merge(&o.Outbound)
 	a.Talk.merge(&o.Talk)
+	a.Ring.merge(&o.Ring)
+	a.Callbacks += o.Callbacks
 	a.Unanswered += o.Unanswered
 	if a.First.IsZero() || !o.First.IsZero() && o.First.Before(a.First) {
 		a.First = o.First

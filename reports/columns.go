@@ -230,6 +230,18 @@ func missingColumns(st *styles) []column[*missing] {
 					c.blank()
 				}
 			}, value: func(m *missing) any { return m.minutes() }},
+		text("By", "returned_by", 20, func(m *missing) string {
+			if m.Return == nil {
+				return ""
+			}
+			return label(m.Return.Agent)
+		}),
+		text("In a call", "returned_direction", 11, func(m *missing) string {
+			if m.Return == nil {
+				return ""
+			}
+			return string(m.Return.Direction)
+		}),
 	}
 }
 

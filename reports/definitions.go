@@ -92,6 +92,8 @@ func (f *Figures) definitions() []definition {
 		{"Agent: offered", "Inbound calls answered + unanswered offers. A transferred call counts for the last who talked."},
 		{"Agent: unanswered", "How often the agent's phone rang and the agent did not answer, whoever else answered later"},
 		{"Agent: mean wait for answer", "Mean wait of the inbound calls that the agent answered, where known"},
+		{"Agent: mean ring", "The same of calls whose wait is how long the agent's phone rang: CallerDesk's. Others do not tell it apart."},
+		{"Agent: callbacks made", "Customers counted under Returned with whom the agent was the first to talk, in a call that the agent made"},
 		{"Agent: hours with calls", "Hours of the clock in which the agent had or was offered a call; calls per active hour: inbound answered + outbound made per such hour"},
 		{"Agent: recordings expected", "Of the agent's answered calls; one for each even where the provider named none"},
 	}

@@ -100,26 +100,29 @@ func (c *counter) named() named {
 }
 
 // counters count the dimensions of a period's calls.
-type counters map[Table]*counter
-
-func newCounters() counters {
-	all := make(counters)
-	for _, d := range dimensions() {
-		all[d.table] = newCounter(d.least)
-	}
-	return all
+type counters struct {
+	dimensions []dimension
+	of         []*counter
 }
 
-func (c counters) add(r *row) {
-	for _, d := range dimensions() {
-		c[d.table].add(d.of(r))
+func newCounters() *counters {
+	c := &counters{dimensions: dimensions()}
+	for _, d := range c.dimensions {
+		c.of = append(c.of, newCounter(d.least))
+	}
+	return c
+}
+
+func (c *counters) add(r *row) {
+	for i := range c.dimensions {
+		c.of[i].add(c.dimensions[i].of(r))
 	}
 }
 
-func (c counters) named() map[Table]named {
-	all := make(map[Table]named, len(c))
-	for table, counter := range c {
-		all[table] = counter.named()
+func (c *counters) named() map[Table]named {
+	all := make(map[Table]named, len(c.of))
+	for i, d := range c.dimensions {
+		all[d.table] = c.of[i].named()
 	}
 	return all
 }

@@ -208,8 +208,8 @@ func TestLongTables(t *testing.T) {
 	in := busyInput(t)
 	for table, want := range map[Table][]string{
 		MissedTable: {
-			"state,customer_number,first_attempt,attempts,last_attempt,business_number,group,account,returned_at,minutes_to_return",
-			"not returned,+919800000009,2026-11-21T10:30:00+05:30,2,2026-11-21T11:00:00+05:30,+911204567890,Billing,sales,,",
+			"state,customer_number,first_attempt,attempts,last_attempt,business_number,group,account,returned_at,minutes_to_return,returned_by,returned_direction",
+			"not returned,+919800000009,2026-11-21T10:30:00+05:30,2,2026-11-21T11:00:00+05:30,+911204567890,Billing,sales,,,,",
 		},
 		RecordingsTable: {
 			"state,why,tries,kind,started_at,outcome,talk_seconds,customer_number,agent_name,account,call_id",

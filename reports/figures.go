@@ -119,10 +119,13 @@ func measure(ctx context.Context, in *Input, visit func(c *row, attention bool) 
 		}
 		return visit(c, f.Problems > before)
 	}
+	toldBy := true
 	onMissing := func(m *missing) error {
 		for _, s := range slicers {
 			s.addMissing(m)
 		}
+		f.addReturn(agents, m.Return)
+		toldBy = toldBy && (m.ReturnedAt == 0 || m.Return != nil)
 		if m.ReturnedAt != 0 {
 			f.Returned++
 			f.ReturnMinutes.Add(new(int((m.ReturnedAt - m.LastAt) / time.Minute.Milliseconds())))
@@ -144,6 +147,11 @@ func measure(ctx context.Context, in *Input, visit func(c *row, attention bool) 
 	}
 	f.compare(compare.Days)
 	f.Agents = rankAgents(agents)
+	if !toldBy {
+		for _, a := range f.Agents {
+			a.Callbacks = -1
+		}
+	}
 	for _, s := range slicers {
 		f.Slices[s.table] = s.ranked()
 	}

@@ -140,6 +140,16 @@ type missing struct {
 	Account    string `json:"account"`
 	Group      string `json:"group,omitempty"`
 	ReturnedAt int64  `json:"returned_at,omitempty"`
+	// Return is the call in which they were talked with; nil if there was none,
+	// and in the inputs of older programs.
+	Return *returned `json:"return,omitempty"`
+}
+
+// returned is a call with a customer who had been missed.
+type returned struct {
+	Account   string         `json:"account"`
+	Direction call.Direction `json:"direction,omitempty"`
+	Agent     call.Agent     `json:"agent,omitzero"`
 }
 
 // set makes r the row of a call. It reuses r's memory.
@@ -302,11 +312,15 @@ func (r *Reporter) fill(ctx context.Context, w *inputWriter, filter call.Filter)
 		return err
 	}
 	err = r.store.NotReturned(ctx, filter, w.input.Settings.AsOf, func(m call.Missing) error {
-		return w.write(line{Missing: &missing{
+		l := missing{
 			Number: m.Number, FirstAt: milliseconds(m.FirstAt), LastAt: milliseconds(m.LastAt),
 			Attempts: m.Attempts, Called: m.Called, Account: m.Account, Group: m.Group,
 			ReturnedAt: milliseconds(m.ReturnedAt),
-		}})
+		}
+		if !m.ReturnedAt.IsZero() {
+			l.Return = &returned{m.Return.Account, m.Return.Direction, m.Return.Agent}
+		}
+		return w.write(line{Missing: &l})
 	})
 	if err != nil {
 		return err

@@ -458,3 +458,35 @@ func TestHourTwice(t *testing.T) {
 		t.Errorf("hours 2 and 3 have %d and %d calls", f.Hours[2].Inbound.Calls, f.Hours[3].Inbound.Calls)
 	}
 }
+
+// A call back is the agent's who talked first with the customer, in a call that
+// the agent made.
+func TestCallbacks(t *testing.T) {
+	t.Parallel()
+	asha, bela := call.Agent{ID: "201", Name: "Asha", Number: "+919311122233"}, call.Agent{Number: "+919311100000", Name: "Bela"}
+	back := func(number string, d call.Direction, who call.Agent) call.Missing {
+		return call.Missing{Number: number, LastAt: at("2026-11-21 10:00:00"), Attempts: 1, Account: "sales", ReturnedAt: at("2026-11-21 10:20:00"),
+			Return: call.Return{Account: "sales", Provider: call.CallerDesk, Direction: d, Agent: who}}
+	}
+	o := busyOffice(t)
+	o.store.missing = []call.Missing{
+		{Number: "+98", LastAt: at("2026-11-21 10:00:00"), Attempts: 1, Account: "sales"},
+		back("+91", call.Outbound, asha), back("+92", call.Outbound, asha), back("+93", call.Inbound, bela), back("+94", call.Outbound, call.Agent{}),
+		back("+95", call.Outbound, call.Agent{Name: "Chitra", ID: "777"}),
+	}
+	for _, test := range []struct {
+		name  string
+		match call.Filter
+		want  []string
+	}{
+		{"all", call.Filter{}, []string{"Asha,2,10", "Bela,0,n/a", "Chitra,1,n/a", "Zoë 🎧 שלום,0,n/a"}},
+		// Others than those of its calls are none of this report's business.
+		{"an account", call.Filter{Account: "sales"}, []string{"Asha,2,10", "Zoë 🎧 שלום,0,n/a", "Bela,0,n/a"}},
+	} {
+		report := dailyReport()
+		report.Match = test.match
+		if diff := cmp.Diff(test.want, columnsOf(t, tableOf(t, o.inputOf(t, report), AgentsTable), "agent_name", "callbacks", "ring_mean_seconds")); diff != "" {
+			t.Errorf("%s: %s", test.name, diff)
+		}
+	}
+}

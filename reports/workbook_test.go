@@ -77,7 +77,7 @@ func TestWorkbookCells(t *testing.T) {
 		{"Summary", []string{"A15", "A17", "A18", "A19", "B19", "C19", "D19"},
 			[]string{"n/a: not all accounts of the report had calls before this period.",
 				"Measure", "Calls", "Calls (inbound: offered)", "4", "2", "6"}},
-		{"Agents", []string{"A2", "B2", "C2", "F2", "I2", "L2", "T2", "A3", "B3", "T3", "B4", "I4"},
+		{"Agents", []string{"A2", "B2", "C2", "F2", "I2", "L2", "V2", "A3", "B3", "V3", "B4", "I4"},
 			[]string{"1", "Asha", "Sales", "3", "66.7%", "0:04:50", "1.0", "2", "Bela", "0.5", "Zoë 🎧 שלום", "n/a"}},
 		{"Hours", []string{"A2", "B2", "C2", "A12", "B12", "D12", "M1", "M12"},
 			[]string{"00", "1", "1", "10", "2", "1", "Sat", "2"}},

@@ -86,9 +86,14 @@ func (p *people) CustomerStats(ctx context.Context, f call.Filter) (call.Custome
 	return p.Store.CustomerStats(ctx, p.roster.Load().Expand(f))
 }
 
-// NotReturned is store.Store.NotReturned, for filters that ask for people.
+// NotReturned is store.Store.NotReturned, for filters that ask for people, with
+// names.
 func (p *people) NotReturned(ctx context.Context, f call.Filter, asOf time.Time, do func(call.Missing) error) error {
-	return p.Store.NotReturned(ctx, p.roster.Load().Expand(f), asOf, do)
+	r := p.roster.Load()
+	return p.Store.NotReturned(ctx, r.Expand(f), asOf, func(m call.Missing) error {
+		m.Return.Agent = r.Resolve(m.Return.Account, m.Return.Provider, m.Return.Agent)
+		return do(m)
+	})
 }
 
 // SumCalls is store.Store.SumCalls, for filters that ask for people.

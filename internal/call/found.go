@@ -37,6 +37,19 @@ type Missing struct {
 	// ReturnedAt is the start of the first answered call after LastAt; zero
 	// when there was none.
 	ReturnedAt time.Time
+	// Return is that call; empty when there was none.
+	Return Return
+}
+
+// Return is a call in which somebody talked with a customer who had been
+// missed.
+type Return struct {
+	Account  string
+	Provider Provider
+	// Direction is outbound for a call back, inbound where the customer called
+	// again.
+	Direction Direction
+	Agent     Agent
 }
 
 // CallSums add up the calls of an account, direction and outcome: what the

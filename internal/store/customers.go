@@ -65,16 +65,22 @@ func (s *Store) NotReturned(ctx context.Context, filter call.Filter, asOf time.T
 			FROM calls` + c.where() + ` WINDOW customer AS (PARTITION BY customer_number)
 		), missed AS (
 			SELECT a.customer_number, a.first_at, a.started_at AS last_at, a.n, a.business_number, a.account, a.group_name,
-				(SELECT min(r.started_at) FROM calls r WHERE r.customer_rev = a.customer_rev
+				(SELECT r.id FROM calls r WHERE r.customer_rev = a.customer_rev
 					AND r.customer_number = a.customer_number AND r.outcome = 'answered'
-					AND r.started_at > a.started_at AND r.started_at < ?) AS returned_at
+					AND r.started_at > a.started_at AND r.started_at < ?
+					ORDER BY r.started_at, r.id LIMIT 1) AS returned
 			FROM attempts a WHERE a.place = 1
 		)
-		SELECT customer_number, first_at, last_at, n, business_number, account, group_name, returned_at FROM missed
-		ORDER BY CASE WHEN returned_at IS NULL THEN 0 ELSE 1 END, last_at, customer_number`
+		SELECT m.customer_number, m.first_at, m.last_at, m.n, m.business_number, m.account, m.group_name,
+			r.started_at, coalesce(r.account, ''), coalesce(r.provider, ''), coalesce(r.direction, ''),
+			coalesce(r.agent_id, ''), coalesce(r.agent_name, ''), coalesce(r.agent_number, '')
+		FROM missed m LEFT JOIN calls r ON r.id = m.returned
+		ORDER BY CASE WHEN r.started_at IS NULL THEN 0 ELSE 1 END, m.last_at, m.customer_number`
 	err = s.each(ctx, query, append(c.args, asOf.UnixMilli()), func(rows *sql.Rows) error {
 		var m call.Missing
-		err := rows.Scan(&m.Number, timeInto{&m.FirstAt}, timeInto{&m.LastAt}, &m.Attempts, &m.Called, &m.Account, &m.Group, timeInto{&m.ReturnedAt})
+		err := rows.Scan(&m.Number, timeInto{&m.FirstAt}, timeInto{&m.LastAt}, &m.Attempts, &m.Called, &m.Account, &m.Group,
+			timeInto{&m.ReturnedAt}, &m.Return.Account, &m.Return.Provider, &m.Return.Direction,
+			&m.Return.Agent.ID, &m.Return.Agent.Name, &m.Return.Agent.Number)
 		if err != nil {
 			return err
 		}

@@ -134,6 +134,7 @@ func TestNotReturned(t *testing.T) {
 		add("sales", "+911", 5, call.Inbound, call.Missed)
 		add("sales", "+912", 1, call.Inbound, call.Missed)
 		add("other", "+912", 30, call.Outbound, call.Answered) // another account calls back
+		add("sales", "+912", 40, call.Inbound, call.Answered)  // later still
 		add("sales", "+913", 2, call.Inbound, call.Missed)
 		add("sales", "+913", 90, call.Outbound, call.Answered) // after asOf
 		add("sales", "+914", 0, call.Inbound, call.Answered)
@@ -151,6 +152,7 @@ func TestNotReturned(t *testing.T) {
 				Attempts: attempts, Called: "+911204567890", Account: "sales", Group: "TestGroup"}
 			if returned > 0 {
 				m.ReturnedAt = nine.Add(time.Duration(returned) * time.Minute)
+				m.Return = call.Return{Account: "other", Provider: call.CallerDesk, Direction: call.Outbound, Agent: call.Agent{Name: "Ashish", Number: "+919281234567"}}
 			}
 			return m
 		}
@@ -168,7 +170,7 @@ func TestNotReturned(t *testing.T) {
 			t.Errorf("a filter for outbound calls counts %+v", stats)
 		}
 		stats := must(s.CustomerStats(t.Context(), call.Filter{Account: "sales"}))(t)
-		if stats != (call.CustomerStats{Unique: 4, Repeat: 2}) {
+		if stats != (call.CustomerStats{Unique: 4, Repeat: 3}) {
 			t.Errorf("customers are %+v", stats)
 		}
 	})
