@@ -32,6 +32,18 @@ func (l *SealedLog) fingerprint() string {
 	return l.Fingerprint
 }
 
+// permitted says when outbound calls may be made.
+func (f *Figures) permitted() string {
+	if len(f.Settings.PermittedHours) == 0 {
+		return "None are set: outbound calls may be made at any time."
+	}
+	var rules []string
+	for i := range f.Settings.PermittedHours {
+		rules = append(rules, f.Settings.PermittedHours[i].String())
+	}
+	return "Outbound calls that started outside of these hours are listed, whatever became of them. The first that matches a call decides: " + strings.Join(rules, "; ") + "."
+}
+
 type definition struct{ word, meaning string }
 
 // definitions are the words of the report. They must say what tally.go and
@@ -88,6 +100,7 @@ func (f *Figures) definitions() []definition {
 		{"Archived and verified", "In the vault, with the SHA-256 checked on the way in. Pending: still being fetched. Absent: not offered within the waiting time. Refused: needs a person."},
 		{"Audio shorter, longer", "Calls whose audio, of all recordings of the conversation together, differs from the talk time by more than 5 s, and more than 10 % of it. Compared are calls of which all of these are archived and their length is known."},
 		{"Audio without its end", "Archived recordings whose header promises more audio than came, or whose last frame is cut"},
+		{"Permitted hours", f.permitted()},
 		{"Cost", "Sum of what the providers report, each in its own units"},
 		{"Agent: offered", "Inbound calls answered + unanswered offers. A transferred call counts for the last who talked."},
 		{"Agent: unanswered", "How often the agent's phone rang and the agent did not answer, whoever else answered later"},

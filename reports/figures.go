@@ -37,6 +37,10 @@ type Figures struct {
 	// A dimension of which the input, made by an older program, does not tell is
 	// not there.
 	Slices map[Table][]*SliceFigures
+	// OutsideCalls are outbound calls outside the hours permitted, Outside the
+	// same by campaign and agent.
+	OutsideCalls int64
+	Outside      []*OutsideFigures
 
 	// Trend are 30 days or, if it is longer, all of the period, oldest first and
 	// the period's last day last. Previous is the period before, Usual the same
@@ -101,6 +105,7 @@ func measure(ctx context.Context, in *Input, visit func(c *row, attention bool) 
 		Slices:   make(map[Table][]*SliceFigures),
 	}
 	slicers := newSlicers(in)
+	outside := newOutside(in, slicers)
 	for _, d := range days(f.Period.From, f.Period.To) {
 		f.Trend = append(f.Trend, DayFigures{From: d.From, To: d.To, Known: true})
 	}
@@ -113,6 +118,9 @@ func measure(ctx context.Context, in *Input, visit func(c *row, attention bool) 
 		match := f.add(c, in.zone, agents)
 		for _, s := range slicers {
 			s.find(s.of(c)).add(c, match, &f.Settings)
+		}
+		if outside.add(c) {
+			f.OutsideCalls++
 		}
 		if visit == nil {
 			return nil
@@ -155,6 +163,7 @@ func measure(ctx context.Context, in *Input, visit func(c *row, attention bool) 
 	for _, s := range slicers {
 		f.Slices[s.table] = s.ranked()
 	}
+	f.Outside = outside.ranked()
 	return f, nil
 }
 

@@ -36,9 +36,10 @@ type Settings struct {
 	Match   string   `json:"match,omitempty"`
 	Formats []Format `json:"formats"`
 	// Formula, Within and ShortAbandon (seconds) define the service level.
-	Formula      Formula `json:"formula"`
-	Within       int     `json:"within_seconds"`
-	ShortAbandon int     `json:"short_abandon_seconds"`
+	Formula        Formula          `json:"formula"`
+	Within         int              `json:"within_seconds"`
+	ShortAbandon   int              `json:"short_abandon_seconds"`
+	PermittedHours []PermittedHours `json:"permitted_hours,omitempty"`
 	// People are listed also without calls.
 	People    []call.Colleague `json:"people,omitempty"`
 	PublicURL string           `json:"public_url,omitempty"`
@@ -248,11 +249,12 @@ func (r *Reporter) freeze(ctx context.Context, report *Report, p Period, revisio
 		Report: report.Name, Kind: p.Kind, From: p.From, To: p.To,
 		Zone: report.Zone.String(), AsOf: r.now().UTC().Truncate(time.Second),
 		Revision: revision, Match: describe(&report.Match), Formats: report.Formats,
-		Formula:      report.ServiceLevel.formula(),
-		Within:       int(report.ServiceLevel.Within / time.Second),
-		ShortAbandon: int(report.ServiceLevel.ShortAbandon / time.Second),
-		People:       r.roster().Colleagues(report.Match),
-		PublicURL:    r.publicURL, Version: r.version,
+		Formula:        report.ServiceLevel.formula(),
+		Within:         int(report.ServiceLevel.Within / time.Second),
+		ShortAbandon:   int(report.ServiceLevel.ShortAbandon / time.Second),
+		PermittedHours: report.PermittedHours,
+		People:         r.roster().Colleagues(report.Match),
+		PublicURL:      r.publicURL, Version: r.version,
 		Log: r.sealedLog(ctx),
 	}
 	w, err := createInput(path, s)

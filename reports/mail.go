@@ -303,6 +303,7 @@ func (f *Figures) attention() []string {
 		{r.States[call.Pending], "recording", "not fetched yet (sheet Recordings)"},
 		{r.NotNamed, "answered call", "without a recording named by the provider"},
 		{r.Shorter, "call", "with less audio than talk time"},
+		{f.OutsideCalls, "outbound call", "outside the permitted hours (sheet Outside hours)"},
 		{f.Total.Unknown, "call", "of unknown outcome, not counted"},
 		{f.NoStart, "call", "without a start, not counted"},
 	} {

@@ -87,6 +87,10 @@ func (f *Figures) measures() []measureLine {
 		n(func(t *Tally) int64 { return t.Unknown }))
 	total("Start not known (not counted above)", "no_start", f.NoStart)
 
+	if len(f.Settings.PermittedHours) > 0 {
+		add("Outside the permitted hours", "outside_hours", counts, nil, func() float64 { return float64(f.OutsideCalls) }, nil)
+	}
+
 	section = "Rates"
 	inbound("Answer rate", "answer_rate", rates, (*Tally).AnswerRate)
 	inbound("Abandonment rate", "abandonment_rate", rates, (*Tally).AbandonmentRate)

@@ -97,6 +97,9 @@ type Report struct {
 	// moved for a revision to be mailed to those who have an earlier one: 0.05 is
 	// 5 %. 0: by anything at all. Negative: none is mailed by itself.
 	ReviseMailOver float64
+	// PermittedHours are when outbound calls may be made: the first that matches
+	// a call decides. With none they may be made at any time.
+	PermittedHours []PermittedHours
 	// Recipients are mail addresses. With none nothing is mailed.
 	Recipients []string
 }

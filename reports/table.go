@@ -21,7 +21,7 @@ type Table string
 
 // The tables: every call, every agent, group, business number, campaign and
 // account, the hours of the day, the customers to call back, the recordings that
-// need attention, and every figure of the summary on a line of its own.
+// need attention, the calls outside permitted hours, and every figure of the summary on a line of its own.
 const (
 	CallsTable      Table = "calls"
 	AgentsTable     Table = "agents"
@@ -32,13 +32,14 @@ const (
 	HoursTable      Table = "hours"
 	MissedTable     Table = "missed"
 	RecordingsTable Table = "recordings"
+	OutsideTable    Table = "outside-hours"
 	SummaryTable    Table = "summary"
 )
 
 // Tables are all tables.
 func Tables() []Table {
 	return []Table{CallsTable, AgentsTable, GroupsTable, NumbersTable, CampaignsTable, AccountsTable,
-		HoursTable, MissedTable, RecordingsTable, SummaryTable}
+		HoursTable, MissedTable, RecordingsTable, OutsideTable, SummaryTable}
 }
 
 // TableForm is how a table is written for other programs.
@@ -258,6 +259,10 @@ func (in *Input) writeTable(ctx context.Context, table Table, form TableForm, ou
 	case RecordingsTable:
 		return writeRecords(in, form, out, problemColumns(new(styles), ""), func(fn func(problem) error) error {
 			return in.eachProblem(ctx, fn)
+		})
+	case OutsideTable:
+		return writeRecords(in, form, out, outsideColumns(new(styles), ""), func(fn func(outsideCall) error) error {
+			return in.eachOutside(ctx, fn)
 		})
 	}
 	header, records := agentNames(), agentRecords

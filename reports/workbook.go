@@ -65,6 +65,7 @@ func makeWorkbook(ctx context.Context, in *Input, figures *Figures, out *os.File
 	b.calls(ctx)
 	b.recordings(ctx)
 	b.changes(ctx)
+	b.outside(ctx)
 	b.definitions()
 	b.properties()
 	if b.err != nil {

@@ -21,7 +21,7 @@ import (
 
 type reportCommand struct {
 	Name   string `arg:"" help:"The report, as it is called in the configuration."`
-	Table  string `arg:"" optional:"" help:"With --stdout: calls, agents, groups, numbers, campaigns, accounts, hours, missed, recordings or summary."`
+	Table  string `arg:"" optional:"" help:"With --stdout: calls, agents, groups, numbers, campaigns, accounts, hours, missed, recordings, outside-hours or summary."`
 	Date   string `help:"A day of the period (YYYY-MM-DD); default: the last period that is over." placeholder:"DATE"`
 	Out    string `default:"." help:"The folder to write the files to."`
 	Send   bool   `help:"Mail it to its recipients; who has it already does not get it again."`

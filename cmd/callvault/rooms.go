@@ -168,6 +168,9 @@ func newReporter(c *config.Config, s *people, v archive.Vault, sealer *archive.S
 			ReviseMailOver: float64(r.ReviseMailOver),
 			Recipients:     r.Recipients,
 		}
+		for _, p := range r.PermittedHours {
+			list[i].PermittedHours = append(list[i].PermittedHours, reports.PermittedHours{Campaign: p.Campaign, Agent: p.Agent, Hours: p.Hours})
+		}
 		if r.Match.Account == "" {
 			list[i].Match.NotAccounts = drills
 		}

@@ -80,6 +80,7 @@ reports:
     schedule: TZ=UTC
   - name: often
     schedule: "@every 1h"
+    permitted_hours: [{campaign: x, hours: [sat 19:00-09:00]}, {agent: Asha}, {hours: ["mon 9-5"]}, {hours: [daily 09:00-10:00]}]
 mail:
   smtp: http://user:hunter2@mail.example.org
   on_uncertain: again
@@ -154,9 +155,13 @@ callvault.yaml:61: reports[1].schedule: "0 0 31 2 *" never comes
 callvault.yaml:62: reports[1].formats: must name xlsx, csv or both
 callvault.yaml:64: reports[2].schedule: must not name a time zone; use time_zone
 callvault.yaml:66: reports[3].schedule: must be times of day: @every would count from the program's start
-callvault.yaml:68: mail.smtp: must start with smtp:// or smtps://
-callvault.yaml:69: mail.on_uncertain: "again" must be one of hold, resend
-callvault.yaml:70: mail.attachment_limit: must be between 0 and 100MB
+callvault.yaml:67: reports[3].permitted_hours[0].hours[0]: "sat 19:00-09:00" must end after they begin; what goes over midnight is two: one until 24:00, one from 00:00
+callvault.yaml:67: reports[3].permitted_hours[1].hours: must name hours, such as ["mon-fri 09:00-19:00"]
+callvault.yaml:67: reports[3].permitted_hours[2].hours[0]: "mon 9-5" are not hours such as "mon-fri 09:00-19:00" or "daily 09:00-19:00"
+callvault.yaml:67: reports[3].permitted_hours[3]: is never reached: permitted_hours[2] matches the same calls
+callvault.yaml:69: mail.smtp: must start with smtp:// or smtps://
+callvault.yaml:70: mail.on_uncertain: "again" must be one of hold, resend
+callvault.yaml:71: mail.attachment_limit: must be between 0 and 100MB
 CALLVAULT_ACCOUNTS_SUPPORTED_TOKEN: unknown variable; did you mean CALLVAULT_ACCOUNTS_SUPPORT_TOKEN?
 CALLVAULT_ARCHIVE_PER_HOST: archive.per_host: "none" is not a whole number
 CALLVAULT_DATA_BASE: unknown variable; did you mean CALLVAULT_DATABASE?

@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/robfig/cron/v3"
+
+	"callvault/internal/call"
 )
 
 // Report is one report that is built and mailed on a schedule.
@@ -41,6 +43,11 @@ type Report struct {
 	// is by anything, never is that revisions are only kept. Default 5%.
 	ReviseMailOver Share `yaml:"revise_mail_over"`
 
+	// PermittedHours are when outbound calls may be made; the report lists those
+	// made at other times. The first that matches a call decides. Default none:
+	// at any time.
+	PermittedHours []PermittedHours `yaml:"permitted_hours"`
+
 	// MaskNumbers hides customers' numbers in mailed files. Default false. Not
 	// supported by this version: true is a fault.
 	MaskNumbers bool `yaml:"mask_numbers"`
@@ -48,6 +55,21 @@ type Report struct {
 	// Recipients are the mail addresses that get it. Default none: it is built
 	// and kept, and not mailed.
 	Recipients []string `yaml:"recipients"`
+}
+
+// PermittedHours are when some outbound calls may be made.
+type PermittedHours struct {
+	// Campaign is a campaign's id, in which * stands for anything; case does not
+	// count. Default empty: all calls.
+	Campaign string `yaml:"campaign"`
+
+	// Agent is an agent's id, name or number; case does not count. Default empty:
+	// all agents.
+	Agent string `yaml:"agent"`
+
+	// Hours are by the clock of the report's time zone, such as "mon-fri
+	// 09:00-19:00". Required.
+	Hours []call.Hours `yaml:"hours"`
 }
 
 // Period is what one report covers.
@@ -127,11 +149,30 @@ func checkReports(l *loader, reports []Report, accounts []Account) {
 			time.Second, time.Hour)
 		within(l, level+".short_abandon", r.ServiceLevel.ShortAbandon,
 			0, time.Hour)
+		checkPermittedHours(l, at+".permitted_hours", r.PermittedHours)
 		recipients := make(map[string]string)
 		for j, recipient := range r.Recipients {
 			at := fmt.Sprintf("%s.recipients[%d]", at, j)
 			if address, ok := l.checkAddress(at, recipient); ok {
 				l.unique(recipients, at, strings.ToLower(address))
+			}
+		}
+	}
+}
+
+// checkPermittedHours refuses rules without hours, and rules that no call can
+// reach.
+func checkPermittedHours(l *loader, at string, rules []PermittedHours) {
+	for i, rule := range rules {
+		at := fmt.Sprintf("%s[%d]", at, i)
+		if len(rule.Hours) == 0 {
+			l.fault(at+".hours", `must name hours, such as ["mon-fri 09:00-19:00"]`)
+		}
+		for j, before := range rules[:i] {
+			same := func(all, one string) bool { return all == "" || strings.EqualFold(all, one) }
+			if same(before.Campaign, rule.Campaign) && same(before.Agent, rule.Agent) {
+				l.fault(at, "is never reached: permitted_hours[%d] matches the same calls", j)
+				break
 			}
 		}
 	}

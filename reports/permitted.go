@@ -1,0 +1,247 @@
+package reports
+
+import (
+	"cmp"
+	"context"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+
+	"callvault/internal/call"
+)
+
+// PermittedHours are when some outbound calls may be made, by the clock of the
+// report's zone.
+type PermittedHours struct {
+	// Campaign is a campaign's id, in which * stands for anything. Agent is an
+	// agent's id, name or number. Case does not count; empty is all of them.
+	Campaign string `json:"campaign,omitempty"`
+	Agent    string `json:"agent,omitempty"`
+	// Hours are never empty.
+	Hours []call.Hours `json:"hours"`
+}
+
+// String says them in words.
+func (p *PermittedHours) String() string {
+	var hours []string
+	for _, h := range p.Hours {
+		hours = append(hours, h.String())
+	}
+	text := strings.Join(hours, ", ")
+	switch {
+	case p.Campaign != "" && p.Agent != "":
+		return "campaign " + p.Campaign + ", agent " + p.Agent + ": " + text
+	case p.Campaign != "":
+		return "campaign " + p.Campaign + ": " + text
+	case p.Agent != "":
+		return "agent " + p.Agent + ": " + text
+	}
+	return "all others: " + text
+}
+
+// permit says which calls were made outside the hours permitted.
+type permit struct {
+	rules     []PermittedHours
+	campaigns []*regexp.Regexp
+	zone      *time.Location
+}
+
+func newPermit(in *Input) *permit {
+	p := &permit{rules: in.Settings.PermittedHours, zone: in.zone}
+	for _, rule := range p.rules {
+		pattern := strings.ReplaceAll(regexp.QuoteMeta(rule.Campaign), `\*`, ".*")
+		p.campaigns = append(p.campaigns, regexp.MustCompile("(?is)^(?:"+pattern+")$"))
+	}
+	return p
+}
+
+// broken is the rule against which an outbound call was made; nil if there is
+// none.
+func (p *permit) broken(c *row) *PermittedHours {
+	if c.Direction != call.Outbound || c.StartedAt == 0 {
+		return nil
+	}
+	for i := range p.rules {
+		rule := &p.rules[i]
+		agent := rule.Agent == "" || strings.EqualFold(rule.Agent, c.Agent.Name) ||
+			strings.EqualFold(rule.Agent, c.Agent.ID) || strings.EqualFold(rule.Agent, c.Agent.Number)
+		if !agent || rule.Campaign != "" && !p.campaigns[i].MatchString(c.Campaign) {
+			continue
+		}
+		at := time.UnixMilli(c.StartedAt).In(p.zone)
+		if slices.ContainsFunc(rule.Hours, func(h call.Hours) bool { return h.Contain(at) }) {
+			return nil
+		}
+		return rule
+	}
+	return nil
+}
+
+// outsideCall is a call outside the hours permitted, and the rule.
+type outsideCall struct {
+	call *row
+	rule *PermittedHours
+}
+
+// OutsideFigures count the calls of an agent in a campaign outside the hours
+// permitted.
+type OutsideFigures struct {
+	// Campaign is as on the sheet Campaigns: those with too few calls share one.
+	Campaign, Agent, Rule string
+	Calls, Answered       int64
+	First, Last           time.Time
+}
+
+// maxOutside bounds the rows of OutsideFigures: the rest share the last.
+const maxOutside = 10_000
+
+// outside counts the calls outside the hours permitted.
+type outside struct {
+	permit *permit
+	// campaign finds how a campaign's row is called.
+	campaign func(*row) string
+	rows     map[OutsideFigures]*OutsideFigures
+}
+
+func newOutside(in *Input, slicers []*slicer) *outside {
+	o := &outside{permit: newPermit(in), rows: make(map[OutsideFigures]*OutsideFigures),
+		campaign: func(c *row) string { return c.Campaign }}
+	for _, s := range slicers {
+		if s.table == CampaignsTable {
+			o.campaign = func(c *row) string { return s.label(s.find(c.Campaign)) }
+		}
+	}
+	return o
+}
+
+// add counts a call if it was made outside the hours permitted.
+func (o *outside) add(c *row) bool {
+	if len(o.permit.rules) == 0 {
+		return false
+	}
+	rule := o.permit.broken(c)
+	if rule == nil {
+		return false
+	}
+	key := OutsideFigures{Campaign: o.campaign(c), Agent: cmp.Or(label(c.Agent), "no agent"), Rule: rule.String()}
+	f := o.rows[key]
+	if f == nil {
+		if len(o.rows) >= maxOutside {
+			key = OutsideFigures{Campaign: "others", Agent: "others"}
+			f = o.rows[key]
+		}
+		if f == nil {
+			f = &OutsideFigures{Campaign: key.Campaign, Agent: key.Agent, Rule: key.Rule}
+			o.rows[key] = f
+		}
+	}
+	f.Calls++
+	if c.Outcome == call.Answered {
+		f.Answered++
+	}
+	at := time.UnixMilli(c.StartedAt).In(o.permit.zone)
+	if f.First.IsZero() || at.Before(f.First) {
+		f.First = at
+	}
+	if at.After(f.Last) {
+		f.Last = at
+	}
+	return true
+}
+
+// ranked are the rows, those with the most calls first.
+func (o *outside) ranked() []*OutsideFigures {
+	var all []*OutsideFigures
+	for _, f := range o.rows {
+		all = append(all, f)
+	}
+	slices.SortFunc(all, func(a, b *OutsideFigures) int {
+		return cmp.Or(cmp.Compare(b.Calls, a.Calls), strings.Compare(a.Campaign, b.Campaign),
+			strings.Compare(a.Agent, b.Agent), strings.Compare(a.Rule, b.Rule))
+	})
+	return all
+}
+
+// eachOutside calls fn for each call outside the hours permitted.
+func (in *Input) eachOutside(ctx context.Context, fn func(outsideCall) error) error {
+	permit := newPermit(in)
+	if len(permit.rules) == 0 {
+		return nil
+	}
+	_, err := in.each(ctx, func(c *row) error {
+		if rule := permit.broken(c); rule != nil {
+			return fn(outsideCall{c, rule})
+		}
+		return nil
+	}, nil)
+	return err
+}
+
+// outsideColumns are the columns of the calls outside the hours permitted.
+func outsideColumns(st *styles, publicURL string) []column[outsideCall] {
+	text := func(title, name string, width float64, of func(outsideCall) string) column[outsideCall] {
+		return column[outsideCall]{title: title, name: name, width: width,
+			cell:  func(c *cells, o outsideCall) { c.text(of(o), st.text) },
+			value: func(o outsideCall) any { return of(o) }}
+	}
+	return []column[outsideCall]{
+		{title: "Started", name: "started_at", width: 19,
+			cell:  func(c *cells, o outsideCall) { c.time(o.call.StartedAt, st.moment) },
+			value: func(o outsideCall) any { return instant(o.call.StartedAt) }},
+		text("Agent", "agent_name", 20, func(o outsideCall) string { return label(o.call.Agent) }),
+		text("Campaign", "campaign", 16, func(o outsideCall) string { return o.call.Campaign }),
+		text("Permitted", "permitted", 44, func(o outsideCall) string { return o.rule.String() }),
+		text("Customer", "customer_number", 17, func(o outsideCall) string { return o.call.CustomerNumber }),
+		text("Group", "group", 16, func(o outsideCall) string { return o.call.Group }),
+		text("Outcome", "outcome", 11, func(o outsideCall) string { return string(o.call.Outcome) }),
+		{title: "Talk", name: "talk_seconds", width: 10,
+			cell:  func(c *cells, o outsideCall) { c.seconds(o.call.TalkSeconds, st.duration) },
+			value: func(o outsideCall) any { return o.call.TalkSeconds }},
+		text("Account", "account", 14, func(o outsideCall) string { return o.call.Account }),
+		{title: "Call", name: "call_id", width: 38, cell: func(c *cells, o outsideCall) {
+			if publicURL == "" {
+				c.text(o.call.ID, st.text)
+				return
+			}
+			c.link(publicURL+"/calls/"+o.call.ID, o.call.ID, st.link)
+		}, value: func(o outsideCall) any { return o.call.ID }},
+	}
+}
+
+// outside are the sheets of calls outside the hours permitted, if any are set:
+// counts by campaign and agent, and the calls.
+func (b *book) outside(ctx context.Context) {
+	if len(b.in.Settings.PermittedHours) == 0 {
+		return
+	}
+	const sheet = "Permitted hours"
+	b.sheet(sheet)
+	for i, title := range []string{"Campaign", "Agent", "Calls outside", "Answered", "First", "Last", "Permitted"} {
+		b.put(sheet, i+1, 1, title, b.head)
+	}
+	widths := []float64{24, 24, 13, 12, 19, 19, 50}
+	b.widths(sheet, widths...)
+	b.do(b.file.SetRowHeight(sheet, 1, 30))
+	b.view(sheet, 1, 0)
+	b.page(sheet, paper{wide: 1, rows: 1})
+	rows := b.figures.Outside
+	for i, f := range rows {
+		b.put(sheet, 1, i+2, f.Campaign, b.text)
+		b.put(sheet, 2, i+2, f.Agent, b.text)
+		b.put(sheet, 3, i+2, f.Calls, b.integer)
+		b.put(sheet, 4, i+2, f.Answered, b.integer)
+		b.put(sheet, 5, i+2, f.First, b.moment)
+		b.put(sheet, 6, i+2, f.Last, b.moment)
+		b.put(sheet, 7, i+2, f.Rule, b.text)
+	}
+	none := "No outbound call was made outside the permitted hours."
+	if len(rows) == 0 {
+		b.put(sheet, 1, 2, none, b.note)
+	}
+	b.table(sheet, len(widths), max(len(rows), 1)+1)
+	addList(ctx, b, list[outsideCall]{
+		sheet: "Outside hours", columns: outsideColumns(b.styles, b.in.Settings.PublicURL),
+		rows: b.figures.OutsideCalls, none: none, frozen: 1, each: b.in.eachOutside,
+	})
+}

@@ -1,0 +1,150 @@
+package reports
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"callvault/internal/call"
+)
+
+func hours(t *testing.T, texts ...string) []call.Hours {
+	t.Helper()
+	var list []call.Hours
+	for _, text := range texts {
+		h, err := call.ParseHours(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		list = append(list, h)
+	}
+	return list
+}
+
+// 21 November 2026 is a Saturday.
+func TestPermittedHours(t *testing.T) {
+	t.Parallel()
+	report := dailyReport()
+	report.PermittedHours = []PermittedHours{
+		{Campaign: "Collections-*", Hours: hours(t, "mon-fri 08:00-19:00")},
+		{Campaign: "spring", Agent: "asha", Hours: hours(t, "sat 10:00-12:00", "sat 14:00-24:00")},
+		{Agent: "+919311100000", Hours: hours(t, "daily 00:00-24:00")},
+		{Hours: hours(t, "sat 09:00-13:00")},
+	}
+	asha, bela := call.Agent{Name: "Asha"}, call.Agent{Number: "+919311100000"}
+	o := newOffice(t)
+	for i, c := range []struct {
+		start, campaign string
+		agent           call.Agent
+		direction       call.Direction
+		outcome         call.Outcome
+		outside         bool
+	}{
+		{"10:00:00", "collections-7", asha, call.Outbound, call.Answered, true}, // never on a Saturday
+		{"10:00:01", "COLLECTIONS-7", bela, call.Outbound, call.Missed, true},   // the first that matches decides
+		{"10:00:00", "my-collections-7", asha, call.Outbound, call.Answered, false},
+		{"09:59:59", "spring", asha, call.Outbound, call.Answered, true}, {"10:00:00", "spring", asha, call.Outbound, call.Answered, false},
+		{"12:00:00", "spring", asha, call.Outbound, call.Unknown, true}, {"23:59:59", "spring", asha, call.Outbound, call.Answered, false},
+		{"12:00:00", "spring", call.Agent{}, call.Outbound, call.Answered, false}, // the rule for all others
+		{"03:00:00", "", bela, call.Outbound, call.Answered, false},
+		{"08:59:59", "", asha, call.Outbound, call.Busy, true}, {"13:00:00", "autumn", call.Agent{}, call.Outbound, call.Answered, true},
+		{"03:00:00", "", asha, call.Inbound, call.Answered, false}, {"03:00:00", "", asha, "", call.Answered, false},
+	} {
+		o.store.calls = append(o.store.calls, call.CallWithRecordings{Call: call.Call{ID: fmt.Sprintf("%d %v", i, c.outside), Account: "sales",
+			Direction: c.direction, Outcome: c.outcome, Campaign: c.campaign, Agent: c.agent, StartedAt: at("2026-11-21 " + c.start)}})
+	}
+	in := o.inputOf(t, report)
+	var ids []string
+	for _, c := range o.store.calls {
+		if strings.HasSuffix(c.ID, "true") {
+			ids = append(ids, c.ID)
+		}
+	}
+	if diff := cmp.Diff(ids, columnsOf(t, tableOf(t, in, OutsideTable), "call_id")); diff != "" {
+		t.Errorf("calls: %s", diff)
+	}
+	dir := buildBusy(t, in)
+	book := openBook(t, filepath.Join(dir, "daily-2026-11-21.xlsx"))
+	const spring = "campaign spring, agent asha: sat 10:00-12:00, sat 14:00-24:00"
+	for row, want := range [][]string{
+		{"Campaign", "Agent", "Calls outside", "Answered", "First", "Last", "Permitted"},
+		{"spring", "Asha", "2", "1", "2026-11-21 09:59:59", "2026-11-21 12:00:00", spring},
+		{"4 other campaigns", "+919311100000", "1", "0", "2026-11-21 10:00:01", "2026-11-21 10:00:01", "campaign Collections-*: mon-fri 08:00-19:00"},
+		{"4 other campaigns", "Asha", "1", "1", "2026-11-21 10:00:00", "2026-11-21 10:00:00", "campaign Collections-*: mon-fri 08:00-19:00"},
+		{"4 other campaigns", "no agent", "1", "1", "2026-11-21 13:00:00", "2026-11-21 13:00:00", "all others: sat 09:00-13:00"},
+		{"no campaign", "Asha", "1", "0", "2026-11-21 08:59:59", "2026-11-21 08:59:59", "all others: sat 09:00-13:00"},
+		{"", "", "", "", "", "", ""},
+	} {
+		var got []string
+		for column := range want {
+			got = append(got, strings.TrimSpace(cellsOf(t, book, "Permitted hours", fmt.Sprintf("%s%d", columnName(column), row+1))[0]))
+		}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("row %d: %s", row+1, diff)
+		}
+	}
+	if got := cellsOf(t, book, "Outside hours", "A2", "B2", "C2", "J2", "J8"); !cmp.Equal(got, []string{"2026-11-21 10:00:00", "Asha", "collections-7", ids[0], ""}) {
+		t.Errorf("%q", got)
+	}
+	summary := readCSV(t, filepath.Join(dir, "daily-2026-11-21-summary.csv"))
+	if diff := cmp.Diff([]string{"6"}, valuesOf(summary, "outside_hours")); diff != "" {
+		t.Error(diff)
+	}
+	// The rules stand in the input, as people wrote them.
+	text, err := json.Marshal(in.Settings.PermittedHours[1])
+	if err != nil || string(text) != `{"campaign":"spring","agent":"asha","hours":["sat 10:00-12:00","sat 14:00-24:00"]}` {
+		t.Errorf("%s, %v", text, err)
+	}
+}
+
+func valuesOf(summary [][]string, measure string) (values []string) {
+	for _, record := range summary {
+		if record[4] == measure {
+			values = append(values, record[8])
+		}
+	}
+	return values
+}
+
+// What counts is the clock, also when the hours are shifted.
+func TestPermittedHoursOverDaylightSaving(t *testing.T) {
+	t.Parallel()
+	berlin := zone(t, "Europe/Berlin")
+	in := &Input{zone: berlin, Settings: Settings{PermittedHours: []PermittedHours{{Hours: hours(t, "daily 09:00-10:00")}}}}
+	for utc, want := range map[string]bool{
+		"2026-10-24T07:00:00Z": false, "2026-10-24T08:00:00Z": true, // summer: +2
+		"2026-10-25T07:59:59Z": true, "2026-10-25T08:00:00Z": false, // winter: +1
+	} {
+		started, err := time.Parse(time.RFC3339, utc)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := newPermit(in).broken(&row{Direction: call.Outbound, StartedAt: started.UnixMilli()}) != nil; got != want {
+			t.Errorf("%s: outside %v", utc, got)
+		}
+	}
+}
+
+// Without rules there are neither sheets nor a measure.
+func TestNoPermittedHours(t *testing.T) {
+	t.Parallel()
+	in := busyInput(t)
+	var out bytes.Buffer
+	if err := in.writeTable(context.Background(), OutsideTable, TableJSON, &out); err != nil || out.Len() > 0 {
+		t.Errorf("%s, %v", out.String(), err)
+	}
+	dir := buildBusy(t, in)
+	if got := valuesOf(readCSV(t, filepath.Join(dir, "daily-2026-11-21-summary.csv")), "outside_hours"); got != nil {
+		t.Errorf("%q", got)
+	}
+	if i, err := openBook(t, filepath.Join(dir, "daily-2026-11-21.xlsx")).GetSheetIndex("Permitted hours"); err != nil || i >= 0 {
+		t.Errorf("sheet %d, %v", i, err)
+	}
+}
