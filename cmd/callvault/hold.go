@@ -193,6 +193,8 @@ func holdState(h call.Hold) string {
 type holdRelease struct {
 	Name   string `arg:"" help:"The hold."`
 	Reason string `required:"" help:"Why it ends; it is written into the audit log."`
+	// Withdraw takes back what the first of two people has asked for.
+	Withdraw bool `help:"Take back the request for its release that waits for a second person: whoever asked for it, the hold goes on as if nobody had."`
 	actorFlags
 }
 
@@ -210,11 +212,17 @@ func (c holdRelease) Run(ctx context.Context, g *globals) error {
 		if err != nil {
 			return err
 		}
-		if h, err = s.ReleaseHold(ctx, c.Name, c.Reason, cfg.Holds.TwoPerson); err != nil {
+		done := "released"
+		if c.Withdraw {
+			h, err = s.WithdrawRelease(ctx, c.Name, c.Reason)
+			done = "in force as before; the request for its release was withdrawn"
+		} else {
+			h, err = s.ReleaseHold(ctx, c.Name, c.Reason, cfg.Holds.TwoPerson)
+		}
+		if err != nil {
 			return g.refused(ctx, s, err)
 		}
-		done := "released"
-		if h.InForce() {
+		if h.InForce() && !c.Withdraw {
 			done = "still in force until another person releases it, too"
 		}
 		return printHold(ctx, g, s, v, c.Name, done)

@@ -144,9 +144,15 @@ const (
 	HoldPlaced Action = "hold.placed"
 	// HoldJoined: calls came under the hold.
 	HoldJoined Action = "hold.joined"
+	// HoldPassed: a call that it keeps became one with another, or a leg of it went
+	// to another, which it keeps from then on. Facts: {"from", "to", "whole"};
+	// whole: nothing is left of the first.
+	HoldPassed Action = "hold.passed"
 	// HoldReleaseAsked: the first of two people wants it released.
 	HoldReleaseAsked Action = "hold.release_asked"
-	HoldReleased     Action = "hold.released"
+	// HoldReleaseWithdrawn: that was taken back.
+	HoldReleaseWithdrawn Action = "hold.release_withdrawn"
+	HoldReleased         Action = "hold.released"
 )
 
 // Erasures of a person's number. Subject: "erasure/<id>", of the first two
@@ -215,7 +221,7 @@ func Actions() []Action {
 		DeliveryViewed, AudioPlayed, AudioDownloaded, WaveformViewed, ReportDownloaded, LiveViewed, ReconciliationViewed,
 		LogSearched, HoldsViewed, ExportsViewed, ErasureRehearsed, DatabaseCopied, AccessRefused, StrangersRefused,
 		ExportRequested, ExportMade, ExportFailed, ExportRemoved, ExportDownloaded, HoldPlaced, HoldJoined,
-		HoldReleaseAsked, HoldReleased, RecordingErased, RecordingErasureFailed, ErasureBegun, ErasureFound, ErasureDone, ErasureReopened,
+		HoldPassed, HoldReleaseAsked, HoldReleaseWithdrawn, HoldReleased, RecordingErased, RecordingErasureFailed, ErasureBegun, ErasureFound, ErasureDone, ErasureReopened,
 		ErasureCertified, JournalWritten, JournalRewritten, JournalKept, DatabaseRebuilt, FaultOpened, FaultClosed, VaultCopyBegun,
 		VaultCopied,
 	}

@@ -30,6 +30,7 @@ type HoldStore interface {
 	HeldBy(ctx context.Context, callIDs []string) (map[string][]call.Hold, error)
 	PlaceHold(ctx context.Context, h call.Hold) (call.Hold, error)
 	ReleaseHold(ctx context.Context, name, reason string, twoPerson bool) (call.Hold, error)
+	WithdrawRelease(ctx context.Context, name, reason string) (call.Hold, error)
 }
 
 // HoldJSON is a legal hold as the API and the commands tell of it.
@@ -270,7 +271,8 @@ func (c *Console) releaseHold(w http.ResponseWriter, r *http.Request, who call.T
 		return err
 	}
 	var asked struct {
-		Reason string `json:"reason"`
+		Reason   string `json:"reason"`
+		Withdraw bool   `json:"withdraw"`
 	}
 	if err := readJSON(r, &asked); err != nil {
 		return err
@@ -284,7 +286,13 @@ func (c *Console) releaseHold(w http.ResponseWriter, r *http.Request, who call.T
 	}
 	ctx, cancel := context.WithTimeout(acting(r, who), questionLimit)
 	defer cancel()
-	if _, err := c.store.ReleaseHold(ctx, name, asked.Reason, c.twoPerson); err != nil {
+	var err error
+	if asked.Withdraw {
+		_, err = c.store.WithdrawRelease(ctx, name, asked.Reason)
+	} else {
+		_, err = c.store.ReleaseHold(ctx, name, asked.Reason, c.twoPerson)
+	}
+	if err != nil {
 		return err
 	}
 	return c.tellHold(w, r, name)

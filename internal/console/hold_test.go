@@ -66,6 +66,18 @@ func (s *fakeStore) ReleaseHold(ctx context.Context, name, reason string, _ bool
 	return call.Hold{}, call.Errorf(call.NotFound, "there is no hold named %s", name)
 }
 
+func (s *fakeStore) WithdrawRelease(_ context.Context, name, _ string) (call.Hold, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for i := range s.holds {
+		if s.holds[i].Name == name {
+			s.holds[i].Asked = nil
+			return s.holds[i], s.err
+		}
+	}
+	return call.Hold{}, call.Errorf(call.NotFound, "there is no hold named %s", name)
+}
+
 // post sends JSON and returns the status and the answer.
 func (h *house) post(t *testing.T, path, token, body string) (int, string) {
 	t.Helper()
@@ -114,6 +126,7 @@ func TestHolds(t *testing.T) {
 		{"limited to groups", "/holds", salesAdmin, `{"name":"D","reason":"r","call_ids":["x"]}`, 403, "limited to groups"},
 		{"a stranger", "/holds", "nobody", `{}`, 401, "unauthorized"},
 		{"released", "/holds/Case%207/release", compliance, `{"reason":"settled"}`, 200, `"release_asked":{"at":null,"by":"counsel","reason":"settled"}`},
+		{"withdrawn", "/holds/Case%207/release", compliance, `{"reason":"too early","withdraw":true}`, 200, `"release_asked":null`},
 		{"released without reason", "/holds/Case%207/release", compliance, `{}`, 400, "reason"},
 		{"none", "/holds/none/release", compliance, `{"reason":"r"}`, 404, "no hold named"},
 		{"released by a viewer", "/holds/Case%207/release", viewer, `{"reason":"r"}`, 403, "compliance or admin"},

@@ -80,7 +80,7 @@ func loggedTables() []loggedTable {
 			rows:   entryRows("SELECT "+mailColumns+" FROM mails", mailEntry("")),
 		},
 		{
-			kind: call.FaultHold, noun: "hold", actions: []audit.Action{audit.HoldPlaced, audit.HoldReleaseAsked, audit.HoldReleased}, rows: holdRows, check: checkHoldRow,
+			kind: call.FaultHold, noun: "hold", actions: []audit.Action{audit.HoldPlaced, audit.HoldReleaseAsked, audit.HoldReleaseWithdrawn, audit.HoldReleased}, rows: holdRows, check: checkHoldRow,
 			// Whom the filter means is followed by configuration.
 			fields: []string{"name", "reason", "call_ids", "filter", "until", "two_person", "placed_at", "placed_by", "asked", "released"},
 		},
@@ -372,15 +372,22 @@ func checkHoldRow(ctx context.Context, s *Store, row loggedRow, last audit.Entry
 		return "", false, nil
 	}
 	var joined []string
-	err := s.each(ctx, "SELECT facts FROM audit_entries WHERE subject = ? AND subject <> '' AND action = ? ORDER BY seq", []any{"hold/" + row.id, string(audit.HoldJoined)}, func(rows *sql.Rows) error {
-		var f struct{ Calls []string }
+	err := s.each(ctx, "SELECT facts FROM audit_entries WHERE subject = ? AND subject <> '' AND action IN (?, ?) ORDER BY seq", []any{"hold/" + row.id, string(audit.HoldJoined), string(audit.HoldPassed)}, func(rows *sql.Rows) error {
+		var f struct {
+			Calls []string
+			To    string
+		}
 		err := rows.Scan(jsonInto{&f})
-		joined = append(joined, f.Calls...)
+		if joined = append(joined, f.Calls...); f.To != "" {
+			joined = append(joined, f.To)
+		}
 		return err
 	})
 	if err != nil {
 		return "", false, err
 	}
+	slices.Sort(joined)
+	joined = slices.Compact(joined)
 	lost := 0
 	err = inChunks(joined, func(chunk []string) error {
 		args := []any{row.id}

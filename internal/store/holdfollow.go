@@ -8,6 +8,7 @@ import (
 	"math"
 	"time"
 
+	"callvault/internal/audit"
 	"callvault/internal/call"
 )
 
@@ -186,9 +187,10 @@ func (s *Store) moveMerged(ctx context.Context) error {
 	if err != nil || len(merged) == 0 {
 		return err
 	}
+	actor := audit.ActorOf(ctx)
 	return s.change(ctx, func(ctx context.Context, t *tx) error {
 		for _, m := range merged {
-			if err := t.passHolds(ctx, m.loser, m.survivor, true); err != nil {
+			if err := t.passHolds(ctx, actor, m.loser, m.survivor, true); err != nil {
 				return err
 			}
 		}
@@ -199,20 +201,44 @@ func (s *Store) moveMerged(ctx context.Context) error {
 // passHolds keeps what left held calls.
 func (r *recorder) passHolds(ctx context.Context) error {
 	for _, p := range r.parted {
-		if err := r.tx.passHolds(ctx, r.survivor(p.loser), r.survivor(p.survivor), false); err != nil {
+		if err := r.tx.passHolds(ctx, r.actor, r.survivor(p.loser), r.survivor(p.survivor), false); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
+// passedFacts is what the log says of a hold that keeps another call, too, because
+// that is one with a call that it keeps, or has a leg of it; whole: in its place.
+type passedFacts struct {
+	From  string `json:"from"`
+	To    string `json:"to"`
+	Whole bool   `json:"whole"`
+}
+
 // passHolds puts the call to under the holds that keep the call from; whole:
 // nothing is left of that.
-func (t *tx) passHolds(ctx context.Context, from, to string, whole bool) error {
-	err := t.later(ctx, statement{
+func (t *tx) passHolds(ctx context.Context, actor audit.Actor, from, to string, whole bool) error {
+	say := func(r row) error {
+		var id string
+		if err := r.Scan(&id); err != nil {
+			return err
+		}
+		e, err := audit.New(audit.HoldPassed, "hold/"+id, passedFacts{from, to, whole})
+		if e.Actor = actor; err != nil {
+			return err
+		}
+		return t.audit(ctx, e)
+	}
+	pass := statement{
 		what:  "pass the holds of a call on",
 		query: "INSERT INTO hold_calls (hold_id, call_id, since) SELECT hold_id, ?, since FROM hold_calls WHERE call_id = ? ON CONFLICT DO NOTHING", args: []any{to, from},
-	})
+	}
+	if !whole {
+		pass.query += " RETURNING hold_id"
+		pass.scan, pass.audits = say, true
+	}
+	err := t.later(ctx, pass)
 	if err == nil {
 		// Also those that only now are of a held call.
 		err = t.later(ctx, statement{
@@ -222,7 +248,9 @@ func (t *tx) passHolds(ctx context.Context, from, to string, whole bool) error {
 		})
 	}
 	if err == nil && whole {
-		err = t.later(ctx, statement{what: "pass the holds of a call on", query: "DELETE FROM hold_calls WHERE call_id = ?", args: []any{from}})
+		err = t.later(ctx, statement{
+			what: "pass the holds of a call on", query: "DELETE FROM hold_calls WHERE call_id = ? RETURNING hold_id", args: []any{from}, scan: say, audits: true,
+		})
 	}
 	return err
 }

@@ -360,8 +360,41 @@ func (s *Store) HoldStats(ctx context.Context, h call.Hold) (call.HoldStats, err
 // audit.ActorOf(ctx) is who does; the same person twice is a call.Forbidden
 // error, a hold that is released already a call.Conflict one.
 func (s *Store) ReleaseHold(ctx context.Context, name, reason string, twoPerson bool) (call.Hold, error) {
+	r := call.HoldRelease{At: time.Now().UTC().Truncate(time.Millisecond), By: actorName(audit.ActorOf(ctx)), Reason: reason}
+	h, err := s.changeHold(ctx, name, reason, func(h *call.Hold) (audit.Action, error) {
+		if err := endHold(h, r, twoPerson); err != nil {
+			return "", err
+		}
+		if h.InForce() {
+			return audit.HoldReleaseAsked, nil
+		}
+		return audit.HoldReleased, nil
+	})
+	if err != nil || h.InForce() {
+		return h, err
+	}
+	return h, s.unpushHold(ctx, h.ID)
+}
+
+// WithdrawRelease takes back the request to release a hold, whoever asked for it:
+// two people must ask anew. One that nobody has asked for, or that is released, is
+// a call.Conflict error.
+func (s *Store) WithdrawRelease(ctx context.Context, name, reason string) (call.Hold, error) {
+	return s.changeHold(ctx, name, reason, func(h *call.Hold) (audit.Action, error) {
+		switch {
+		case !h.InForce():
+			return "", wasReleased(h)
+		case h.Asked == nil:
+			return "", call.Errorf(call.Conflict, "nobody has asked for the release of hold %s", h.Name)
+		}
+		h.Asked = nil
+		return audit.HoldReleaseWithdrawn, nil
+	})
+}
+
+// changeHold changes a hold, which change says how to log, and logs it.
+func (s *Store) changeHold(ctx context.Context, name, reason string, change func(*call.Hold) (audit.Action, error)) (call.Hold, error) {
 	actor := audit.ActorOf(ctx)
-	r := call.HoldRelease{At: time.Now().UTC().Truncate(time.Millisecond), By: actorName(actor), Reason: reason}
 	var h call.Hold
 	err := s.change(ctx, func(ctx context.Context, t *tx) error {
 		h = call.Hold{}
@@ -376,7 +409,8 @@ func (s *Store) ReleaseHold(ctx context.Context, name, reason string, twoPerson 
 		if err := json.Unmarshal([]byte(before), &h); err != nil {
 			return err
 		}
-		if err := endHold(&h, r, twoPerson); err != nil {
+		action, err := change(&h)
+		if err != nil {
 			return inputFault{err}
 		}
 		facts, err := json.Marshal(h)
@@ -385,7 +419,7 @@ func (s *Store) ReleaseHold(ctx context.Context, name, reason string, twoPerson 
 		}
 		var ended any
 		if !h.InForce() {
-			ended = r.At.UnixMilli()
+			ended = h.Released.At.UnixMilli()
 		}
 		var changed int64
 		// Of two who come at once the second must see what the first did.
@@ -399,29 +433,26 @@ func (s *Store) ReleaseHold(ctx context.Context, name, reason string, twoPerson 
 		if changed == 0 {
 			return inputFault{call.Errorf(call.Conflict, "somebody else has just changed hold %s; look at it and try again", name)}
 		}
-		action := audit.HoldReleaseAsked
-		if !h.InForce() {
-			action = audit.HoldReleased
-		}
 		return t.auditHold(ctx, actor, action, &h, reason)
 	})
-	if err != nil {
-		if e, ok := errors.AsType[*call.Error](err); ok {
-			return h, e
-		}
-		return h, fmt.Errorf("release hold %s: %w", name, notWritten(err))
-	}
-	if h.InForce() {
+	if err == nil {
 		return h, nil
 	}
-	return h, s.unpushHold(ctx, h.ID)
+	if e, ok := errors.AsType[*call.Error](err); ok {
+		return h, e
+	}
+	return h, fmt.Errorf("change hold %s: %w", name, notWritten(err))
+}
+
+func wasReleased(h *call.Hold) error {
+	return call.Errorf(call.Conflict, "hold %s was released on %s by %s", h.Name, h.Released.At.Format(time.RFC3339), h.Released.By)
 }
 
 // endHold applies a release, or the request for one.
 func endHold(h *call.Hold, r call.HoldRelease, twoPerson bool) error {
 	switch {
 	case !h.InForce():
-		return call.Errorf(call.Conflict, "hold %s was released on %s by %s", h.Name, h.Released.At.Format(time.RFC3339), h.Released.By)
+		return wasReleased(h)
 	case !h.TwoPerson && !twoPerson:
 		h.Released = &r
 	case h.Asked == nil:

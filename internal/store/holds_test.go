@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -143,7 +144,21 @@ func TestHoldFollowsMergedCalls(t *testing.T) {
 		if n := stats(t, s, "both").Calls; n != 1 {
 			t.Errorf("the hold on both has %d calls", n)
 		}
+		if said, want := passed(t, s), fmt.Sprintf(`{"from":%q,"to":%q,"whole":true}`, loser, survivor); !slices.Equal(said, []string{want, want}) {
+			t.Errorf("the log says %v", said)
+		}
 	})
+}
+
+// passed is what the log says of holds that passed to other calls.
+func passed(t *testing.T, s *store.Store) (said []string) {
+	t.Helper()
+	for _, e := range checkLog(t, s) {
+		if e.Action == audit.HoldPassed {
+			said = append(said, string(e.Facts))
+		}
+	}
+	return said
 }
 
 // A leg that leaves a held call takes the hold with it: a hold loses nothing.
@@ -165,6 +180,9 @@ func TestHoldFollowsLegs(t *testing.T) {
 				t.Errorf("call %s is not held", c.ID)
 			}
 		}
+		if said := passed(t, s); len(said) != 1 || !strings.HasPrefix(said[0], fmt.Sprintf(`{"from":%q,`, held)) || !strings.HasSuffix(said[0], `"whole":false}`) {
+			t.Errorf("the log says %v", said)
+		}
 	})
 }
 
@@ -185,6 +203,15 @@ func TestReleaseNeedsTwo(t *testing.T) {
 		if len(heldBy(t, s, d.CallIDs[0])) != 1 {
 			t.Error("a request alone released the call")
 		}
+		if h := must(s.WithdrawRelease(by(t, "ravi"), "case", "too early"))(t); h.Asked != nil || !h.InForce() {
+			t.Errorf("withdrawn it is %+v", h)
+		}
+		if _, err := s.WithdrawRelease(by(t, "ravi"), "case", "again"); call.CodeOf(err) != call.Conflict {
+			t.Errorf("withdrawn twice: %v", err)
+		}
+		if h := must(s.ReleaseHold(by(t, "asha"), "case", "settled now", false))(t); !h.InForce() {
+			t.Error("what was withdrawn counted")
+		}
 		released := must(s.ReleaseHold(by(t, "ravi"), "case", "seen the settlement", false))(t)
 		if released.InForce() || released.Released.By != "ravi" || released.Asked.By != "asha" {
 			t.Errorf("two people made it %+v", released)
@@ -194,6 +221,9 @@ func TestReleaseNeedsTwo(t *testing.T) {
 		}
 		if _, err := s.ReleaseHold(by(t, "ravi"), "case", "again", false); call.CodeOf(err) != call.Conflict {
 			t.Errorf("released twice: %v", err)
+		}
+		if _, err := s.WithdrawRelease(by(t, "ravi"), "case", "too late"); call.CodeOf(err) != call.Conflict {
+			t.Errorf("withdrawn when it was released: %v", err)
 		}
 		if _, err := s.ReleaseHold(by(t, "ravi"), "none", "r", false); call.CodeOf(err) != call.NotFound {
 			t.Errorf("released what is not there: %v", err)
@@ -208,7 +238,7 @@ func TestReleaseNeedsTwo(t *testing.T) {
 				done = append(done, e.Action)
 			}
 		}
-		if want := []audit.Action{audit.HoldPlaced, audit.HoldJoined, audit.HoldReleaseAsked, audit.HoldReleased}; !slices.Equal(done, want) {
+		if want := []audit.Action{audit.HoldPlaced, audit.HoldJoined, audit.HoldReleaseAsked, audit.HoldReleaseWithdrawn, audit.HoldReleaseAsked, audit.HoldReleased}; !slices.Equal(done, want) {
 			t.Errorf("the log says %v, want %v", done, want)
 		}
 	})

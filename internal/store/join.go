@@ -243,7 +243,7 @@ func (r *recorder) writeMerged(ctx context.Context) error {
 				return fmt.Errorf("make two calls one: %w", err)
 			}
 		}
-		if err := r.tx.passHolds(ctx, m.loser, m.survivor, true); err != nil {
+		if err := r.tx.passHolds(ctx, r.actor, m.loser, m.survivor, true); err != nil {
 			return err
 		}
 		for _, statement := range []string{

@@ -185,6 +185,18 @@ func (t *tx) remakeHold(ctx context.Context, e audit.Entry) error {
 			return t.pushRecordings(ctx, f.Calls)
 		})
 	}
+	if e.Action == audit.HoldPassed {
+		return remakeFrom(ctx, e, func(ctx context.Context, e audit.Entry, f passedFacts) error {
+			err := t.exec(ctx, "INSERT INTO hold_calls (hold_id, call_id, since) VALUES (?, ?, ?) ON CONFLICT DO NOTHING", id, f.To, e.At.UnixMilli())
+			if err == nil && f.Whole {
+				err = t.exec(ctx, "DELETE FROM hold_calls WHERE hold_id = ? AND call_id = ?", id, f.From)
+			}
+			if err != nil {
+				return err
+			}
+			return t.pushRecordings(ctx, []string{f.To})
+		})
+	}
 	return remakeFrom(ctx, e, func(ctx context.Context, _ audit.Entry, h call.Hold) error {
 		if h.ID != id || h.Name == "" {
 			return nil
