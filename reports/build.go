@@ -54,10 +54,10 @@ func BuildFiles(ctx context.Context, in *Input, dir string) ([]File, *Figures, e
 	}
 	if report.has(CSV) {
 		b.addCSV("calls") // written with the measures
-		if err := writeCSV(b.addCSV("agents"), figures, agentNames(), agentRecords); err != nil {
+		if err := writeCSV(b.addCSV("agents"), figures, agentHeadings(), agentRecords); err != nil {
 			return nil, nil, fmt.Errorf("write agents as CSV: %w", err)
 		}
-		if err := writeCSV(b.addCSV("summary"), figures, summaryNames(), summaryRecords); err != nil {
+		if err := writeCSV(b.addCSV("summary"), figures, summaryHeadings(), summaryRecords); err != nil {
 			return nil, nil, fmt.Errorf("write summary as CSV: %w", err)
 		}
 	}
@@ -94,7 +94,7 @@ func (b *builder) measure(ctx context.Context, withXLSX, withCSV bool) (figures 
 	if withCSV {
 		columns := callColumns(new(styles), b.in.zone, "")
 		var file *csvFile
-		if file, err = createCSV(filepath.Join(b.dir, b.base+"-calls.csv"), b.in.zone, names(columns)...); err != nil {
+		if file, err = createCSV(filepath.Join(b.dir, b.base+"-calls.csv"), b.in.zone, headings(columns, new(row))...); err != nil {
 			return nil, fmt.Errorf("write calls as CSV: %w", err)
 		}
 		defer func() { err = errors.Join(err, file.close()) }()

@@ -48,17 +48,17 @@ func kindOf(path string) (kind fileKind, err error) {
 		return kind, err
 	}
 	if err == nil {
-		for table, names := range map[string][]string{
-			"-calls.csv": names(callColumns(new(styles), nil, "")), "-agents.csv": agentNames(), "-summary.csv": summaryNames(),
+		for table, headings := range map[string][]heading{
+			"-calls.csv": headings(callColumns(new(styles), nil, ""), new(row)), "-agents.csv": agentHeadings(), "-summary.csv": summaryHeadings(),
 		} {
 			known := 0
-			for _, name := range names {
-				if slices.Contains(header, name) {
+			for _, h := range headings {
+				if slices.Contains(header, h.name) {
 					known++
 				}
 			}
 			// Another version of the program may have had other columns.
-			if 2*known > len(names) {
+			if 2*known > len(headings) {
 				return fileKind{CSV, table}, nil
 			}
 		}

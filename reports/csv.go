@@ -34,7 +34,7 @@ type csvFile struct {
 }
 
 // createCSV creates a CSV file. Times in it are of a zone.
-func createCSV(path string, zone *time.Location, header ...string) (*csvFile, error) {
+func createCSV(path string, zone *time.Location, header ...heading) (*csvFile, error) {
 	file, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
 	if err != nil {
 		return nil, err
@@ -46,11 +46,11 @@ func createCSV(path string, zone *time.Location, header ...string) (*csvFile, er
 }
 
 // newCSV writes CSV to out, which close closes.
-func newCSV(out io.WriteCloser, zone *time.Location, header ...string) (*csvFile, error) {
+func newCSV(out io.WriteCloser, zone *time.Location, header ...heading) (*csvFile, error) {
 	c := &csvFile{file: out, out: bufio.NewWriterSize(out, 64<<10), zone: zone}
 	c.csv = csv.NewWriter(c.out)
 	c.csv.UseCRLF = true
-	return c, c.csv.Write(header)
+	return c, c.csv.Write(names(header))
 }
 
 func (c *csvFile) close() error {
@@ -101,16 +101,16 @@ func fields[T any](columns []column[T], of T) []any {
 	return all
 }
 
-func names[T any](columns []column[T]) []string {
+func names(headings []heading) []string {
 	var names []string
-	for _, c := range columns {
-		names = append(names, c.name)
+	for _, h := range headings {
+		names = append(names, h.name)
 	}
 	return names
 }
 
 // writeCSV writes a table to a CSV file.
-func writeCSV(path string, f *Figures, header []string, records func(*Figures, recorder) error) error {
+func writeCSV(path string, f *Figures, header []heading, records func(*Figures, recorder) error) error {
 	c, err := createCSV(path, f.Period.From.Location(), header...)
 	if err != nil {
 		return err

@@ -327,13 +327,13 @@ func (d *dimension) measures(formula Formula) []sliceMeasure {
 		sliceMeasure{"Cost", "cost", costs, (*SliceFigures).cost})
 }
 
-// names are the columns of the dimension's table.
-func (d *dimension) names() []string {
-	header := []string{"rank", d.column, "others"}
+// headings are the columns of the dimension's table.
+func (d *dimension) headings() []heading {
+	all := []heading{{"rank", integers}, {d.column, texts}, {"others", integers}}
 	for _, m := range d.measures("") {
-		header = append(header, m.name)
+		all = append(all, figureHeading(m.name, m.unit))
 	}
-	return header
+	return all
 }
 
 // records writes the dimension's rows. One that several share, and that of the

@@ -67,10 +67,10 @@ func TestLibreOffice(t *testing.T) {
 	agents := []string{"rank", "agent_name", "group", "agent_number", "account"}
 	tables := []table{
 		{CallsTable, "Calls", nil}, {MissedTable, "Missed", nil}, {RecordingsTable, "Recordings", nil}, {HoursTable, "Hours", nil},
-		{AgentsTable, "Agents", append(agents, agentNames()[6:]...)},
+		{AgentsTable, "Agents", append(agents, names(agentHeadings())[6:]...)},
 	}
 	for _, d := range dimensions() {
-		tables = append(tables, table{d.table, d.sheet, append([]string{"rank", d.column}, d.names()[3:]...)})
+		tables = append(tables, table{d.table, d.sheet, append([]string{"rank", d.column}, names(d.headings())[3:]...)})
 	}
 	for _, table := range tables {
 		ours, shown := tableOf(t, in, table.table), sheets[table.sheet]

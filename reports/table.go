@@ -45,12 +45,16 @@ func Tables() []Table {
 // TableForm is how a table is written for other programs.
 type TableForm string
 
-// The forms. Both are UTF-8 with the same names of columns; JSON has one object
-// a line.
+// The forms. All are UTF-8 with the same names of columns; JSON has one object a
+// line, and Parquet the type of each column.
 const (
-	TableCSV  TableForm = "csv"
-	TableJSON TableForm = "json"
+	TableCSV     TableForm = "csv"
+	TableJSON    TableForm = "json"
+	TableParquet TableForm = "parquet"
 )
+
+// TableForms are all forms.
+func TableForms() []TableForm { return []TableForm{TableCSV, TableJSON, TableParquet} }
 
 // recorder takes the records of a table, in order. A field is a string, an
 // integer, a *int that is nil if it is not known, an instant, a figure, a
@@ -79,12 +83,12 @@ type jsonLines struct {
 	zone *time.Location
 }
 
-func newJSONLines(out io.Writer, zone *time.Location, names []string) *jsonLines {
+func newJSONLines(out io.Writer, zone *time.Location, headings []heading) *jsonLines {
 	j := &jsonLines{out: bufio.NewWriterSize(out, 64<<10), zone: zone}
 	j.json = json.NewEncoder(&j.line)
 	j.json.SetEscapeHTML(false)
-	for i, name := range names {
-		j.keys = append(j.keys, fmt.Sprintf("%c%q:", "{,"[min(i, 1)], name))
+	for i, h := range headings {
+		j.keys = append(j.keys, fmt.Sprintf("%c%q:", "{,"[min(i, 1)], h.name))
 	}
 	return j
 }
@@ -121,13 +125,17 @@ func (j *jsonLines) value(field any) any {
 
 func (j *jsonLines) close() error { return j.out.Flush() }
 
-// agentNames are the columns of the table of agents.
-func agentNames() []string {
-	header := []string{"rank", "agent_name", "agent_id", "agent_number", "account", "group"}
+// agentHeadings are the columns of the table of agents.
+func agentHeadings() []heading {
+	all := append([]heading{{"rank", integers}}, textHeadings("agent_name", "agent_id", "agent_number", "account", "group")...)
 	for _, m := range agentMeasures() {
-		header = append(header, m.name)
+		if m.moment != nil {
+			all = append(all, heading{m.name, moments})
+			continue
+		}
+		all = append(all, figureHeading(m.name, m.unit))
 	}
-	return header
+	return all
 }
 
 // agentRecords writes the figures of all agents.
@@ -148,9 +156,11 @@ func agentRecords(f *Figures, to recorder) error {
 	return nil
 }
 
-// summaryNames are the columns of the summary in long form.
-func summaryNames() []string {
-	return []string{"report", "period_from", "period_to", "section", "measure", "direction", "hour", "unit", "value"}
+// summaryHeadings are the columns of the summary in long form.
+func summaryHeadings() []heading {
+	all := []heading{{"report", texts}, {"period_from", moments}, {"period_to", moments}}
+	all = append(all, textHeadings("section", "measure", "direction")...)
+	return append(all, heading{"hour", integers}, heading{"unit", texts}, heading{"value", decimals})
 }
 
 // summaryRecords writes the summary in long form: one figure a record. A figure
@@ -199,13 +209,13 @@ func summaryRecords(f *Figures, to recorder) error {
 	return nil
 }
 
-// hourNames are the columns of the table of hours.
-func hourNames() []string {
-	header := []string{"hour"}
+// hourHeadings are the columns of the table of hours.
+func hourHeadings() []heading {
+	all := []heading{{"hour", integers}}
 	for _, m := range hourMeasures() {
-		header = append(header, m.direction+"_"+m.name)
+		all = append(all, figureHeading(m.direction+"_"+m.name, m.unit))
 	}
-	return header
+	return all
 }
 
 // hourRecords writes the hours of the day.
@@ -232,7 +242,7 @@ func (r *Reporter) WriteTable(ctx context.Context, name string, date time.Time, 
 	if err != nil {
 		return err
 	}
-	if !slices.Contains(Tables(), table) || form != TableCSV && form != TableJSON {
+	if !slices.Contains(Tables(), table) || !slices.Contains(TableForms(), form) {
 		return call.Errorf(call.Invalid, "there is no table %q as %q", table, form)
 	}
 	return r.inSpool(func(dir string) error {
@@ -247,37 +257,37 @@ func (r *Reporter) WriteTable(ctx context.Context, name string, date time.Time, 
 func (in *Input) writeTable(ctx context.Context, table Table, form TableForm, out io.Writer) error {
 	switch table {
 	case CallsTable:
-		return writeRecords(in, form, out, callColumns(new(styles), in.zone, ""), func(fn func(*row) error) error {
+		return writeRecords(in, form, out, callColumns(new(styles), in.zone, ""), new(row), func(fn func(*row) error) error {
 			_, err := in.each(ctx, fn, nil)
 			return err
 		})
 	case MissedTable:
-		return writeRecords(in, form, out, missingColumns(new(styles)), func(fn func(*missing) error) error {
+		return writeRecords(in, form, out, missingColumns(new(styles)), new(missing), func(fn func(*missing) error) error {
 			_, err := in.each(ctx, nil, fn)
 			return err
 		})
 	case RecordingsTable:
-		return writeRecords(in, form, out, problemColumns(new(styles), ""), func(fn func(problem) error) error {
+		return writeRecords(in, form, out, problemColumns(new(styles), ""), problem{new(row), new(recording)}, func(fn func(problem) error) error {
 			return in.eachProblem(ctx, fn)
 		})
 	case OutsideTable:
-		return writeRecords(in, form, out, outsideColumns(new(styles), ""), func(fn func(outsideCall) error) error {
+		return writeRecords(in, form, out, outsideColumns(new(styles), ""), outsideCall{new(row), new(PermittedHours)}, func(fn func(outsideCall) error) error {
 			return in.eachOutside(ctx, fn)
 		})
 	}
-	header, records := agentNames(), agentRecords
+	header, records := agentHeadings(), agentRecords
 	switch table {
 	case SummaryTable:
-		header, records = summaryNames(), summaryRecords
+		header, records = summaryHeadings(), summaryRecords
 	case HoursTable:
-		header, records = hourNames(), hourRecords
+		header, records = hourHeadings(), hourRecords
 	}
 	for _, d := range dimensions() {
 		if d.table == table {
-			header, records = d.names(), d.records
+			header, records = d.headings(), d.records
 		}
 	}
-	to, err := newRecorder(form, out, in.zone, header)
+	to, err := in.newRecorder(form, out, header)
 	if err != nil {
 		return err
 	}
@@ -288,9 +298,10 @@ func (in *Input) writeTable(ctx context.Context, table Table, form TableForm, ou
 	return errors.Join(records(figures, to), to.close())
 }
 
-// writeRecords writes the rows of a long table.
-func writeRecords[T any](in *Input, form TableForm, out io.Writer, columns []column[T], each func(func(T) error) error) error {
-	to, err := newRecorder(form, out, in.zone, names(columns))
+// writeRecords writes the rows of a long table; empty is one of which nothing is
+// known.
+func writeRecords[T any](in *Input, form TableForm, out io.Writer, columns []column[T], empty T, each func(func(T) error) error) error {
+	to, err := in.newRecorder(form, out, headings(columns, empty))
 	if err != nil {
 		return err
 	}
@@ -298,11 +309,15 @@ func writeRecords[T any](in *Input, form TableForm, out io.Writer, columns []col
 	return errors.Join(err, to.close())
 }
 
-func newRecorder(form TableForm, out io.Writer, zone *time.Location, header []string) (recorder, error) {
-	if form == TableJSON {
-		return newJSONLines(out, zone, header), nil
+func (in *Input) newRecorder(form TableForm, out io.Writer, header []heading) (recorder, error) {
+	switch form {
+	case TableJSON:
+		return newJSONLines(out, in.zone, header), nil
+	case TableParquet:
+		return newParquet(out, in.Settings.Version, header)
+	case TableCSV:
 	}
-	return newCSV(unclosed{out}, zone, header...)
+	return newCSV(unclosed{out}, in.zone, header...)
 }
 
 // unclosed is an output that is not ours to close.

@@ -27,7 +27,7 @@ type reportCommand struct {
 	Send   bool   `help:"Mail it to its recipients; who has it already does not get it again."`
 	Revise bool   `help:"Make a new revision of the period's report now, if calls that were reported late have changed it."`
 	Check  string `help:"Build nothing; say whether this workbook or CSV file is what the kept input of the period gives." placeholder:"FILE"`
-	Stdout string `help:"Write a table of what is known now to standard output, as csv or json (an object a line), and nothing else." placeholder:"FORM"`
+	Stdout string `help:"Write a table of what is known now to standard output, as csv, json (an object a line) or parquet, and nothing else." placeholder:"FORM"`
 }
 
 // Help is the end of the command's help.
@@ -47,11 +47,11 @@ func (c reportCommand) usage(g *globals) error {
 	case c.Revise && c.Date == "":
 		return usagef("--revise goes with --date, a day of the period whose report is to be revised")
 	case c.Stdout == "" && c.Table != "":
-		return usagef("a table (%s) goes with --stdout csv or --stdout json", c.Table)
+		return usagef("a table (%s) goes with --stdout csv, json or parquet", c.Table)
 	case c.Stdout == "":
 		return nil
-	case c.Stdout != string(reports.TableCSV) && c.Stdout != string(reports.TableJSON):
-		return usagef("--stdout must be csv or json")
+	case !slices.Contains(reports.TableForms(), reports.TableForm(c.Stdout)):
+		return usagef("--stdout must be csv, json or parquet")
 	case !slices.Contains(reports.Tables(), reports.Table(c.Table)):
 		return usagef("--stdout needs a table: %v", reports.Tables())
 	case c.Send || c.Revise || g.JSON:

@@ -79,6 +79,10 @@ func TestReportStdout(t *testing.T) {
 			t.Errorf("%s: %d lines of JSON, %d records", table, n, len(records))
 		}
 	}
+	got := command(t, "", "report", "daily", "--date", "2026-11-20", "--stdout", "parquet", "calls", "--data", in.data)
+	if got.status != exitDone || !strings.HasPrefix(got.stdout, "PAR1") || !strings.HasSuffix(got.stdout, "PAR1") {
+		t.Errorf("no Parquet: status %d, %d bytes: %s", got.status, len(got.stdout), got.stderr)
+	}
 	if got := command(t, "", "report", "daily", "--date", "2026-11-18", "--stdout", "json", "calls", "--data", in.data); got.status != exitDone || got.stdout != "" {
 		t.Errorf("a day without calls: %+v", got)
 	}
