@@ -70,8 +70,8 @@ func quote(s string) string {
 
 // Check says whether the file at path, a workbook or a CSV file that somebody
 // has at hand, is what the frozen input of the report's period that holds a date
-// gives: the report as it stands, or an earlier revision of it. The report need
-// not be configured any more. Its errors are call.NotFound where the period has
+// gives: the report as it stands, an earlier revision of it, or a part of it that
+// is configured. The report need not be configured any more. Its errors are call.NotFound where the period has
 // no report, or no files any more, and call.Invalid for a
 // file that is none of a report.
 func (r *Reporter) Check(ctx context.Context, name string, date time.Time, path string) (best Checked, err error) {
@@ -79,9 +79,13 @@ func (r *Reporter) Check(ctx context.Context, name string, date time.Time, path 
 	if err != nil {
 		return best, err
 	}
-	runs, err := r.runsOf(ctx, name, date)
-	if err != nil {
-		return best, err
+	var runs []call.Run
+	for _, part := range r.partsOf(name) {
+		found, err := r.runsOf(ctx, part, date)
+		if err != nil && (part == name || call.CodeOf(err) != call.NotFound) {
+			return best, err
+		}
+		runs = append(runs, found...)
 	}
 	compared := false
 	for i := range runs {

@@ -13,6 +13,7 @@ import (
 	"hash"
 	"io"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/klauspost/compress/zstd"
@@ -24,11 +25,14 @@ import (
 // Settings are what a report was asked for. They are the first line of its
 // frozen input.
 type Settings struct {
-	Report string    `json:"report"`
-	Kind   Kind      `json:"kind"`
-	From   time.Time `json:"from"`
-	To     time.Time `json:"to"`
-	Zone   string    `json:"zone"`
+	Report string `json:"report"`
+	// Whole is the report of which this is a part for some recipients; empty: this
+	// is the whole.
+	Whole string    `json:"whole,omitempty"`
+	Kind  Kind      `json:"kind"`
+	From  time.Time `json:"from"`
+	To    time.Time `json:"to"`
+	Zone  string    `json:"zone"`
 	// AsOf is the moment whose knowledge the report shows.
 	AsOf     time.Time `json:"as_of"`
 	Revision int       `json:"revision"`
@@ -246,7 +250,7 @@ func (w *inputWriter) close() error {
 // freeze writes what a report of a period is made of to a file.
 func (r *Reporter) freeze(ctx context.Context, report *Report, p Period, revision int, path string) (*Input, error) {
 	s := Settings{
-		Report: report.Name, Kind: p.Kind, From: p.From, To: p.To,
+		Report: report.Name, Whole: report.whole, Kind: p.Kind, From: p.From, To: p.To,
 		Zone: report.Zone.String(), AsOf: r.now().UTC().Truncate(time.Second),
 		Revision: revision, Match: describe(&report.Match), Formats: report.Formats,
 		Formula:        report.ServiceLevel.formula(),
@@ -364,7 +368,7 @@ func describe(f *call.Filter) string {
 	var b bytes.Buffer
 	for _, part := range []struct{ name, value string }{
 		{"account", f.Account}, {"direction", string(f.Direction)},
-		{"group", f.Group}, {"agent", f.Agent}, {"number", f.Number},
+		{"group", f.Group}, {"groups", strings.Join(f.Groups, " or ")}, {"agent", f.Agent}, {"number", f.Number},
 		{"campaign", f.Campaign}, {"outcome", string(f.Outcome)},
 	} {
 		if part.value == "" {

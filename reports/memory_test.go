@@ -224,12 +224,14 @@ func (s *memory) FailRun(_ context.Context, token string, reason string) error {
 	return s.mark(token, func(r *call.Run) { r.State, r.Error = call.RunFailed, reason })
 }
 
-func (s *memory) FindRuns(context.Context, call.RunFilter) ([]call.Run, string, error) {
+func (s *memory) FindRuns(_ context.Context, f call.RunFilter) ([]call.Run, string, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	var runs []call.Run
 	for _, r := range s.runs {
-		runs = append([]call.Run{r}, runs...) // built in order of time
+		if (f.Report == "" || f.Report == r.Report) && (f.State == "" || f.State == r.State) {
+			runs = append([]call.Run{r}, runs...) // built in order of time
+		}
 	}
 	return runs, "", nil
 }

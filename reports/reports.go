@@ -102,6 +102,11 @@ type Report struct {
 	PermittedHours []PermittedHours
 	// Recipients are mail addresses. With none nothing is mailed.
 	Recipients []string
+	// Parts are for recipients who see less.
+	Parts []Part
+
+	// whole is the name of the report that this is a part of; empty: it is whole.
+	whole string
 }
 
 // Format is a kind of report file.
@@ -172,7 +177,7 @@ type failure struct {
 // New makes a Reporter. Its error is a fault of the options.
 func New(o Options) (*Reporter, error) {
 	r := &Reporter{
-		store: o.Store, vault: o.Vault, witness: o.Witness, until: o.Until, reports: o.Reports, roster: o.Roster,
+		store: o.Store, vault: o.Vault, witness: o.Witness, until: o.Until, roster: o.Roster,
 		publicURL: o.PublicURL, spoolDir: o.SpoolDir, mail: o.Mail,
 		version: o.Version, now: o.Now, log: o.Log,
 		failures: make(map[string]failure), late: make(map[string]bool),
@@ -189,7 +194,14 @@ func New(o Options) (*Reporter, error) {
 		if err != nil {
 			return nil, fmt.Errorf("report %s: %w", report.Name, err)
 		}
-		r.schedules = append(r.schedules, s)
+		r.reports, r.schedules = append(r.reports, report), append(r.schedules, s)
+		for _, p := range report.Parts {
+			part, err := report.part(p)
+			if err != nil {
+				return nil, err
+			}
+			r.reports, r.schedules = append(r.reports, part), append(r.schedules, s)
+		}
 	}
 	if err := r.mail.complete(); err != nil {
 		return nil, err

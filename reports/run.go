@@ -385,7 +385,28 @@ type Result struct {
 // Report.PeriodOf), from what is known now. It makes the period's run if there
 // is none and the time to report the period has come, or the run is to be sent;
 // a run that is there is left as it is, but if it is to be revised.
+//
+// What is sent or revised are also its parts, for their own recipients.
 func (r *Reporter) Build(ctx context.Context, name string, date time.Time, o BuildOptions) (Result, error) {
+	result, err := r.buildOne(ctx, name, date, o)
+	if err != nil || len(o.Recipients) > 0 || !o.Send && !o.Revise {
+		return result, err
+	}
+	var faults []error
+	for _, part := range r.partsOf(name)[1:] {
+		built, err := r.buildOne(ctx, part, date, BuildOptions{Send: o.Send, Revise: o.Revise})
+		if o.Revise && call.CodeOf(err) == call.NotFound {
+			err = nil // it has become one since
+		}
+		if err != nil {
+			faults = append(faults, fmt.Errorf("report %s: %w", part, err))
+		}
+		result.Mails = append(result.Mails, built.Mails...)
+	}
+	return result, errors.Join(faults...)
+}
+
+func (r *Reporter) buildOne(ctx context.Context, name string, date time.Time, o BuildOptions) (Result, error) {
 	n, err := r.index(name)
 	if err != nil {
 		return Result{}, err
@@ -426,6 +447,9 @@ func (r *Reporter) Build(ctx context.Context, name string, date time.Time, o Bui
 	recipients := o.Recipients
 	if len(recipients) == 0 {
 		recipients = report.Recipients
+	}
+	if len(recipients) == 0 && len(report.Parts) > 0 {
+		return result, nil
 	}
 	if len(recipients) == 0 {
 		return result, call.Errorf(call.Invalid, "report %s has no recipients", name)

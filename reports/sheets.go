@@ -107,7 +107,7 @@ func (b *book) headlines(sheet string, row int) int {
 
 // title names the report and its period.
 func (f *Figures) title() string {
-	title := f.Settings.Report + " · " + f.Period.Title()
+	title := f.Settings.name() + " · " + f.Period.Title()
 	if f.Settings.Revision > 1 {
 		title += fmt.Sprintf(" · revised (%d)", f.Settings.Revision)
 	}

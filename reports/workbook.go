@@ -162,7 +162,7 @@ func (b *book) page(sheet string, p paper) {
 		Left: &margin, Right: &margin, Top: &edge, Bottom: &edge, Header: &foot, Footer: &foot,
 	}))
 	b.do(b.file.SetHeaderFooter(sheet, &excelize.HeaderFooterOptions{
-		OddFooter: "&L&8 " + b.in.Settings.Report + " " + b.figures.Period.Label() + "&C&8&A&R&8&P / &N",
+		OddFooter: "&L&8 " + b.in.Settings.name() + " " + b.figures.Period.Label() + "&C&8&A&R&8&P / &N",
 	}))
 	var titles []string
 	if p.columns > 0 {
@@ -200,7 +200,7 @@ func (b *book) view(sheet string, frozenRows, frozenColumns int) {
 func (b *book) properties() {
 	at := b.in.Settings.AsOf.UTC().Format(time.RFC3339)
 	b.do(b.file.SetDocProps(&excelize.DocProperties{
-		Title:   b.in.Settings.Report + " report, " + b.figures.Period.Title(),
+		Title:   b.in.Settings.name() + " report, " + b.figures.Period.Title(),
 		Subject: "Calls of " + b.figures.Period.Title(),
 		Creator: "Callvault", LastModifiedBy: "Callvault",
 		Description: b.figures.Completeness(), Identifier: b.in.Hash,

@@ -371,7 +371,7 @@ func demoConfig(cfg *config.Config, p *provider) (config.Report, error) {
 	cfg.Archive.PerHost = cfg.Archive.Workers // both providers are one host here
 	cfg.Mail.SMTP = ""
 	for i := range cfg.Reports {
-		cfg.Reports[i].Recipients = []string{demoRecipient}
+		cfg.Reports[i].Recipients = []config.Recipient{{Address: demoRecipient}}
 	}
 	report := cfg.Reports[0]
 	if daily, ok := cfg.Report("daily"); ok {

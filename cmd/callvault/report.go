@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/signal"
 	"slices"
+	"strings"
 	"syscall"
 	"time"
 
@@ -75,7 +76,8 @@ func (c reportCommand) Run(ctx context.Context, g *globals) error {
 	if c.Check != "" {
 		return c.check(ctx, g, cfg)
 	}
-	configured, ok := cfg.Report(c.Name)
+	whole, _, _ := strings.Cut(c.Name, ".") // c.Name may be a part's
+	configured, ok := cfg.Report(whole)
 	if !ok {
 		var names []string
 		for _, r := range cfg.Reports {

@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/url"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"callvault/archive"
@@ -166,11 +167,11 @@ func newReporter(c *config.Config, s *people, v archive.Vault, sealer *archive.S
 				Formula: reports.Formula(r.ServiceLevel.Formula), Within: r.ServiceLevel.Within, ShortAbandon: r.ServiceLevel.ShortAbandon,
 			},
 			ReviseMailOver: float64(r.ReviseMailOver),
-			Recipients:     r.Recipients,
 		}
 		for _, p := range r.PermittedHours {
 			list[i].PermittedHours = append(list[i].PermittedHours, reports.PermittedHours{Campaign: p.Campaign, Agent: p.Agent, Hours: p.Hours})
 		}
+		addRecipients(&list[i], r.Recipients)
 		if r.Match.Account == "" {
 			list[i].Match.NotAccounts = drills
 		}
@@ -200,6 +201,28 @@ func newReporter(c *config.Config, s *people, v archive.Vault, sealer *archive.S
 		Now:       time.Now,
 		Log:       logger,
 	})
+}
+
+// addRecipients adds those who get a report, each distinct match as a part of it.
+func addRecipients(report *reports.Report, recipients []config.Recipient) {
+	parts := make(map[string]int) // by name, those in report.Parts
+	for _, r := range recipients {
+		if r.Match.IsAll() {
+			report.Recipients = append(report.Recipients, r.Address)
+			continue
+		}
+		m := r.Match
+		match := filterOf(config.Match{Account: m.Account, Direction: m.Direction, Agent: m.Agent, Number: m.Number, Campaign: m.Campaign})
+		match.Groups = slices.Sorted(slices.Values(m.Group))
+		name := reports.PartName(report.Name, match)
+		n, known := parts[name]
+		if !known {
+			n = len(report.Parts)
+			parts[name] = n
+			report.Parts = append(report.Parts, reports.Part{Match: match})
+		}
+		report.Parts[n].Recipients = append(report.Parts[n].Recipients, r.Address)
+	}
 }
 
 // newWatcher keeps watch on all accounts but those of drills.

@@ -243,11 +243,12 @@ func (r *Roster) Colleagues(f Filter) []Colleague {
 		return nil
 	}
 	wanted := FoldName(f.Agent)
+	apart := f.Group != "" || len(f.Groups) > 0
 	var all []Colleague
 	listed := make([]bool, len(r.people))
 	add := func(i int) {
 		p := &r.people[i]
-		if listed[i] || f.Group != "" && p.Group != f.Group || f.Agent != "" && !slices.Contains(p.spellings(), wanted) {
+		if listed[i] || f.Group != "" && p.Group != f.Group || len(f.Groups) > 0 && !slices.Contains(f.Groups, p.Group) || f.Agent != "" && !slices.Contains(p.spellings(), wanted) {
 			return
 		}
 		listed[i] = true
@@ -264,7 +265,7 @@ func (r *Roster) Colleagues(f Filter) []Colleague {
 		}
 		if i, ok := r.person(m.Account, CallerDesk, Agent{Number: m.Number}); ok {
 			add(i)
-		} else if f.Group == "" && (f.Agent == "" || FoldName(m.Name) == wanted) {
+		} else if !apart && (f.Agent == "" || FoldName(m.Name) == wanted) {
 			all = append(all, Colleague{Agent: Agent{Name: m.Name, Number: m.Number}, Account: m.Account})
 		}
 	}

@@ -175,7 +175,7 @@ func TestLoadContract(t *testing.T) {
 		ServiceLevel: ServiceLevel{Formula: OfOffered, Within: 20 * time.Second,
 			ShortAbandon: 5 * time.Second},
 		ReviseMailOver: 0.05,
-		Recipients:     []string{"ops@example.org"},
+		Recipients:     []Recipient{{Address: "ops@example.org"}},
 	}}
 	want.Mail.SMTP = "smtp://user:pass%20word@mail.example.org:587"
 	want.Mail.From = "Callvault <reports@example.org>"

@@ -113,6 +113,9 @@ func (l *loader) targets(t reflect.Type, n *yaml.Node, name string, at path,
 	case t.Kind() == reflect.Slice && isScalar(t.Elem()):
 		add(name, target{path: at, list: true})
 	case t.Kind() == reflect.Slice:
+		if t.Elem().Implements(reflect.TypeFor[shorthand]()) {
+			add(name, target{path: at, list: true})
+		}
 		names := entryNames(n)
 		for i := 0; i < len(names) || addsEntry(environ, name, i); i++ {
 			at, number := at.child(i), strconv.Itoa(i)

@@ -29,7 +29,7 @@ type Report struct {
 	Period Period `yaml:"period"`
 
 	// Match selects the calls that are reported. Default empty: all. Danger:
-	// recipients see all that it selects.
+	// recipients see all that it selects, but those with a match of their own.
 	Match Match `yaml:"match"`
 
 	// Formats are xlsx, csv or both. Default both.
@@ -52,9 +52,90 @@ type Report struct {
 	// supported by this version: true is a fault.
 	MaskNumbers bool `yaml:"mask_numbers"`
 
-	// Recipients are the mail addresses that get it. Default none: it is built
-	// and kept, and not mailed.
-	Recipients []string `yaml:"recipients"`
+	// Recipients are those who get it by mail. Default none: it is built and
+	// kept, and not mailed.
+	Recipients []Recipient `yaml:"recipients"`
+}
+
+// Recipient gets a report. It may be written as the address alone.
+type Recipient struct {
+	// Address is a mail address. Required.
+	Address string `yaml:"address"`
+
+	// Match selects the calls of the report that the recipient sees: what comes
+	// is a report of these. Default empty: all that the report is of.
+	Match RecipientMatch `yaml:"match"`
+}
+
+// Shorthand is the key that a value without keys belongs to.
+func (Recipient) Shorthand() string { return "address" }
+
+// MarshalYAML writes the recipient as short as it can be read.
+func (r Recipient) MarshalYAML() (any, error) {
+	if r.Match.IsAll() {
+		return r.Address, nil
+	}
+	type plain Recipient
+	return plain(r), nil
+}
+
+// RecipientMatch selects calls of a report: those that agree with every field
+// given.
+type RecipientMatch struct {
+	// Account is an account's name. Default empty: all.
+	Account string `yaml:"account,omitempty"`
+
+	// Direction is inbound or outbound. Default empty: both.
+	Direction string `yaml:"direction,omitempty"`
+
+	// Group is the team or call group, or several. Default empty: all.
+	Group Names `yaml:"group,omitempty"`
+
+	// Agent is an agent's id, name or number. Default empty: all.
+	Agent string `yaml:"agent,omitempty"`
+
+	// Number is a number of the business or of the other side, compared by its
+	// last digits. Default empty: all.
+	Number string `yaml:"number,omitempty"`
+
+	// Campaign is the provider's campaign id. Default empty: all.
+	Campaign string `yaml:"campaign,omitempty"`
+}
+
+// Names are one or more names. One may be written without brackets.
+type Names []string
+
+// OneOrMore lets a list be written as its only entry.
+func (Names) OneOrMore() {}
+
+// IsAll tells whether every call of the report matches.
+func (m RecipientMatch) IsAll() bool {
+	return len(m.Group) == 0 && m.Account == "" && m.Direction == "" && m.Agent == "" && m.Number == "" && m.Campaign == ""
+}
+
+// check notes what is wrong with what a recipient sees of a report.
+func (m RecipientMatch) check(l *loader, at string, report Match, accounts []Account) {
+	Match{Account: m.Account, Direction: m.Direction}.check(l, at, accounts)
+	for _, field := range []struct{ name, of, by string }{
+		{"account", report.Account, m.Account}, {"direction", report.Direction, m.Direction},
+		{"agent", report.Agent, m.Agent}, {"number", report.Number, m.Number}, {"campaign", report.Campaign, m.Campaign},
+	} {
+		if field.of != "" && field.by != "" && field.of != field.by {
+			l.fault(at+"."+field.name, "the report is of %s alone, so nothing of it is of %s", quote([]byte(field.of)), quote([]byte(field.by)))
+		}
+	}
+	seen := make(map[string]string)
+	for i, group := range m.Group {
+		where := fmt.Sprintf("%s.group[%d]", at, i)
+		if group == "" {
+			l.fault(where, "must not be empty")
+			continue
+		}
+		l.unique(seen, where, group)
+		if report.Group != "" && group != report.Group {
+			l.fault(where, "the report is of group %s alone", quote([]byte(report.Group)))
+		}
+	}
 }
 
 // PermittedHours are when some outbound calls may be made.
@@ -153,9 +234,10 @@ func checkReports(l *loader, reports []Report, accounts []Account) {
 		recipients := make(map[string]string)
 		for j, recipient := range r.Recipients {
 			at := fmt.Sprintf("%s.recipients[%d]", at, j)
-			if address, ok := l.checkAddress(at, recipient); ok {
+			if address, ok := l.checkAddress(at, recipient.Address); ok {
 				l.unique(recipients, at, strings.ToLower(address))
 			}
+			recipient.Match.check(l, at+".match", r.Match, accounts)
 		}
 	}
 }
