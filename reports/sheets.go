@@ -3,6 +3,7 @@ package reports
 import (
 	"fmt"
 	"math"
+	"strings"
 
 	"github.com/xuri/excelize/v2"
 )
@@ -136,11 +137,11 @@ func (b *book) agents() {
 	}
 	measures := agentMeasures()
 	for i, m := range measures {
-		b.put(sheet, len(columns)+i+1, 1, m.title, b.head)
-		width := 12.0
+		width, head := 14.0, b.headFigure
 		if m.moment != nil {
-			width = 19
+			width, head = 19, b.head
 		}
+		b.put(sheet, len(columns)+i+1, 1, m.title, head)
 		widths = append(widths, width)
 	}
 	b.widths(sheet, widths...)
@@ -179,11 +180,11 @@ func (b *book) slices(d *dimension) {
 		b.put(d.sheet, i+1, 1, title, b.head)
 	}
 	for i, m := range measures {
-		b.put(d.sheet, len(widths)+i+1, 1, m.title, b.head)
+		b.put(d.sheet, len(widths)+i+1, 1, m.title, b.headFigure)
 	}
 	first := len(widths) + 1
 	for range measures {
-		widths = append(widths, 12)
+		widths = append(widths, 14)
 	}
 	b.widths(d.sheet, widths...)
 	b.do(b.file.SetRowHeight(d.sheet, 1, 30))
@@ -314,7 +315,10 @@ func (b *book) definitions() {
 	for i, d := range b.figures.definitions() {
 		b.put(sheet, 1, i+2, d.word, b.wrapped)
 		b.put(sheet, 2, i+2, d.meaning, b.wrapped)
-		lines := 1 + len(d.meaning)/110
+		lines := 0
+		for line := range strings.SplitSeq(d.meaning, "\n") {
+			lines += 1 + len(line)/110
+		}
 		b.do(b.file.SetRowHeight(sheet, i+2, float64(4+14*lines)))
 	}
 }

@@ -25,8 +25,11 @@ const (
 
 // styles are the cell styles of a workbook.
 type styles struct {
-	title, note, lead             int
-	head, headRight, section      int
+	title, note, lead        int
+	head, headRight, section int
+	// headFigure heads figures in a table with filters: their button has the
+	// right end of the cell.
+	headFigure                    int
 	label, detail                 int
 	text, wrapped, link, alarm    int
 	integer, number, tenths, rate int
@@ -112,6 +115,11 @@ func newStyles(f *excelize.File) (*styles, error) {
 			Font:      &excelize.Font{Bold: true, Color: "FFFFFF"},
 			Fill:      fill(accentColor),
 			Alignment: &excelize.Alignment{Horizontal: "right", WrapText: true, Vertical: "center"},
+		}),
+		headFigure: style(excelize.Style{
+			Font:      &excelize.Font{Bold: true, Color: "FFFFFF"},
+			Fill:      fill(accentColor),
+			Alignment: &excelize.Alignment{Horizontal: "right", Indent: 2, WrapText: true, Vertical: "center"},
 		}),
 		section: style(excelize.Style{
 			Font:   &excelize.Font{Bold: true, Color: accentColor, Size: 11},
