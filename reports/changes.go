@@ -434,6 +434,7 @@ func (in *Input) eachChange(ctx context.Context, fn func(*callChange) error) err
 		if err := json.Unmarshal(raw, &l); err != nil {
 			return err
 		}
+		in.maskChange(l.Change)
 		return fn(l.Change)
 	})
 }

@@ -201,6 +201,9 @@ func (r *Reporter) inputsOf(ctx context.Context, run *call.Run) (inputs []keptIn
 // checkAgainst builds what an input gives in dir and compares the file with it.
 func (r *Reporter) checkAgainst(ctx context.Context, kept keptInput, kind fileKind, file, dir string) (c Checked, err error) {
 	in, err := r.openKept(ctx, kept, dir)
+	if err == nil {
+		err = r.hide(in)
+	}
 	if err != nil {
 		return c, err
 	}

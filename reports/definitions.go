@@ -60,6 +60,10 @@ func (f *Figures) definitions() []definition {
 		OfAnswered:             "answered in time / answered calls whose wait is known",
 		OfAnsweredAndAbandoned: "answered in time / (answered calls whose wait is known + abandoned − short abandons)",
 	}[s.Formula]
+	customers := "As the provider tells them"
+	if s.Masked {
+		customers = "Pseudonyms: the same for the same number in all reports, and nobody can tell the number without Callvault's key"
+	}
 	return []definition{
 		{"Report", fmt.Sprintf("%s, revision %d, by Callvault %s", s.Report, s.Revision, s.Version)},
 		{"Period", fmt.Sprintf("%s to %s, the end not included (%s to %s UTC)",
@@ -67,6 +71,7 @@ func (f *Figures) definitions() []definition {
 			f.Period.From.UTC().Format(time.DateTime), f.Period.To.UTC().Format(time.DateTime))},
 		{"Time zone", zoneNote(zone, f.Period.From) + ". All times are by its clocks. A call belongs to the period in which it started."},
 		{"Calls", match + ". A call is one conversation, however many legs and reports it had."},
+		{"Customers' numbers", customers},
 		{"As of", s.AsOf.In(zone).Format(time.DateTime) + ": what had arrived by then"},
 		{"Hash of the input", "SHA-256 " + f.InputHash},
 		{"Audit log", s.Log.describe()},

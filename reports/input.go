@@ -26,6 +26,8 @@ import (
 // frozen input.
 type Settings struct {
 	Report string `json:"report"`
+	// Masked: customers' numbers are hidden in what is made of the input.
+	Masked bool `json:"masked,omitempty"`
 	// Whole is the report of which this is a part for some recipients; empty: this
 	// is the whole.
 	Whole string    `json:"whole,omitempty"`
@@ -209,6 +211,9 @@ type Input struct {
 
 	path string
 	zone *time.Location
+	// mask hides customers' numbers in what is made of the input; nil: they are
+	// shown.
+	mask func(number string) string
 	// named is that of the comparison, which comes last and is needed first.
 	named map[Table]named
 }
@@ -250,7 +255,7 @@ func (w *inputWriter) close() error {
 // freeze writes what a report of a period is made of to a file.
 func (r *Reporter) freeze(ctx context.Context, report *Report, p Period, revision int, path string) (*Input, error) {
 	s := Settings{
-		Report: report.Name, Whole: report.whole, Kind: p.Kind, From: p.From, To: p.To,
+		Report: report.Name, Whole: report.whole, Masked: report.MaskNumbers, Kind: p.Kind, From: p.From, To: p.To,
 		Zone: report.Zone.String(), AsOf: r.now().UTC().Truncate(time.Second),
 		Revision: revision, Match: describe(&report.Match), Formats: report.Formats,
 		Formula:        report.ServiceLevel.formula(),
@@ -429,6 +434,7 @@ func (in *Input) period() Period {
 // The lines are read and decoded on a goroutine of their own, some batches
 // ahead, so that this and what is made of them share two processors.
 func (in *Input) each(ctx context.Context, onCall func(*row) error, onMissing func(*missing) error) (*comparison, error) {
+	onCall, onMissing = in.masking(onCall, onMissing)
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
 	const batches = 4

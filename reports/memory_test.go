@@ -432,6 +432,7 @@ func (o *office) reporterOf(t *testing.T, m MailOptions, report Report) *Reporte
 	}
 	r, err := New(Options{Store: o.store, Vault: o.vault, Reports: []Report{report},
 		PublicURL: "https://calls.example.org", SpoolDir: filepath.Join(o.dir, "spool"), Mail: m,
+		Mask:    func() (func(string) string, error) { return MaskBy([]byte("secret")), nil },
 		Version: "1.0", Now: o.clock.now, Log: slog.New(slog.NewTextHandler(&o.log, nil))})
 	if err != nil {
 		t.Fatal(err)

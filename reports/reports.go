@@ -102,6 +102,8 @@ type Report struct {
 	PermittedHours []PermittedHours
 	// Recipients are mail addresses. With none nothing is mailed.
 	Recipients []string
+	// MaskNumbers hides customers' numbers in the report's files and mails.
+	MaskNumbers bool
 	// Parts are for recipients who see less.
 	Parts []Part
 
@@ -127,6 +129,9 @@ type Options struct {
 	// Roster, if set, knows the people who are listed also without calls. The
 	// names in calls are the store's to give.
 	Roster func() *call.Roster
+	// Mask gives what hides a customer's number, the same for the same number. It
+	// is asked for by reports with MaskNumbers.
+	Mask func() (mask func(number string) string, err error)
 	// Witness, if set, seals the audit log for each report.
 	Witness Witness
 	// Until, if set, says until when the files of a period that ends at a time,
@@ -153,6 +158,7 @@ type Reporter struct {
 	until     func(end time.Time) time.Time
 	reports   []Report
 	roster    func() *call.Roster
+	mask      func() (func(string) string, error)
 	schedules []schedule
 	publicURL string
 	spoolDir  string
@@ -177,7 +183,7 @@ type failure struct {
 // New makes a Reporter. Its error is a fault of the options.
 func New(o Options) (*Reporter, error) {
 	r := &Reporter{
-		store: o.Store, vault: o.Vault, witness: o.Witness, until: o.Until, roster: o.Roster,
+		store: o.Store, vault: o.Vault, witness: o.Witness, until: o.Until, roster: o.Roster, mask: o.Mask,
 		publicURL: o.PublicURL, spoolDir: o.SpoolDir, mail: o.Mail,
 		version: o.Version, now: o.Now, log: o.Log,
 		failures: make(map[string]failure), late: make(map[string]bool),

@@ -264,6 +264,9 @@ func (r *Reporter) buildRevision(ctx context.Context, report *Report, run call.R
 	if b.input, err = writeRevision(ctx, is, v, d, filepath.Join(dir, inputName)); err != nil {
 		return b, err
 	}
+	if err := r.hide(b.input); err != nil {
+		return b, err
+	}
 	if b.files, b.figures, err = BuildFiles(ctx, b.input, dir); err != nil {
 		return b, err
 	}

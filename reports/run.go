@@ -300,6 +300,9 @@ func (r *Reporter) build(ctx context.Context, report *Report, p Period, revision
 		return nil, err
 	}
 	in, err := r.freeze(ctx, report, p, revision, filepath.Join(dir, inputName))
+	if err == nil {
+		err = r.hide(in)
+	}
 	if err != nil {
 		return nil, err
 	}

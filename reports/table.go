@@ -247,6 +247,9 @@ func (r *Reporter) WriteTable(ctx context.Context, name string, date time.Time, 
 	}
 	return r.inSpool(func(dir string) error {
 		in, err := r.freeze(ctx, &report, report.PeriodOf(date), 1, filepath.Join(dir, inputName))
+		if err == nil {
+			err = r.hide(in)
+		}
 		if err != nil {
 			return err
 		}

@@ -56,22 +56,31 @@ func openAuditKey(ctx context.Context, c *config.Config, s *store.Store) (*audit
 // auditVerifier is the public half of the key that is on this node, empty if
 // there is none.
 func auditVerifier(c *config.Config) (string, error) {
+	key, err := readAuditKey(c)
+	if err != nil || key == nil {
+		return "", err
+	}
+	return key.Verifier(), nil
+}
+
+// readAuditKey reads the key that is on this node, nil if there is none.
+func readAuditKey(c *config.Config) (*audit.Key, error) {
 	text := c.Audit.Key.Reveal()
 	if text == "" {
 		b, err := os.ReadFile(filepath.Join(c.Data, auditKeyFile))
 		if errors.Is(err, fs.ErrNotExist) {
-			return "", nil
+			return nil, nil //nolint:nilnil // there is none
 		}
 		if err != nil {
-			return "", fmt.Errorf("read the key of the audit log: %w", err)
+			return nil, fmt.Errorf("read the key of the audit log: %w", err)
 		}
 		text = string(b)
 	}
 	key, err := audit.ReadKey(text)
 	if err != nil {
-		return "", fmt.Errorf("read the key of the audit log: %w", err)
+		return nil, fmt.Errorf("read the key of the audit log: %w", err)
 	}
-	return key.Verifier(), nil
+	return key, nil
 }
 
 // makeAuditKey makes the log's key, if it has none.

@@ -96,3 +96,39 @@ func TestReportParts(t *testing.T) {
 		}
 	})
 }
+
+// TestMaskedReport makes a report with pseudonyms, by the key of the audit log,
+// and checks its files.
+func TestMaskedReport(t *testing.T) {
+	t.Parallel()
+	forEachStorage(t, func(t *testing.T, s storage) {
+		in := install(t, s, anySize(), "reports: [{name: daily, mask_numbers: true}]\n")
+		file := filepath.Join(t.TempDir(), "calls.jsonl")
+		line := `{"type":"call_report","CallSid":"9.1","Status":"BUSY","SourceNumber":"+919812345671","StartTime":"2026-11-20 10:00:00","EndTime":"2026-11-20 10:01:00","Direction":"IVR"}` + "\n"
+		if err := os.WriteFile(file, []byte(line), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		commandJSON[imported](t, "import", file, "--account", "sales", "--data", in.data)
+		made := commandJSON[struct{ Files []string }](t, "report", "daily", "--date", "2026-11-20", "--out", t.TempDir(), "--data", in.data)
+		masked := ""
+		for _, path := range made.Files {
+			content, err := os.ReadFile(path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if strings.HasSuffix(path, "-calls.csv") {
+				masked = string(content)
+			}
+			if got, plain := in.check(t, path); plain.status != exitDone || !got.SameBytes || !got.Kept {
+				t.Errorf("%s: %+v, %+v", path, got, plain)
+			}
+		}
+		if strings.Contains(masked, "9812345671") || !strings.Contains(masked, ",C-") {
+			t.Errorf("calls are\n%s", masked)
+		}
+		piped := command(t, "", "report", "daily", "--date", "2026-11-20", "--stdout", "csv", "calls", "--data", in.data)
+		if piped.status != exitDone || strings.Contains(piped.stdout, "9812345671") || !strings.Contains(piped.stdout, ",C-") {
+			t.Errorf("%+v", piped)
+		}
+	})
+}

@@ -167,6 +167,7 @@ func newReporter(c *config.Config, s *people, v archive.Vault, sealer *archive.S
 				Formula: reports.Formula(r.ServiceLevel.Formula), Within: r.ServiceLevel.Within, ShortAbandon: r.ServiceLevel.ShortAbandon,
 			},
 			ReviseMailOver: float64(r.ReviseMailOver),
+			MaskNumbers:    r.MaskNumbers,
 		}
 		for _, p := range r.PermittedHours {
 			list[i].PermittedHours = append(list[i].PermittedHours, reports.PermittedHours{Campaign: p.Campaign, Agent: p.Agent, Hours: p.Hours})
@@ -193,6 +194,7 @@ func newReporter(c *config.Config, s *people, v archive.Vault, sealer *archive.S
 		Witness:   witness,
 		Reports:   list,
 		Roster:    s.roster.Load,
+		Mask:      func() (func(string) string, error) { return numberMask(c) },
 		Until:     promiser(objectTerms(c, v.Locks() != archive.Unlocked), call.ReportObjects),
 		PublicURL: c.PublicURL,
 		SpoolDir:  filepath.Join(c.Data, "spool", "reports"),
@@ -201,6 +203,23 @@ func newReporter(c *config.Config, s *people, v archive.Vault, sealer *archive.S
 		Now:       time.Now,
 		Log:       logger,
 	})
+}
+
+// numberMask hides customers' numbers by a secret made of the key of the audit
+// log, which all nodes have and people keep.
+func numberMask(c *config.Config) (func(string) string, error) {
+	key, err := readAuditKey(c)
+	if err == nil && key == nil {
+		err = fmt.Errorf("%s is missing, the key of the audit log: numbers in reports are hidden by it", filepath.Join(c.Data, auditKeyFile))
+	}
+	if err != nil {
+		return nil, err
+	}
+	secret, err := key.Derive("callvault customers' numbers in reports")
+	if err != nil {
+		return nil, err
+	}
+	return reports.MaskBy(secret), nil
 }
 
 // addRecipients adds those who get a report, each distinct match as a part of it.

@@ -2,6 +2,7 @@ package audit
 
 import (
 	"crypto/ed25519"
+	"crypto/hkdf"
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/base64"
@@ -20,6 +21,13 @@ import (
 type Key struct {
 	signer   note.Signer
 	verifier string
+	seed     []byte
+}
+
+// Derive makes another secret of the key, of 32 bytes: the same for the same
+// purpose, and nothing is learned by it of the key or of those for others.
+func (k *Key) Derive(purpose string) ([]byte, error) {
+	return hkdf.Key(sha256.New, k.seed, nil, purpose, 32)
 }
 
 // NewKey makes a key, in the text form in which it is kept. It is a secret.
@@ -55,7 +63,7 @@ func ReadKey(private string) (*Key, error) {
 	if err != nil {
 		return nil, errKey
 	}
-	return &Key{signer, verifier}, nil
+	return &Key{signer, verifier, seed[1:]}, nil
 }
 
 // Verifier is the key's public half as note.NewVerifier reads it: all that it

@@ -168,10 +168,6 @@ func (c *Config) check(l *loader) {
 	c.Mail.check(l)
 }
 
-// notYet is what is said of settings that a later version will know: refused
-// rather than ignored.
-const notYet = "not supported yet by this version; remove it"
-
 // notAURL never repeats the value: it may hold a password.
 const notAURL = "is not a URL (special characters in user name and password " +
 	"must be percent-encoded)"
