@@ -2,7 +2,8 @@
 # Draws the pictures of docs/reports.md from what the program really gives: the
 # mail and each sheet of the workbook of a demo's day, with the six weeks before
 # it taken in by `callvault import`, so that there is something to compare it
-# with. Needs what draw.sh needs.
+# with. Needs LibreOffice (libreoffice-calc), pdftoppm (poppler-utils) and
+# Chromium.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 work=$(mktemp -d)

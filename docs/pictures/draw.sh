@@ -1,7 +1,6 @@
 #!/usr/bin/env bash
-# Draws the README's pictures from what the program really gives: the first
-# sheet of the demo's report, and the demo's own output. Needs LibreOffice
-# (libreoffice-calc), pdftoppm (poppler-utils) and Chromium.
+# Draws the README's picture of the demo's own output from what the program
+# really gives; draw-report.sh draws the other. Needs Chromium.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 work=$(mktemp -d)
@@ -15,10 +14,6 @@ go build -o "$work/callvault" ./cmd/callvault
 ) | tee "$work/demo.txt"
 
 cd "$work"
-soffice --headless --convert-to pdf --outdir . callvault-data/reports/*.xlsx >/dev/null
-pdftoppm -f 1 -l 1 -r 110 -png ./*.pdf report
-mv report-*.png "$OLDPWD/docs/pictures/report.png"
-
 {
 	echo '<meta charset="utf-8"><style>body{margin:0;background:#1d2530;color:#dce3ea;font:15px/1.45 monospace;padding:18px 22px}pre{margin:0;white-space:pre-wrap}</style><pre>'
 	sed 's/&/\&amp;/g; s/</\&lt;/g' demo.txt
