@@ -332,7 +332,7 @@ func TestPeopleAndReportsAreInTheLog(t *testing.T) {
 		m := must(s.Mails(t.Context(), run.ID))(t)[0]
 		if diff := cmp.Diff(audit.MailFacts{
 			ID: m.ID, RunID: run.ID, Recipient: "ops@example.org", MessageID: "m-1", State: "retry", Detail: m.Detail, Attempts: 1,
-			CreatedAt: m.CreatedAt, NextTryAt: m.NextTryAt,
+			CreatedAt: m.CreatedAt, DatedAt: m.DatedAt, NextTryAt: m.NextTryAt,
 		}, factsOf[audit.MailFacts](t, entries, "mail/"+mail.ID)); diff != "" {
 			t.Error(diff)
 		}
