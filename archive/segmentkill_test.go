@@ -173,9 +173,11 @@ func TestThinningGivenUp(t *testing.T) {
 			return func() { cancel(); <-ended }
 		}
 		stop := clearing(func() time.Time { return time.Now().Add(time.Hour) })
-		eventually(k.T, "it is gone", func() bool {
+		eventually(k.T, "it is gone, and noted so", func() bool {
 			_, err := k.vault.Stat(k.Context(), planned[0].ObjectKey)
-			return errors.Is(err, archive.ErrNotFound)
+			left := 0
+			old := k.store.OldSegments(k.Context(), 0, func(call.SegmentObject, bool) error { left++; return nil })
+			return errors.Is(err, archive.ErrNotFound) && old == nil && left == 0
 		})
 		stop()
 		k.verified()
