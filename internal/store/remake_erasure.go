@@ -122,8 +122,11 @@ func (t *tx) settleErasures(ctx context.Context) error {
 }
 
 func (t *tx) settleErasure(ctx context.Context, id string, askedAt int64) error {
+	// Of a call of which a part is erased the number may be that of somebody who
+	// joined it: it is not looked for elsewhere.
 	var calls, numbers []string
-	err := t.each(ctx, `SELECT c.id, c.customer_number FROM erasure_items i LEFT JOIN call_redirects r ON r.id = i.ref
+	err := t.each(ctx, `SELECT c.id, CASE WHEN EXISTS (SELECT 1 FROM legs l WHERE l.call_id = c.id AND l.facts LIKE '%"erased":true%') THEN '' ELSE c.customer_number END
+		FROM erasure_items i LEFT JOIN call_redirects r ON r.id = i.ref
 		JOIN calls c ON c.id = coalesce(r.call_id, i.ref) WHERE i.erasure_id = ? AND i.kind = 'call' ORDER BY c.id`, []any{id}, func(r row) error {
 		var call, number string
 		err := r.Scan(&call, &number)
