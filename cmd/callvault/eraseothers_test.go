@@ -135,3 +135,40 @@ func TestErasureAfterRebuildLeavesOthers(t *testing.T) {
 		}
 	})
 }
+
+// TestErasureAfterRebuildLeavesLaterCalls: an erasure waits for a hold, the person
+// calls again, and the database is lost. When the hold ends only what was there
+// when the person asked is erased.
+func TestErasureAfterRebuildLeavesLaterCalls(t *testing.T) {
+	t.Parallel()
+	forEachStorage(t, func(t *testing.T, s storage) {
+		const number = "+919812345678"
+		o := openOffice(t, s)
+		o.take(t, "held", "held", number, time.Now().Add(-time.Hour))
+		before, _ := o.openStored(t)
+		held := callFrom(t, before, number)
+		for _, args := range [][]string{
+			{"hold", "place", "case 12", "--reason", "a letter", "--call", held.ID},
+			{"erase", number, "--reason", "request of 2026-11-20"},
+		} {
+			if got := command(t, "", append(args, "--data", o.data)...); got.status != exitDone {
+				t.Fatalf("%v: %+v", args, got)
+			}
+		}
+		o.take(t, "later", "later", number, time.Now())
+		again := o.remade(t)
+		if got := command(t, "", "hold", "release", "case 12", "--reason", "it is over", "--data", again.data); got.status != exitDone {
+			t.Fatalf("release: %+v", got)
+		}
+		again.finish(t)
+		stored, _ := again.openStored(t)
+		if got, err := stored.Call(t.Context(), held.ID); err != nil || got.CustomerNumber != "" {
+			t.Errorf("the call that was held: %+v, %v", got, err)
+		}
+		later := callFrom(t, stored, number)
+		checkKept(t, stored, later.ID, number)
+		if got, status := again.verify(t); status != exitDone {
+			t.Errorf("verify: status %d, %+v", status, got.Faults)
+		}
+	})
+}

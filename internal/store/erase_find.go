@@ -70,22 +70,23 @@ func (t *tx) followErasure(ctx context.Context, id string) (isDue bool, err erro
 // MiB.
 const scanPage = 100
 
-// ScanDeliveries looks through the next deliveries for the erasure's number and
-// lists those that hold it; done: it was the last page.
+// ScanDeliveries looks through the next deliveries from before the erasure for
+// its number and lists those that hold it; done: it was the last page.
 func (s *Store) ScanDeliveries(ctx context.Context, e *call.Erasure) (done bool, err error) {
 	r := call.NewRedactor(e.Number, nil)
 	var found []string
 	actor, last, n := audit.ActorOf(ctx), e.Scanned, 0
-	err = s.each(ctx, "SELECT d.id, d.query, b.body FROM deliveries d JOIN bodies b ON b.sha256 = d.body_sha256 WHERE d.id > ? ORDER BY d.id LIMIT ?", []any{e.Scanned, scanPage}, func(rows *sql.Rows) error {
-		var query, body []byte
-		if err := rows.Scan(&last, &query, &body); err != nil {
-			return err
-		}
-		if n++; r.Holds(string(query)) || r.Holds(string(body)) {
-			found = append(found, fmt.Sprint(last))
-		}
-		return nil
-	})
+	err = s.each(ctx, "SELECT d.id, d.query, b.body FROM deliveries d JOIN bodies b ON b.sha256 = d.body_sha256 WHERE d.id > ? AND d.received_at <= ? ORDER BY d.id LIMIT ?",
+		[]any{e.Scanned, e.AskedAt.UnixMilli(), scanPage}, func(rows *sql.Rows) error {
+			var query, body []byte
+			if err := rows.Scan(&last, &query, &body); err != nil {
+				return err
+			}
+			if n++; r.Holds(string(query)) || r.Holds(string(body)) {
+				found = append(found, fmt.Sprint(last))
+			}
+			return nil
+		})
 	if err == nil {
 		done = n < scanPage
 		err = s.change(ctx, func(ctx context.Context, t *tx) error {

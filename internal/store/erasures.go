@@ -9,6 +9,7 @@ import (
 	"database/sql"
 	"encoding/hex"
 	"fmt"
+	"math"
 	"slices"
 	"time"
 
@@ -56,20 +57,22 @@ func (t *tx) erasureKey(ctx context.Context) (erasureHashes, error) {
 	return h, err
 }
 
-// callsOf returns the ids of the calls with a customer's number.
-func (t *tx) callsOf(ctx context.Context, number string) ([]string, error) {
+// callsOf returns the ids of the calls with a customer's number that did not
+// begin after a time in Unix milliseconds.
+func (t *tx) callsOf(ctx context.Context, number string, until int64) ([]string, error) {
 	r := call.NewRedactor(number, nil)
 	rev := reverseDigits(number)
 	rev = rev[:min(len(rev), 8)] // with and without country code
 	var ids []string
-	err := t.each(ctx, "SELECT id, customer_number FROM calls WHERE customer_rev >= ? AND customer_rev < ? ORDER BY id", []any{rev, prefixEnd(rev)}, func(rows row) error {
-		var id, customer string
-		err := rows.Scan(&id, &customer)
-		if r.IsNumber(customer) {
-			ids = append(ids, id)
-		}
-		return err
-	})
+	err := t.each(ctx, "SELECT id, customer_number FROM calls WHERE customer_rev >= ? AND customer_rev < ? AND started_at <= ? ORDER BY id",
+		[]any{rev, prefixEnd(rev), until}, func(rows row) error {
+			var id, customer string
+			err := rows.Scan(&id, &customer)
+			if r.IsNumber(customer) {
+				ids = append(ids, id)
+			}
+			return err
+		})
 	return ids, err
 }
 
@@ -102,7 +105,7 @@ func (s *Store) ErasureScope(ctx context.Context, number string) (ids []string, 
 		return nil, err
 	}
 	err = s.change(ctx, func(ctx context.Context, t *tx) (err error) {
-		ids, err = t.callsOf(ctx, number)
+		ids, err = t.callsOf(ctx, number, math.MaxInt64)
 		return err
 	})
 	if err != nil {
@@ -120,14 +123,16 @@ func (s *Store) BeginErasure(ctx context.Context, number, reason string) (call.E
 		return call.Erasure{}, err
 	}
 	actor := audit.ActorOf(ctx)
-	now := time.Now().UTC().Truncate(time.Millisecond)
-	e := call.Erasure{ID: newID(), Number: number, Reason: reason, AskedAt: now, AskedBy: actorName(actor), NextAt: now}
+	e := call.Erasure{ID: newID(), Number: number, Reason: reason, AskedBy: actorName(actor)}
 	err := s.change(ctx, func(ctx context.Context, t *tx) error {
 		r := s.newRecorder(t)
 		r.lockAll = true
 		if _, err := r.lockKeys(ctx, []callKey{{kind: "erasure"}}); err != nil {
 			return err
 		}
+		// Only now: what was stored before came before it.
+		now := time.Now().UTC().Truncate(time.Millisecond)
+		e.AskedAt, e.NextAt = now, now
 		hashes, err := t.erasureKey(ctx)
 		if err != nil {
 			return err
@@ -140,7 +145,7 @@ func (s *Store) BeginErasure(ctx context.Context, number, reason string) (call.E
 			e.ID, e.NumberHash, number, reason, now.UnixMilli(), e.AskedBy, now.UnixMilli()); err != nil {
 			return err
 		}
-		ids, err := t.callsOf(ctx, number)
+		ids, err := t.callsOf(ctx, number, math.MaxInt64)
 		if err != nil {
 			return err
 		}

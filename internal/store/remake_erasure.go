@@ -141,8 +141,8 @@ func (t *tx) settleErasure(ctx context.Context, id string, askedAt int64) error 
 	number := oneNumber(numbers)
 	if number != "" {
 		// What its segments brought back, and what is not suppressed by a key that
-		// is lost.
-		more, err := t.callsOf(ctx, number)
+		// is lost; but not who called again.
+		more, err := t.callsOf(ctx, number, askedAt)
 		if err != nil {
 			return err
 		}
