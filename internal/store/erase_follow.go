@@ -258,21 +258,26 @@ func (s *Store) RecallNumber(ctx context.Context, e *call.Erasure) error {
 			return err
 		})
 	}
+	lost := false
+	var hashes erasureHashes
 	if err == nil && len(texts) > 0 {
-		err = s.change(ctx, func(ctx context.Context, t *tx) error {
-			hashes, err := t.erasureKey(ctx)
-			if err != nil {
-				return err
-			}
-			lost, err := t.lostKey(ctx, e.ID)
-			if err != nil {
-				return err
-			}
-			if e.Number = hashes.find(e.NumberHash, append(customers, texts...)); lost {
-				e.Number = oneNumber(customers)
-			}
-			return t.exec(ctx, "UPDATE erasures SET number = ? WHERE id = ?", e.Number, e.ID)
+		err = s.each(ctx, "SELECT 1 "+rebuiltSince, rebuiltArgs(e.ID), func(*sql.Rows) error {
+			lost = true
+			return nil
 		})
+		if err == nil {
+			err = s.each(ctx, "SELECT key FROM erasure_key", nil, func(rows *sql.Rows) error { return rows.Scan(&hashes.key) })
+		}
+		if err == nil {
+			// Not within a change: while one is made no report is taken, and this may
+			// take seconds.
+			if lost {
+				e.Number = oneNumber(customers)
+			} else {
+				e.Number = hashes.find(e.NumberHash, append(customers, texts...))
+			}
+			_, err = s.update(ctx, "UPDATE erasures SET number = ? WHERE id = ?", e.Number, e.ID)
+		}
 	}
 	if err != nil {
 		return fmt.Errorf("look for the number of an erasure: %w", err)
@@ -283,9 +288,12 @@ func (s *Store) RecallNumber(ctx context.Context, e *call.Erasure) error {
 // lostKey reports whether the database was made again since an erasure was asked
 // for: the key of its number's hash was in the one that is lost.
 func (t *tx) lostKey(ctx context.Context, id string) (bool, error) {
-	return t.one(ctx, "SELECT 1 FROM audit_entries a, erasures e WHERE e.id = ? AND a.action = ? AND a.action <> 'recording.archived' AND a.at >= e.asked_at LIMIT 1",
-		[]any{id, string(audit.DatabaseRebuilt)}, new(int))
+	return t.one(ctx, "SELECT 1 "+rebuiltSince, rebuiltArgs(id), new(int))
 }
+
+const rebuiltSince = "FROM audit_entries a, erasures e WHERE e.id = ? AND a.action = ? AND a.action <> 'recording.archived' AND a.at >= e.asked_at LIMIT 1"
+
+func rebuiltArgs(id string) []any { return []any{id, string(audit.DatabaseRebuilt)} }
 
 // find looks for the number with this hash in texts, with or without its country
 // code, which has one to three digits; empty: it is not there.
