@@ -33,9 +33,6 @@ type VerifyStore interface {
 type VerifyOptions struct {
 	Store VerifyStore
 	Vault Vault
-	// Seals is where seals get their rows that a killed server has put and not
-	// noted; nil: they are listed as objects that no row knows.
-	Seals SealNoter
 	// Workers is how many objects are read at once; default 2.
 	Workers int
 	// Rate bounds the reading, in bytes per second; 0 does not.

@@ -65,17 +65,9 @@ func (v *Verifier) unknown(ctx context.Context, key, why string) error {
 	if len(page) > 0 && page[0].ObjectKey == key && page[0].State == call.Archived {
 		return nil
 	}
-	checked := call.Checked{Where: []string{key}, Kinds: objectKinds(true)}
-	ours, err := v.noteSeal(ctx, key)
-	if err != nil {
-		return err
-	}
-	if !ours {
-		checked.Faults = []call.Fault{{Kind: call.FaultUnknown, Where: key, What: why}}
-	}
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	return v.found(checked)
+	return v.found(call.Checked{Where: []string{key}, Kinds: objectKinds(true), Faults: []call.Fault{{Kind: call.FaultUnknown, Where: key, What: why}}})
 }
 
 // lie yields what lies under each key that begins with prefix, in their order.

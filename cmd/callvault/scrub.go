@@ -31,7 +31,7 @@ func newScrubber(c *config.Config, s *store.Store, v archive.Vault, busy func() 
 
 func scrubOptions(c *config.Config, s *store.Store, v archive.Vault, busy func() bool, registry prometheus.Registerer, logger *slog.Logger) archive.ScrubOptions {
 	verifier := archive.NewVerifier(archive.VerifyOptions{
-		Store: s, Vault: v, Seals: s, Workers: 1, Rate: int64(c.Verify.Rate), Found: func(call.Checked) error { return nil },
+		Store: s, Vault: v, Workers: 1, Rate: int64(c.Verify.Rate), Found: func(call.Checked) error { return nil },
 	})
 	count := func(name string) func(context.Context) (int64, error) {
 		return func(ctx context.Context) (int64, error) {

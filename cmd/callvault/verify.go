@@ -259,7 +259,7 @@ func (v *verification) objects(ctx context.Context, g *globals) error {
 	}
 	shown := newProgress(g.stderr, "objects read")
 	verifier := archive.NewVerifier(archive.VerifyOptions{
-		Store: v.store, Vault: v.vault, Seals: v.store, Rate: v.rate,
+		Store: v.store, Vault: v.vault, Rate: v.rate,
 		Found: func(c call.Checked) error { return v.note(ctx, "objects", c) },
 		Progress: func(objects, bytes int64) {
 			v.Bytes = bytes
