@@ -265,10 +265,13 @@ func tamperedLog() []tampered {
 		}, "journal log/{entry}", "log log/{entry}"),
 		column("audit_entries", "seq = {entry}", map[string]string{"hashes": "zeroblob(length(hashes))"}, "log log/{entry}"),
 		column("audit_head", "id = 0", map[string]string{"edge": "zeroblob(length(edge))", "size": "size - 1"}, "log log/head"),
+		column("audit_seals", "object_key = '{seal}'", map[string]string{"size": "size + 1"}, "seal {seal}"),
+		column("audit_seals", "object_key = '{seal}'", map[string]string{"note": "'x'"}, "mismatch {seal}", "seal {seal}"),
 		column("audit_key", "id = 0", map[string]string{"verifier": "'x+1+y'"}, "log log/key"),
 		[]tampered{
 			{name: "entry is gone", change: "DELETE FROM audit_entries WHERE seq = {entry}", want: []string{"journal log/{entry}", "log log/{entry}"}},
 			{name: "last entry is gone", change: "DELETE FROM audit_entries WHERE seq = {last}", want: []string{"journal journal/{segment}", "log log/{last}"}},
+			{name: "seal's row is gone", change: "DELETE FROM audit_seals WHERE object_key = '{seal}'", want: []string{"unknown {seal}"}},
 			{name: "segment's row is gone", change: "DELETE FROM journal_segments WHERE number = 1", want: []string{"segment journal/1", "unknown " + archive.SegmentKey(1)}},
 		},
 		column("journal_segments", "number = 2", map[string]string{"sha256": "'x'", "size": "size + 1"}, "mismatch {second}", "segment journal/2"),
