@@ -3,7 +3,6 @@ package reports
 import (
 	"fmt"
 	"math"
-	"strings"
 
 	"github.com/dustin/go-humanize"
 )
@@ -74,10 +73,14 @@ func (f *Figures) headlines() []headline {
 			Previous: versus{value: math.NaN()}, Usual: versus{value: math.NaN()}},
 	}
 	in, out := &f.Inbound, &f.Outbound
+	judged := "no call was answered"
+	if in.Answered() > 0 {
+		judged = percent(in.Judged()) + " of answered calls judged"
+	}
 	notes := map[string]string{
 		"Inbound calls offered": fmt.Sprintf("%s answered, %s missed, %s abandoned",
 			count(in.Answered()), count(in.Missed()), count(in.Abandoned())),
-		lines[3].Label:            strings.TrimPrefix(percent(in.Judged())+" of answered calls judged", notAvailable+" "),
+		lines[3].Label:            judged,
 		"Average speed of answer": count(in.Wait.Count()) + " with known wait",
 		"Average handling time":   "talk alone",
 		"Outbound calls":          count(out.Answered()) + " connected",

@@ -23,7 +23,9 @@ func TestThreeRunsInARow(t *testing.T) {
 		trouble bool
 	}{{refusing, false}, {refusing, false}, {refusing, true}, {refusing, true}, {mended, false}, {refusing, false}, {refusing, false}, {refusing, true}} {
 		o.clock.set(began.Add(time.Duration(day) * 24 * time.Hour))
-		r := o.reporter(t, MailOptions{SMTP: test.smtp}, "gone@example.org", "ops@example.org")
+		report := dailyReport("gone@example.org", "ops@example.org")
+		report.Formats = []Format{CSV} // workbooks take their time
+		r := o.reporterOf(t, MailOptions{SMTP: test.smtp}, report)
 		r.Look(context.Background())
 		troubles, err := r.Troubles(context.Background())
 		if err != nil {

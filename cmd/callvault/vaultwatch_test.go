@@ -80,6 +80,24 @@ func TestVaultWatch(t *testing.T) {
 	}
 }
 
+// TestStoreWithAnotherClock starts before a store whose clock is an hour ahead:
+// the log and the metrics say so at once, for locks are dates.
+func TestStoreWithAnotherClock(t *testing.T) {
+	t.Parallel()
+	bucket := testenv.MinIO(t, testenv.BucketOptions{})
+	bucket.Endpoint = testenv.FaultyStore(t, bucket.Endpoint, func(*http.Request) testenv.StoreFault { return testenv.WrongClock })
+	in := install(t, storage{bucket: &bucket}, anySize(), "")
+	p := in.start(t)
+	eventually(t, "the log says that the clocks differ", func() bool {
+		return strings.Contains(p.log(), "the clocks of vault and node differ") && strings.Contains(p.log(), "vault_is_ahead_by=")
+	})
+	// 3,600 seconds, but for what lies between the answer and the look at it.
+	if told := metrics(t, p.url); !strings.Contains(told, "\ncallvault_vault_clock_ahead_seconds 3") {
+		t.Error("the metrics do not say that the vault is an hour ahead")
+	}
+	p.stop(syscall.SIGTERM)
+}
+
 // TestBucketThatCannotLock starts with a bucket that was made without Object
 // Lock though the configuration asks for it: nothing is archived, everything
 // says why, and nothing is lost when a proper bucket is named.

@@ -115,6 +115,18 @@ func (m RecipientMatch) IsAll() bool {
 
 // check notes what is wrong with what a recipient sees of a report.
 func (m RecipientMatch) check(l *loader, at string, report Match, accounts []Account) {
+	// Who is to see a part must not get all by a slip.
+	for name, given := range map[string]bool{
+		"account": m.Account != "", "direction": m.Direction != "", "group": len(m.Group) > 0,
+		"agent": m.Agent != "", "number": m.Number != "", "campaign": m.Campaign != "",
+	} {
+		if !given && l.origins[at+"."+name] != nil {
+			l.fault(at+"."+name, "must not be empty; leave it out if the recipient may see all")
+		}
+	}
+	if m.IsAll() && l.origins[at] != nil && !l.faulty(at) {
+		l.fault(at, "selects no part of the report; leave it out if the recipient may see all")
+	}
 	Match{Account: m.Account, Direction: m.Direction}.check(l, at, accounts)
 	for _, field := range []struct{ name, of, by string }{
 		{"account", report.Account, m.Account}, {"direction", report.Direction, m.Direction},

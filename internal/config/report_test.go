@@ -27,6 +27,10 @@ func TestRecipientsOfParts(t *testing.T) {
 		{"another group", "match: {group: Billing}, recipients: [{address: b@example.org, match: {group: [Billing, Sales]}}]", `group[1]: the report is of group "Billing" alone`, nil},
 		{"another direction", "match: {direction: inbound}, recipients: [{address: b@example.org, match: {direction: outbound}}]", `nothing of it is of "outbound"`, nil},
 		{"no direction", "recipients: [{address: b@example.org, match: {direction: up}}]", "must be one of inbound, outbound", nil},
+		{"no group", "recipients: [{address: b@example.org, match: {group: []}}]", "match.group: must not be empty", nil},
+		{"no group at all", "recipients: [{address: b@example.org, match: {group: null}}]", "leave it out if the recipient may see all", nil},
+		{"an empty agent beside a group", "recipients: [{address: b@example.org, match: {group: Sales, agent: ''}}]", "match.agent: must not be empty", nil},
+		{"no part", "recipients: [{address: b@example.org, match: {}}]", "match: selects no part", nil},
 		{"an empty group", "recipients: [{address: b@example.org, match: {group: ['']}}]", "must not be empty", nil},
 	} {
 		c, err := Load(Options{File: writeFile(t, FileName, "reports: [{name: daily, "+tt.yaml+"}]\n"), Environ: environment()})

@@ -27,6 +27,8 @@ const (
 	// LoseAnswer lets the request through, and cuts the connection before the
 	// answer.
 	LoseAnswer
+	// WrongClock has the store's clock be an hour ahead.
+	WrongClock
 )
 
 const (
@@ -64,6 +66,10 @@ func FaultyStore(t testing.TB, endpoint string, choose func(*http.Request) Store
 		r.Body = bodyOf(slowReader{r.Body}, r.Body)
 		return nil
 	})
+	ahead := proxy(func(r *http.Response) error {
+		r.Header.Set("Date", time.Now().Add(time.Hour).UTC().Format(http.TimeFormat))
+		return nil
+	})
 	lossy := proxy(func(*http.Response) error { return errLineCut })
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch choose(r) {
@@ -80,6 +86,8 @@ func FaultyStore(t testing.TB, endpoint string, choose func(*http.Request) Store
 			through.ServeHTTP(w, r)
 		case LoseAnswer:
 			lossy.ServeHTTP(w, r)
+		case WrongClock:
+			ahead.ServeHTTP(w, r)
 		case NoFault:
 			through.ServeHTTP(w, r)
 		}
