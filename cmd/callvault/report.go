@@ -166,8 +166,11 @@ func (g *globals) printReport(c reportCommand, built reports.Result) error {
 	var failed error
 	for _, m := range built.Mails {
 		result.Mails = append(result.Mails, mailed{m.Recipient, m.State, m.Detail})
-		if m.State == call.MailRefused || m.State == call.MailFailed || m.State == call.MailUncertain {
+		switch m.State {
+		case call.MailRefused, call.MailFailed, call.MailUncertain:
 			failed = errors.Join(failed, fmt.Errorf("mail to %s is %s: %s", m.Recipient, m.State, m.Detail))
+		case call.MailRetry:
+			failed = errors.Join(failed, fmt.Errorf("mail to %s is not sent: %s; where callvault serve runs it is tried again for a day", m.Recipient, m.Detail))
 		}
 	}
 	err := g.print(result, func(w io.Writer) {

@@ -122,3 +122,16 @@ func TestReportBrokenPipe(t *testing.T) {
 		t.Errorf("left in the spool: %v, %v", left, err)
 	}
 }
+
+// TestReportSentToNobodyThere: who sends by hand hears that it did not go, and why.
+func TestReportSentToNobodyThere(t *testing.T) {
+	t.Parallel()
+	in := install(t, storage{}, anySize(), "reports: [{name: daily, recipients: [ops@example.org]}]\nmail: {smtp: \"smtp://127.0.0.1:1\", from: reports@example.org}\n")
+	if made := command(t, "", "migrate", "--data", in.data); made.status != exitDone {
+		t.Fatalf("%+v", made)
+	}
+	got := command(t, "", "report", "daily", "--date", "2026-11-20", "--send", "--out", t.TempDir(), "--data", in.data)
+	if got.status != exitWrong || !strings.Contains(got.stdout, "Mail to ops@example.org: retry") || !strings.Contains(got.stderr, "mail to ops@example.org is not sent: ") {
+		t.Errorf("%+v", got)
+	}
+}
