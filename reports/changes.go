@@ -303,9 +303,12 @@ func (d *difference) look(ctx context.Context, was, is *row) error {
 	return d.ask(ctx, of)
 }
 
-// nameless: of the call's agent no more than a name is known, which is then
-// what was reported.
-func nameless(r *row) bool { return r.Agent.ID == "" && r.Agent.Number == "" }
+// nameless: of the call's agent, and of those who were rung, no more than a name
+// is known, which is then what was reported.
+func nameless(r *row) bool {
+	known := func(a call.Agent) bool { return a.ID != "" || a.Number != "" }
+	return !known(r.Agent) && !slices.ContainsFunc(r.Offers, known)
+}
 
 // eachField calls visit with each field in which a call differs.
 func (d *difference) eachField(was, is *row, visit func(f factField, before, after string)) {

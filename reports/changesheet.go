@@ -13,7 +13,7 @@ func (b *book) changes(ctx context.Context) {
 	if v == nil {
 		return
 	}
-	moved := b.figures.movedFigures()
+	moved := b.figures.movedFigures(v.Before)
 	addList(ctx, b, list[changed]{
 		sheet: "Changes", columns: changeColumns(b.styles, b.in.Settings.PublicURL),
 		rows: int64(len(moved)) + v.Lines, none: "Nothing.", frozen: 1,

@@ -82,16 +82,12 @@ type movedFigure struct {
 	before, is float64
 }
 
-// movedFigures are the headline figures that are not what the earlier revision
-// had; none of a first revision.
-func (f *Figures) movedFigures() []movedFigure {
-	if f.Settings.Revises == nil {
-		return nil
-	}
+// movedFigures are the headline figures that are not what they were.
+func (f *Figures) movedFigures(was headlineValues) []movedFigure {
 	var moved []movedFigure
 	for _, l := range f.movable() {
 		before := math.NaN()
-		if v := f.Settings.Revises.Before[l.name]; v != nil {
+		if v := was[l.name]; v != nil {
 			before = *v
 		}
 		is := l.values[0]
@@ -111,8 +107,14 @@ func (f *Figures) revised() []string {
 	list := []string{"Revised: since revision " + strconv.Itoa(v.Revision) + " (as of " +
 		v.AsOf.In(f.Period.From.Location()).Format("2006-01-02 15:04") + ") " +
 		plural(v.Added, "call") + " added, " + count(v.Changed) + " changed, " + count(v.Gone) + " taken away (sheet Changes)"}
-	for _, m := range f.movedFigures() {
-		list = append(list, m.label+": "+forPeople(m.before, m.unit)+" before, "+forPeople(m.is, m.unit)+" now")
+	// Who reads this has the figures of the last mail, not those of a revision
+	// that was only kept.
+	was, when := v.Before, " before, "
+	if len(v.Mailed) > 0 {
+		was, when = v.Mailed, " in the last mail, "
+	}
+	for _, m := range f.movedFigures(was) {
+		list = append(list, m.label+": "+forPeople(m.before, m.unit)+when+forPeople(m.is, m.unit)+" now")
 	}
 	return list
 }

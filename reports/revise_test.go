@@ -128,6 +128,12 @@ func (o *office) touch(at time.Time) {
 // firstRun is the run of the day that busyOffice is about.
 func (o *office) firstRun() call.Run { return o.store.runs[0] }
 
+// mailText is the mail of a revision.
+func (o *office) mailText(run call.Run, revision int) string {
+	files := run.At(revision).Files
+	return string(o.vault.files[files[slices.IndexFunc(files, func(f call.RunFile) bool { return f.Name == mailTextName })].ObjectKey])
+}
+
 // mailsOf are a run's mails.
 func (o *office) mailsOf(run call.Run) []string {
 	var mails []string
@@ -207,7 +213,7 @@ func TestRevision(t *testing.T) {
 	if diff := cmp.Diff([]string{"ops@example.org 1 sent", "ops@example.org 2 sent"}, o.mailsOf(run)); diff != "" {
 		t.Error(diff)
 	}
-	text := string(o.vault.files[run.At(2).Files[slices.IndexFunc(run.At(2).Files, func(f call.RunFile) bool { return f.Name == mailTextName })].ObjectKey])
+	text := o.mailText(run, 2)
 	for _, want := range []string{"revised (2)", "since revision 1 (as of 2026-11-22 07:30) 1 call added, 1 changed, 0 taken away"} {
 		if !strings.Contains(text, want) {
 			t.Errorf("the mail does not say %q:\n%s", want, text)
@@ -277,6 +283,11 @@ func TestNothingToRevise(t *testing.T) {
 		"an agent is named": func(o *office) {
 			o.tell("first", func(c *call.CallWithRecordings) { c.Agent.ID, c.Agent.Name, c.Agent.Known = "7", "Asha Rao", true })
 		},
+		"those who were rung are named": func(o *office) {
+			o.tell("missed", func(c *call.CallWithRecordings) {
+				c.Group, c.Offers = "Red", []call.Agent{{ID: "8", Name: "Bela Roy", Known: true}}
+			})
+		},
 		"a number is erased": func(o *office) {
 			o.store.fates = map[string]call.CallFate{"first": call.CallErased}
 			o.tell("first", func(c *call.CallWithRecordings) { c.CustomerNumber = "" })
@@ -295,6 +306,8 @@ func TestNothingToRevise(t *testing.T) {
 			for i := range o.store.calls { // as if the agent had been reported by id
 				o.store.calls[i].Agent.ID = "7"
 			}
+			o.store.calls = append(o.store.calls, call.CallWithRecordings{Call: call.Call{ID: "missed", Account: "sales", Direction: call.Inbound,
+				Outcome: call.Missed, Group: "Blue", Offers: []call.Agent{{ID: "8", Name: "Agent 8"}}, StartedAt: at("2026-11-21 20:00:00")}})
 			r := o.reporter(t, MailOptions{}, "ops@example.org")
 			r.Look(context.Background())
 			o.clock.set(at("2026-11-23 07:30:00"))
@@ -385,6 +398,14 @@ func TestRevisionMailedOver(t *testing.T) {
 			}
 			if diff := cmp.Diff(tt.want, mailed); diff != "" {
 				t.Error(diff)
+			}
+			// Who got revision 1 last is told what changed since.
+			said := "Missed: 2 before, 3 now"
+			if tt.share > 0 {
+				said = "Missed: 1 in the last mail, 3 now"
+			}
+			if text := o.mailText(o.firstRun(), 3); tt.share >= 0 && !strings.Contains(text, said) {
+				t.Errorf("revision 3 does not say %q:\n%s", said, text)
 			}
 		})
 	}

@@ -389,6 +389,10 @@ func TestBuildByHandOfToday(t *testing.T) {
 	if len(result.Files) != 4 || len(o.store.runs) != 0 {
 		t.Errorf("%d files, %d runs: a day that goes on must have none", len(result.Files), len(o.store.runs))
 	}
+	f := openBook(t, filepath.Join(o.dir, "out", "daily-2026-11-22.xlsx"))
+	if said := cellsOf(t, f, "Summary", "A3")[0]; !strings.HasSuffix(said, "· not over yet") {
+		t.Errorf("the summary says %q", said)
+	}
 	if _, err := r.Build(ctx, "daily", o.clock.now(), BuildOptions{Send: true}); call.CodeOf(err) != call.Invalid {
 		t.Errorf("sent a day that goes on: %v", err)
 	}

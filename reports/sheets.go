@@ -121,6 +121,9 @@ func (f *Figures) bounds() string {
 	text := fmt.Sprintf("From %s to %s, %s · as of %s",
 		f.Period.From.Format("2006-01-02 15:04"), f.Period.To.Format("2006-01-02 15:04"),
 		zoneNote(zone, f.Period.From), f.Settings.AsOf.In(zone).Format("2006-01-02 15:04:05"))
+	if f.Settings.AsOf.Before(f.Period.To) {
+		text += " · not over yet"
+	}
 	if f.Settings.Match != "" {
 		text += " · only " + f.Settings.Match
 	}
