@@ -54,10 +54,10 @@ func BuildFiles(ctx context.Context, in *Input, dir string) ([]File, *Figures, e
 	}
 	if report.has(CSV) {
 		b.addCSV("calls") // written with the measures
-		if err := writeCSV(b.addCSV("agents"), figures, agentHeadings(), agentRecords); err != nil {
+		if err := writeCSV(ctx, b.addCSV("agents"), in.zone, agentRecords(new(styles), in, figures)); err != nil {
 			return nil, nil, fmt.Errorf("write agents as CSV: %w", err)
 		}
-		if err := writeCSV(b.addCSV("summary"), figures, summaryHeadings(), summaryRecords); err != nil {
+		if err := writeCSV(ctx, b.addCSV("summary"), in.zone, summaryRecords(new(styles), in, figures)); err != nil {
 			return nil, nil, fmt.Errorf("write summary as CSV: %w", err)
 		}
 	}
@@ -92,13 +92,13 @@ func (b *builder) addCSV(table string) string {
 func (b *builder) measure(ctx context.Context, withXLSX, withCSV bool) (figures *Figures, err error) {
 	var visits []func(*row, bool) error
 	if withCSV {
-		columns := callColumns(new(styles), b.in.zone, "")
+		calls := callRecords(new(styles), b.in)
 		var file *csvFile
-		if file, err = createCSV(filepath.Join(b.dir, b.base+"-calls.csv"), b.in.zone, headings(columns, new(row))...); err != nil {
+		if file, err = createCSV(filepath.Join(b.dir, b.base+"-calls.csv"), b.in.zone, calls.headings()...); err != nil {
 			return nil, fmt.Errorf("write calls as CSV: %w", err)
 		}
 		defer func() { err = errors.Join(err, file.close()) }()
-		visits = append(visits, func(c *row, _ bool) error { return writeRow(file, columns, c) })
+		visits = append(visits, func(c *row, _ bool) error { return writeRow(file, calls.columns, c) })
 	}
 	var concerned *inputWriter
 	if withXLSX {

@@ -101,6 +101,21 @@ func (c *cells) number(s string, number, text int) {
 	c.buf = append(c.buf, `</v></c>`...)
 }
 
+// figure writes a figure of a unit; Excel counts time in days.
+func (c *cells) figure(v float64, u unit, st *styles) {
+	if math.IsNaN(v) {
+		c.text(notAvailable, st.notAvailable)
+		return
+	}
+	if u == seconds {
+		v /= 86400
+	}
+	c.open(st.of(u))
+	c.buf = append(c.buf, `"><v>`...)
+	c.buf = strconv.AppendFloat(c.buf, v, 'f', -1, 64)
+	c.buf = append(c.buf, `</v></c>`...)
+}
+
 // seconds writes a duration as a part of a day.
 func (c *cells) seconds(s *int, style int) {
 	if s == nil {

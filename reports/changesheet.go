@@ -1,10 +1,6 @@
 package reports
 
-import (
-	"context"
-	"math"
-	"strconv"
-)
+import "context"
 
 // changes is the sheet of what a revision changed: the headline figures first,
 // then the calls.
@@ -13,18 +9,9 @@ func (b *book) changes(ctx context.Context) {
 	if v == nil {
 		return
 	}
-	moved := b.figures.movedFigures(v.Before)
 	addList(ctx, b, list[changed]{
-		sheet: "Changes", columns: changeColumns(b.styles, b.in.Settings.PublicURL),
-		rows: int64(len(moved)) + v.Lines, none: "Nothing.", frozen: 1,
-		each: func(ctx context.Context, fn func(changed) error) error {
-			for i := range moved {
-				if err := fn(changed{figure: &moved[i]}); err != nil {
-					return err
-				}
-			}
-			return b.in.eachChange(ctx, func(c *callChange) error { return fn(changed{call: c}) })
-		},
+		sheet: "Changes", records: changeRecords(b.styles, b.in, b.figures),
+		rows: int64(len(b.figures.movedFigures(v.Before))) + v.Lines, none: "Nothing.", frozen: 1,
 	})
 }
 
@@ -34,74 +21,84 @@ type changed struct {
 	call   *callChange
 }
 
-func changeColumns(st *styles, publicURL string) []column[changed] {
-	text := func(title string, width float64, of func(*callChange) string) column[changed] {
-		return column[changed]{title: title, width: width, cell: func(c *cells, v changed) {
+// changeRecords are what a revision changed; none of a first one.
+func changeRecords(st *styles, in *Input, f *Figures) records[changed] {
+	// ofCall are the columns that are empty for a figure.
+	ofCall := func(title, name string, width float64, of func(*callChange) string) column[changed] {
+		return textColumn(st, title, name, width, func(v changed) string {
 			if v.call == nil {
-				c.blank()
+				return ""
+			}
+			return of(v.call)
+		})
+	}
+	// value is a figure in the sheet. For other programs it is a text, as are the
+	// fields of calls, which are of many kinds.
+	value := func(title, name string, figure func(*movedFigure) float64, of func(*callChange) string) column[changed] {
+		text := func(v changed) string {
+			if v.figure != nil {
+				return csvFigure(figure(v.figure), v.figure.unit)
+			}
+			return of(v.call)
+		}
+		c := textColumn(st, title, name, 26, text)
+		c.cell = func(c *cells, v changed) {
+			if v.figure != nil {
+				c.figure(figure(v.figure), v.figure.unit, st)
 				return
 			}
 			c.text(of(v.call), st.text)
-		}}
+		}
+		return c
 	}
-	value := func(title string, figure func(*movedFigure) float64, of func(*callChange) string) column[changed] {
-		return column[changed]{title: title, width: 26, cell: func(c *cells, v changed) {
-			if v.call != nil {
-				c.text(of(v.call), st.text)
-				return
-			}
-			c.figure(figure(v.figure), v.figure.unit, st)
-		}}
-	}
-	return []column[changed]{
-		{title: "What", width: 12, cell: func(c *cells, v changed) {
+	columns := []column[changed]{
+		textColumn(st, "What", "what", 12, func(v changed) string {
 			if v.figure != nil {
-				c.text("figure", st.text)
-				return
+				return "figure"
 			}
-			c.text(v.call.What, st.text)
-		}},
-		{title: "Call started", width: 19, cell: func(c *cells, v changed) {
+			return v.call.What
+		}),
+		momentColumn(st, in.zone, "Call started", "started_at", func(v changed) int64 {
 			if v.call == nil {
-				c.blank()
-				return
+				return 0
 			}
-			c.time(v.call.StartedAt, st.moment)
-		}},
-		text("Direction", 11, func(c *callChange) string { return string(c.Direction) }),
-		text("Customer", 17, func(c *callChange) string { return c.CustomerNumber }),
-		text("Agent", 20, func(c *callChange) string { return c.Agent }),
-		text("Account", 14, func(c *callChange) string { return c.Account }),
-		{title: "Figure or field", width: 30, cell: func(c *cells, v changed) {
+			return v.call.StartedAt
+		}),
+		ofCall("Direction", "direction", 11, func(c *callChange) string { return string(c.Direction) }),
+		ofCall("Customer", "customer_number", 17, func(c *callChange) string { return c.CustomerNumber }),
+		ofCall("Agent", "agent_name", 20, func(c *callChange) string { return c.Agent }),
+		ofCall("Account", "account", 14, func(c *callChange) string { return c.Account }),
+		textColumn(st, "Figure or field", "field", 30, func(v changed) string {
 			if v.figure != nil {
-				c.text(v.figure.label, st.text)
-				return
+				return v.figure.label
 			}
-			c.text(v.call.Field, st.text)
-		}},
-		value("Before", func(f *movedFigure) float64 { return f.before }, func(c *callChange) string { return c.Before }),
-		value("Now", func(f *movedFigure) float64 { return f.is }, func(c *callChange) string { return c.After }),
-		{title: "Call", width: 38, cell: func(c *cells, v changed) {
-			switch {
-			case v.call == nil:
-				c.blank()
-			case publicURL == "":
-				c.text(v.call.ID, st.text)
-			default:
-				c.link(publicURL+"/calls/"+v.call.ID, v.call.ID, st.link)
+			return v.call.Field
+		}),
+		textColumn(st, "", "unit", 0, func(v changed) string {
+			if v.figure != nil {
+				return string(v.figure.unit)
 			}
-		}},
+			return ""
+		}),
+		value("Before", "before", func(f *movedFigure) float64 { return f.before }, func(c *callChange) string { return c.Before }),
+		value("Now", "now", func(f *movedFigure) float64 { return f.is }, func(c *callChange) string { return c.After }),
+		callColumn(st, in.Settings.PublicURL, func(v changed) string {
+			if v.call == nil {
+				return ""
+			}
+			return v.call.ID
+		}),
 	}
-}
-
-// figure writes a figure of a unit; Excel counts time in days.
-func (c *cells) figure(v float64, u unit, st *styles) {
-	if math.IsNaN(v) {
-		c.text(notAvailable, st.notAvailable)
-		return
-	}
-	if u == seconds {
-		v /= 86400
-	}
-	c.number(strconv.FormatFloat(v, 'f', -1, 64), st.of(u), st.text)
+	return records[changed]{columns, changed{call: new(callChange)}, func(ctx context.Context, fn func(changed) error) error {
+		if in.Settings.Revises == nil {
+			return nil
+		}
+		moved := f.movedFigures(in.Settings.Revises.Before)
+		for i := range moved {
+			if err := fn(changed{figure: &moved[i]}); err != nil {
+				return err
+			}
+		}
+		return in.eachChange(ctx, func(c *callChange) error { return fn(changed{call: c}) })
+	}}
 }

@@ -139,7 +139,7 @@ func (r *Reporter) runsOf(ctx context.Context, name string, date time.Time) (fou
 		filter.Cursor = next
 	}
 	if len(found) == 0 {
-		return nil, call.Errorf(call.NotFound, "no report %s of %s is kept, so there is nothing to compare with", name, date.Format(time.DateOnly))
+		return nil, call.Errorf(call.NotFound, "no report %s of %s is kept", name, date.Format(time.DateOnly))
 	}
 	for i := range found {
 		if gone := found[i].FilesGone(); gone != "" {
@@ -162,15 +162,11 @@ type keptInput struct {
 // revisionKey is the end of the key of a frozen input; see Reporter.keep.
 var revisionKey = regexp.MustCompile(`^r(\d+)-([0-9a-f]{12})/` + regexp.QuoteMeta(inputName) + `$`)
 
-// inputsOf finds the inputs of a run, its own first and then those of its
-// earlier revisions. What else the vault holds, a node has built that was not
-// to build the run: it is nobody's report.
-func (r *Reporter) inputsOf(ctx context.Context, run *call.Run) (inputs []keptInput, err error) {
+// inputOf is the input of a run's newest revision.
+func inputOf(run *call.Run) (keptInput, error) {
 	own := keptInput{revision: run.Revision, hash: run.InputHash}
-	earlier := make(map[int][]string) // hashes of files by revision
 	for _, f := range run.Files {
 		if f.OfRevision() != run.Revision {
-			earlier[f.OfRevision()] = append(earlier[f.OfRevision()], f.SHA256)
 			continue
 		}
 		if f.Name == inputName {
@@ -179,7 +175,24 @@ func (r *Reporter) inputsOf(ctx context.Context, run *call.Run) (inputs []keptIn
 		own.kept = append(own.kept, f.SHA256)
 	}
 	if own.key == "" {
-		return nil, call.Errorf(call.NotFound, "the input of run %s is not kept", run.ID)
+		return own, call.Errorf(call.NotFound, "the input of run %s is not kept", run.ID)
+	}
+	return own, nil
+}
+
+// inputsOf finds the inputs of a run, its own first and then those of its
+// earlier revisions. What else the vault holds, a node has built that was not
+// to build the run: it is nobody's report.
+func (r *Reporter) inputsOf(ctx context.Context, run *call.Run) (inputs []keptInput, err error) {
+	own, err := inputOf(run)
+	if err != nil {
+		return nil, err
+	}
+	earlier := make(map[int][]string) // hashes of files by revision
+	for _, f := range run.Files {
+		if f.OfRevision() != run.Revision {
+			earlier[f.OfRevision()] = append(earlier[f.OfRevision()], f.SHA256)
+		}
 	}
 	prefix := path.Dir(path.Dir(own.key)) + "/"
 	for key, err := range r.vault.ListFiles(ctx, prefix) {

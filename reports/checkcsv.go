@@ -48,8 +48,11 @@ func kindOf(path string) (kind fileKind, err error) {
 		return kind, err
 	}
 	if err == nil {
+		none := new(Input)
 		for table, headings := range map[string][]heading{
-			"-calls.csv": headings(callColumns(new(styles), nil, ""), new(row)), "-agents.csv": agentHeadings(), "-summary.csv": summaryHeadings(),
+			"-calls.csv":   callRecords(new(styles), none).headings(),
+			"-agents.csv":  agentRecords(new(styles), none, new(Figures)).headings(),
+			"-summary.csv": summaryRecords(new(styles), none, new(Figures)).headings(),
 		} {
 			known := 0
 			for _, h := range headings {

@@ -2,6 +2,7 @@ package reports
 
 import (
 	"cmp"
+	"context"
 	"encoding/json"
 	"fmt"
 	"slices"
@@ -12,44 +13,100 @@ import (
 	"callvault/internal/call"
 )
 
-// column is one column of a long table, in the workbook and in CSV.
+// column is one column of a table, in the workbook and for other programs.
 type column[T any] struct {
-	// title heads it in the workbook, name in CSV.
+	// title heads it in the workbook, name for other programs; empty: it is not
+	// there.
 	title, name string
 	width       float64
 	cell        func(*cells, T)
-	text        func(T) string
-	// value is the same for a recorder; text spares CSV the memory of it.
-	value func(T) any
+	value       func(T) any
+	// text is the same for CSV where there are many records, and spares the
+	// memory of value.
+	text func(T) string
+	// right: its figures stand to the right, and so does the title.
+	right bool
 }
 
-// callColumns are the columns of every call.
-func callColumns(st *styles, zone *time.Location, publicURL string) []column[*row] {
+func textColumn[T any](st *styles, title, name string, width float64, of func(T) string) column[T] {
+	return column[T]{title: title, name: name, width: width,
+		cell:  func(c *cells, r T) { c.text(of(r), st.text) },
+		text:  func(r T) string { return guard(of(r)) },
+		value: func(r T) any { return of(r) }}
+}
+
+// momentColumn is one of moments in Unix milliseconds, 0 if not known.
+func momentColumn[T any](st *styles, zone *time.Location, title, name string, of func(T) int64) column[T] {
+	return column[T]{title: title, name: name, width: 19,
+		cell:  func(c *cells, r T) { c.time(of(r), st.moment) },
+		text:  func(r T) string { return formatMoment(of(r), zone) },
+		value: func(r T) any { return instant(of(r)) }}
+}
+
+// durationColumn is one of seconds, nil if not known.
+func durationColumn[T any](st *styles, title, name string, of func(T) *int) column[T] {
+	return column[T]{title: title, name: name, width: 10, right: true,
+		cell:  func(c *cells, r T) { c.seconds(of(r), st.duration) },
+		text:  func(r T) string { return formatSeconds(of(r)) },
+		value: func(r T) any { return of(r) }}
+}
+
+func countColumn[T any](st *styles, title, name string, width float64, of func(T) int64) column[T] {
+	return column[T]{title: title, name: name, width: width, right: true,
+		cell:  func(c *cells, r T) { c.integer(of(r), st.integer) },
+		text:  func(r T) string { return strconv.FormatInt(of(r), 10) },
+		value: func(r T) any { return of(r) }}
+}
+
+// optionalColumn is one of whole numbers, nil if there is none.
+func optionalColumn[T any](st *styles, title, name string, width float64, of func(T) *int) column[T] {
+	return column[T]{title: title, name: name, width: width, right: true,
+		cell: func(c *cells, r T) {
+			if n := of(r); n != nil {
+				c.integer(int64(*n), st.integer)
+			} else {
+				c.blank()
+			}
+		},
+		value: func(r T) any { return of(r) }}
+}
+
+func figureColumn[T any](st *styles, title, name string, u unit, of func(T) float64) column[T] {
+	return column[T]{title: title, name: name, width: 14, right: true,
+		cell:  func(c *cells, r T) { c.figure(of(r), u, st) },
+		value: func(r T) any { return figure{of(r), u} }}
+}
+
+// callColumn is one of calls' ids that open the call in the console.
+func callColumn[T any](st *styles, publicURL string, of func(T) string) column[T] {
+	return column[T]{title: "Call", name: "call_id", width: 38,
+		cell: func(c *cells, r T) {
+			id := of(r)
+			if id == "" || publicURL == "" {
+				c.text(id, st.text)
+				return
+			}
+			c.link(publicURL+"/calls/"+id, id, st.link)
+		},
+		text:  func(r T) string { return guard(of(r)) },
+		value: func(r T) any { return of(r) }}
+}
+
+// callRecords are every call.
+func callRecords(st *styles, in *Input) records[*row] {
 	text := func(title, name string, width float64, of func(*row) string) column[*row] {
-		return column[*row]{title, name, width,
-			func(c *cells, r *row) { c.text(of(r), st.text) },
-			func(r *row) string { return guard(of(r)) },
-			func(r *row) any { return of(r) }}
+		return textColumn(st, title, name, width, of)
 	}
 	moment := func(title, name string, of func(*row) int64) column[*row] {
-		return column[*row]{title, name, 19,
-			func(c *cells, r *row) { c.time(of(r), st.moment) },
-			func(r *row) string { return formatMoment(of(r), zone) },
-			func(r *row) any { return instant(of(r)) }}
+		return momentColumn(st, in.zone, title, name, of)
 	}
 	duration := func(title, name string, of func(*row) *int) column[*row] {
-		return column[*row]{title, name, 10,
-			func(c *cells, r *row) { c.seconds(of(r), st.duration) },
-			func(r *row) string { return formatSeconds(of(r)) },
-			func(r *row) any { return of(r) }}
+		return durationColumn(st, title, name, of)
 	}
 	number := func(title, name string, width float64, of func(*row) int64) column[*row] {
-		return column[*row]{title, name, width,
-			func(c *cells, r *row) { c.integer(of(r), st.integer) },
-			func(r *row) string { return strconv.FormatInt(of(r), 10) },
-			func(r *row) any { return of(r) }}
+		return countColumn(st, title, name, width, of)
 	}
-	return []column[*row]{
+	columns := []column[*row]{
 		moment("Started", "started_at", func(r *row) int64 { return r.StartedAt }),
 		moment("Answered", "answered_at", func(r *row) int64 { return r.AnsweredAt }),
 		moment("Ended", "ended_at", func(r *row) int64 { return r.EndedAt }),
@@ -68,10 +125,10 @@ func callColumns(st *styles, zone *time.Location, publicURL string) []column[*ro
 		duration("Total", "total_seconds", func(r *row) *int { return r.TotalSeconds }),
 		text("Hangup cause", "hangup_cause", 15, func(r *row) string { return r.HangupCause }),
 		text("Hung up by", "hangup_by", 12, func(r *row) string { return r.HangupBy }),
-		{"Cost", "cost", 9,
-			func(c *cells, r *row) { c.number(r.Cost, st.number, st.text) },
-			func(r *row) string { return guardNumber(r.Cost) },
-			func(r *row) any {
+		{title: "Cost", name: "cost", width: 10, right: true,
+			cell: func(c *cells, r *row) { c.number(r.Cost, st.number, st.text) },
+			text: func(r *row) string { return guardNumber(r.Cost) },
+			value: func(r *row) any {
 				if isNumber(r.Cost) {
 					return json.Number(r.Cost)
 				}
@@ -79,25 +136,20 @@ func callColumns(st *styles, zone *time.Location, publicURL string) []column[*ro
 			}},
 		text("Account", "account", 14, func(r *row) string { return r.Account }),
 		text("Provider", "provider", 12, func(r *row) string { return string(r.Provider) }),
-		number("Unanswered offers", "unanswered_offers", 12, func(r *row) int64 { return int64(len(r.Offers)) }),
+		number("Unanswered offers", "unanswered_offers", 15, func(r *row) int64 { return int64(len(r.Offers)) }),
 		text("Offered to", "offered_to", 24, (*row).offeredTo),
-		number("Legs", "legs", 7, func(r *row) int64 { return int64(r.LegsCount) }),
+		number("Legs", "legs", 9, func(r *row) int64 { return int64(r.LegsCount) }),
 		text("Recording", "recording", 13, (*row).recordingState),
 		duration("Audio", "audio_seconds", func(r *row) *int { return r.audioSeconds(call.Conversation, call.VoicemailMessage) }),
 		number("Audio bytes", "audio_bytes", 13, (*row).audioBytes),
 		text("Recording note", "recording_note", 24, (*row).recordingNote),
 		text("Call key", "call_key", 22, func(r *row) string { return r.Key }),
-		{"Call", "call_id", 38,
-			func(c *cells, r *row) {
-				if publicURL == "" {
-					c.text(r.ID, st.text)
-					return
-				}
-				c.link(publicURL+"/calls/"+r.ID, r.ID, st.link)
-			},
-			func(r *row) string { return guard(r.ID) },
-			func(r *row) any { return r.ID }},
+		callColumn(st, in.Settings.PublicURL, func(r *row) string { return r.ID }),
 	}
+	return records[*row]{columns, new(row), func(ctx context.Context, fn func(*row) error) error {
+		_, err := in.each(ctx, fn, nil)
+		return err
+	}}
 }
 
 // offeredTo names the agents who were rung and did not answer.
@@ -192,19 +244,15 @@ func (r *row) audioBytes() int64 {
 	return sum
 }
 
-// missingColumns are the columns of the customers to call back.
-func missingColumns(st *styles) []column[*missing] {
+// missingRecords are the customers to call back, and those who were.
+func missingRecords(st *styles, in *Input) records[*missing] {
 	text := func(title, name string, width float64, of func(*missing) string) column[*missing] {
-		return column[*missing]{title: title, name: name, width: width,
-			cell:  func(c *cells, m *missing) { c.text(of(m), st.text) },
-			value: func(m *missing) any { return of(m) }}
+		return textColumn(st, title, name, width, of)
 	}
 	moment := func(title, name string, of func(*missing) int64) column[*missing] {
-		return column[*missing]{title: title, name: name, width: 19,
-			cell:  func(c *cells, m *missing) { c.time(of(m), st.moment) },
-			value: func(m *missing) any { return instant(of(m)) }}
+		return momentColumn(st, in.zone, title, name, of)
 	}
-	return []column[*missing]{
+	columns := []column[*missing]{
 		{title: "State", name: "state", width: 14, cell: func(c *cells, m *missing) {
 			if m.ReturnedAt == 0 {
 				c.text(m.state(), st.alarm)
@@ -214,22 +262,13 @@ func missingColumns(st *styles) []column[*missing] {
 		}, value: func(m *missing) any { return m.state() }},
 		text("Customer", "customer_number", 18, func(m *missing) string { return m.Number }),
 		moment("First attempt", "first_attempt", func(m *missing) int64 { return m.FirstAt }),
-		{title: "Attempts", name: "attempts", width: 10,
-			cell:  func(c *cells, m *missing) { c.integer(int64(m.Attempts), st.integer) },
-			value: func(m *missing) any { return m.Attempts }},
+		countColumn(st, "Attempts", "attempts", 12, func(m *missing) int64 { return int64(m.Attempts) }),
 		moment("Last attempt", "last_attempt", func(m *missing) int64 { return m.LastAt }),
 		text("Number called", "business_number", 18, func(m *missing) string { return m.Called }),
 		text("Group", "group", 16, func(m *missing) string { return m.Group }),
 		text("Account", "account", 14, func(m *missing) string { return m.Account }),
 		moment("Called back", "returned_at", func(m *missing) int64 { return m.ReturnedAt }),
-		{title: "Minutes to call back", name: "minutes_to_return", width: 13,
-			cell: func(c *cells, m *missing) {
-				if n := m.minutes(); n != nil {
-					c.integer(int64(*n), st.integer)
-				} else {
-					c.blank()
-				}
-			}, value: func(m *missing) any { return m.minutes() }},
+		optionalColumn(st, "Minutes to call back", "minutes_to_return", 14, (*missing).minutes),
 		text("By", "returned_by", 20, func(m *missing) string {
 			if m.Return == nil {
 				return ""
@@ -243,6 +282,10 @@ func missingColumns(st *styles) []column[*missing] {
 			return string(m.Return.Direction)
 		}),
 	}
+	return records[*missing]{columns, new(missing), func(ctx context.Context, fn func(*missing) error) error {
+		_, err := in.each(ctx, nil, fn)
+		return err
+	}}
 }
 
 func (m *missing) state() string {
@@ -305,38 +348,25 @@ func (p problem) why() string {
 	return strings.Join(why, "; ")
 }
 
-// problemColumns are the columns of the recordings that need attention.
-func problemColumns(st *styles, publicURL string) []column[problem] {
+// problemRecords are the recordings that need attention.
+func problemRecords(st *styles, in *Input) records[problem] {
 	text := func(title, name string, width float64, of func(problem) string) column[problem] {
-		return column[problem]{title: title, name: name, width: width,
-			cell:  func(c *cells, p problem) { c.text(of(p), st.text) },
-			value: func(p problem) any { return of(p) }}
+		return textColumn(st, title, name, width, of)
 	}
-	return []column[problem]{
+	columns := []column[problem]{
 		text("State", "state", 11, func(p problem) string { return string(p.recording.State) }),
 		text("Why", "why", 60, problem.why),
-		{title: "Tries", name: "tries", width: 8,
-			cell:  func(c *cells, p problem) { c.integer(int64(p.recording.Attempts), st.integer) },
-			value: func(p problem) any { return p.recording.Attempts }},
+		countColumn(st, "Tries", "tries", 9, func(p problem) int64 { return int64(p.recording.Attempts) }),
 		text("Kind", "kind", 14, func(p problem) string { return string(p.recording.Kind) }),
-		{title: "Call started", name: "started_at", width: 19,
-			cell:  func(c *cells, p problem) { c.time(p.call.StartedAt, st.moment) },
-			value: func(p problem) any { return instant(p.call.StartedAt) }},
+		momentColumn(st, in.zone, "Call started", "started_at", func(p problem) int64 { return p.call.StartedAt }),
 		text("Outcome", "outcome", 11, func(p problem) string { return string(p.call.Outcome) }),
-		{title: "Talk", name: "talk_seconds", width: 10,
-			cell:  func(c *cells, p problem) { c.seconds(p.call.TalkSeconds, st.duration) },
-			value: func(p problem) any { return p.call.TalkSeconds }},
+		durationColumn(st, "Talk", "talk_seconds", func(p problem) *int { return p.call.TalkSeconds }),
 		text("Customer", "customer_number", 17, func(p problem) string { return p.call.CustomerNumber }),
 		text("Agent", "agent_name", 20, func(p problem) string { return label(p.call.Agent) }),
 		text("Account", "account", 14, func(p problem) string { return p.call.Account }),
-		{title: "Call", name: "call_id", width: 38, cell: func(c *cells, p problem) {
-			if publicURL == "" {
-				c.text(p.call.ID, st.text)
-				return
-			}
-			c.link(publicURL+"/calls/"+p.call.ID, p.call.ID, st.link)
-		}, value: func(p problem) any { return p.call.ID }},
+		callColumn(st, in.Settings.PublicURL, func(p problem) string { return p.call.ID }),
 	}
+	return records[problem]{columns, problem{new(row), new(recording)}, in.eachProblem}
 }
 
 // formatMoment writes a moment (Unix milliseconds) for CSV: RFC 3339 in the

@@ -2,6 +2,7 @@ package reports
 
 import (
 	"bufio"
+	"context"
 	"encoding/csv"
 	"errors"
 	"fmt"
@@ -77,13 +78,11 @@ func (c *csvFile) text(field any) string {
 		return formatMoment(int64(v), c.zone)
 	case figure:
 		return csvFigure(v.value, v.unit)
-	case nil:
-		return ""
 	}
 	return fmt.Sprint(field)
 }
 
-// writeRow writes a row of a long table.
+// writeRow writes a row of a table of many.
 func writeRow[T any](c *csvFile, columns []column[T], of T) error {
 	c.record = c.record[:0]
 	for i := range columns {
@@ -92,30 +91,13 @@ func writeRow[T any](c *csvFile, columns []column[T], of T) error {
 	return c.csv.Write(c.record)
 }
 
-// fields are a row of a long table for a recorder.
-func fields[T any](columns []column[T], of T) []any {
-	var all []any
-	for i := range columns {
-		all = append(all, columns[i].value(of))
-	}
-	return all
-}
-
-func names(headings []heading) []string {
-	var names []string
-	for _, h := range headings {
-		names = append(names, h.name)
-	}
-	return names
-}
-
 // writeCSV writes a table to a CSV file.
-func writeCSV(path string, f *Figures, header []heading, records func(*Figures, recorder) error) error {
-	c, err := createCSV(path, f.Period.From.Location(), header...)
+func writeCSV[T any](ctx context.Context, path string, zone *time.Location, of records[T]) error {
+	c, err := createCSV(path, zone, of.headings()...)
 	if err != nil {
 		return err
 	}
-	return errors.Join(records(f, c), c.close())
+	return errors.Join(of.write(ctx, c), c.close())
 }
 
 // csvFigure writes a figure for programs: rates as fractions of 1.

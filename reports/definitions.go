@@ -44,6 +44,14 @@ func (f *Figures) permitted() string {
 	return "Outbound calls that started outside of these hours are listed, whatever became of them. The first that matches a call decides: " + strings.Join(rules, "; ") + "."
 }
 
+// definitionRecords are the definitions.
+func definitionRecords(st *styles, _ *Input, f *Figures) records[definition] {
+	return records[definition]{columns: []column[definition]{
+		textColumn(st, "Word", "word", 34, func(d definition) string { return d.word }),
+		textColumn(st, "Meaning in this report", "meaning", 100, func(d definition) string { return d.meaning }),
+	}, each: eachOf(f.definitions())}
+}
+
 type definition struct{ word, meaning string }
 
 // definitions are the words of the report. They must say what tally.go and

@@ -327,30 +327,52 @@ func (d *dimension) measures(formula Formula) []sliceMeasure {
 		sliceMeasure{"Cost", "cost", costs, (*SliceFigures).cost})
 }
 
-// headings are the columns of the dimension's table.
-func (d *dimension) headings() []heading {
-	all := []heading{{"rank", integers}, {d.column, texts}, {"others", integers}}
-	for _, m := range d.measures("") {
-		all = append(all, figureHeading(m.name, m.unit))
-	}
-	return all
+// rankedSlice is a row of a dimension and its place; nil for a row that several
+// share and for that of the calls that name none.
+type rankedSlice struct {
+	rank *int
+	*SliceFigures
 }
 
-// records writes the dimension's rows. One that several share, and that of the
-// calls that name none, have no name and no rank.
-func (d *dimension) records(f *Figures, to recorder) error {
+// records are the dimension's rows. One that several share, and that of the calls
+// that name none, have no name and no rank.
+func (d dimension) records(st *styles, _ *Input, f *Figures) records[rankedSlice] {
+	columns := []column[rankedSlice]{
+		optionalColumn(st, "Rank", "rank", 9, func(s rankedSlice) *int { return s.rank }),
+		{title: d.title, name: d.column, width: 26,
+			cell:  func(c *cells, s rankedSlice) { c.text(d.label(s.SliceFigures), st.text) },
+			value: func(s rankedSlice) any { return s.Name }},
+		countColumn(st, "", "others", 0, func(s rankedSlice) int64 { return int64(s.Others) }),
+	}
+	for _, m := range d.measures(f.Settings.Formula) {
+		columns = append(columns, figureColumn(st, m.title, m.name, m.unit, func(s rankedSlice) float64 { return m.figure(s.SliceFigures) }))
+	}
+	var ranked []rankedSlice
 	for i, s := range f.Slices[d.table] {
-		var rank any
+		one := rankedSlice{nil, s}
 		if s.Name != "" {
-			rank = i + 1
+			one.rank = new(i + 1)
 		}
-		fields := []any{rank, s.Name, s.Others}
-		for _, m := range d.measures(f.Settings.Formula) {
-			fields = append(fields, figure{m.figure(s), m.unit})
-		}
-		if err := to.write(fields...); err != nil {
-			return err
+		ranked = append(ranked, one)
+	}
+	return records[rankedSlice]{columns, rankedSlice{nil, new(SliceFigures)}, eachOf(ranked)}
+}
+
+// weekdayHour is an hour of a weekday, Monday being 0.
+type weekdayHour struct{ day, hour int }
+
+// weekdayHourRecords are the hours of the period's weekdays.
+func weekdayHourRecords(st *styles, _ *Input, f *Figures) records[weekdayHour] {
+	columns := []column[weekdayHour]{
+		textColumn(st, "Weekday", "weekday", 13, func(h weekdayHour) string { return weekdayNames[h.day] }),
+		countColumn(st, "Hour", "hour", 9, func(h weekdayHour) int64 { return int64(h.hour) }),
+		figureColumn(st, "Offered", "offered", counts, func(h weekdayHour) float64 { return float64(f.Heat[h.day][h.hour]) }),
+	}
+	var hours []weekdayHour
+	for _, day := range f.weekdays() {
+		for hour := range 24 {
+			hours = append(hours, weekdayHour{day, hour})
 		}
 	}
-	return nil
+	return records[weekdayHour]{columns: columns, each: eachOf(hours)}
 }

@@ -1,6 +1,7 @@
 package reports
 
 import (
+	"context"
 	"fmt"
 	"math"
 	"time"
@@ -222,6 +223,63 @@ func hourMeasures() []hourMeasure {
 			return float64(h.Inbound.Talk.Sum() + h.Outbound.Talk.Sum())
 		}},
 	}
+}
+
+// rankedAgent is an agent and the place among all.
+type rankedAgent struct {
+	rank int
+	*AgentFigures
+}
+
+// agentRecords are the agents, the one who talked longest first.
+func agentRecords(st *styles, in *Input, f *Figures) records[rankedAgent] {
+	// Sheet and CSV have these in another order.
+	shown := func(title string, width float64, of func(rankedAgent) string) column[rankedAgent] {
+		return textColumn(st, title, "", width, of)
+	}
+	told := func(name string, of func(rankedAgent) string) column[rankedAgent] {
+		return textColumn(st, "", name, 0, of)
+	}
+	columns := []column[rankedAgent]{
+		countColumn(st, "Rank", "rank", 9, func(a rankedAgent) int64 { return int64(a.rank) }),
+		told("agent_name", func(a rankedAgent) string { return a.Name }),
+		told("agent_id", func(a rankedAgent) string { return a.ID }),
+		told("agent_number", func(a rankedAgent) string { return a.Number }),
+		told("account", func(a rankedAgent) string { return a.Account }),
+		told("group", func(a rankedAgent) string { return a.Group }),
+		shown("Agent", 24, func(a rankedAgent) string { return label(a.Agent) }),
+		shown("Group", 16, func(a rankedAgent) string { return a.Group }),
+		shown("Agent number", 17, func(a rankedAgent) string { return a.Number }),
+		shown("Account", 14, func(a rankedAgent) string { return a.Account }),
+	}
+	for _, m := range agentMeasures() {
+		if m.moment != nil {
+			columns = append(columns, momentColumn(st, in.zone, m.title, m.name, func(a rankedAgent) int64 { return milliseconds(m.moment(a.AgentFigures)) }))
+			continue
+		}
+		columns = append(columns, figureColumn(st, m.title, m.name, m.unit, func(a rankedAgent) float64 { return m.figure(a.AgentFigures) }))
+	}
+	ranked := make([]rankedAgent, len(f.Agents))
+	for i, a := range f.Agents {
+		ranked[i] = rankedAgent{i + 1, a}
+	}
+	return records[rankedAgent]{columns, rankedAgent{0, new(AgentFigures)}, eachOf(ranked)}
+}
+
+// hourRecords are the hours of the day.
+func hourRecords(st *styles, _ *Input, f *Figures) records[int] {
+	columns := []column[int]{countColumn(st, "Hour", "hour", 13, func(hour int) int64 { return int64(hour) })}
+	for _, m := range hourMeasures() {
+		columns = append(columns, figureColumn(st, m.title, m.direction+"_"+m.name, m.unit, func(hour int) float64 { return m.figure(&f.Hours[hour]) }))
+	}
+	return records[int]{columns: columns, each: func(_ context.Context, fn func(int) error) error {
+		for hour := range f.Hours {
+			if err := fn(hour); err != nil {
+				return err
+			}
+		}
+		return nil
+	}}
 }
 
 // forPeople writes a figure of a measure as people read it.

@@ -10,56 +10,6 @@ import (
 	"github.com/parquet-go/parquet-go"
 )
 
-// kind is what the fields of a column are; any may be missing.
-type kind int
-
-const (
-	texts kind = iota
-	integers
-	decimals
-	moments
-)
-
-// heading is a column of a table for other programs.
-type heading struct {
-	name string
-	kind kind
-}
-
-// textHeadings are columns of texts.
-func textHeadings(names ...string) []heading {
-	all := make([]heading, len(names))
-	for i, name := range names {
-		all[i].name = name
-	}
-	return all
-}
-
-// figureHeading is a column of figures.
-func figureHeading(name string, u unit) heading {
-	if u == counts {
-		return heading{name, integers}
-	}
-	return heading{name, decimals}
-}
-
-// headings are the columns of a long table; their kinds are those of the values
-// of an empty row.
-func headings[T any](columns []column[T], empty T) []heading {
-	var all []heading
-	for _, c := range columns {
-		h := heading{name: c.name}
-		switch c.value(empty).(type) {
-		case int, int64, *int:
-			h.kind = integers
-		case instant:
-			h.kind = moments
-		}
-		all = append(all, h)
-	}
-	return all
-}
-
 // groupRows is how many records a row group of a Parquet file has: they are in
 // memory until it is full.
 const groupRows = 20_000

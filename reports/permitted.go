@@ -178,35 +178,39 @@ func (in *Input) eachOutside(ctx context.Context, fn func(outsideCall) error) er
 	return err
 }
 
-// outsideColumns are the columns of the calls outside the hours permitted.
-func outsideColumns(st *styles, publicURL string) []column[outsideCall] {
-	text := func(title, name string, width float64, of func(outsideCall) string) column[outsideCall] {
-		return column[outsideCall]{title: title, name: name, width: width,
-			cell:  func(c *cells, o outsideCall) { c.text(of(o), st.text) },
-			value: func(o outsideCall) any { return of(o) }}
+// permittedRecords count the calls outside the hours permitted by campaign and
+// agent.
+func permittedRecords(st *styles, in *Input, f *Figures) records[*OutsideFigures] {
+	columns := []column[*OutsideFigures]{
+		textColumn(st, "Campaign", "campaign", 24, func(o *OutsideFigures) string { return o.Campaign }),
+		textColumn(st, "Agent", "agent_name", 24, func(o *OutsideFigures) string { return o.Agent }),
+		countColumn(st, "Calls outside", "calls_outside", 14, func(o *OutsideFigures) int64 { return o.Calls }),
+		countColumn(st, "Answered", "answered", 13, func(o *OutsideFigures) int64 { return o.Answered }),
+		momentColumn(st, in.zone, "First", "first", func(o *OutsideFigures) int64 { return milliseconds(o.First) }),
+		momentColumn(st, in.zone, "Last", "last", func(o *OutsideFigures) int64 { return milliseconds(o.Last) }),
+		textColumn(st, "Permitted", "permitted", 50, func(o *OutsideFigures) string { return o.Rule }),
 	}
-	return []column[outsideCall]{
-		{title: "Started", name: "started_at", width: 19,
-			cell:  func(c *cells, o outsideCall) { c.time(o.call.StartedAt, st.moment) },
-			value: func(o outsideCall) any { return instant(o.call.StartedAt) }},
+	return records[*OutsideFigures]{columns, new(OutsideFigures), eachOf(f.Outside)}
+}
+
+// outsideRecords are the calls outside the hours permitted.
+func outsideRecords(st *styles, in *Input) records[outsideCall] {
+	text := func(title, name string, width float64, of func(outsideCall) string) column[outsideCall] {
+		return textColumn(st, title, name, width, of)
+	}
+	columns := []column[outsideCall]{
+		momentColumn(st, in.zone, "Started", "started_at", func(o outsideCall) int64 { return o.call.StartedAt }),
 		text("Agent", "agent_name", 20, func(o outsideCall) string { return label(o.call.Agent) }),
 		text("Campaign", "campaign", 16, func(o outsideCall) string { return o.call.Campaign }),
 		text("Permitted", "permitted", 44, func(o outsideCall) string { return o.rule.String() }),
 		text("Customer", "customer_number", 17, func(o outsideCall) string { return o.call.CustomerNumber }),
 		text("Group", "group", 16, func(o outsideCall) string { return o.call.Group }),
 		text("Outcome", "outcome", 11, func(o outsideCall) string { return string(o.call.Outcome) }),
-		{title: "Talk", name: "talk_seconds", width: 10,
-			cell:  func(c *cells, o outsideCall) { c.seconds(o.call.TalkSeconds, st.duration) },
-			value: func(o outsideCall) any { return o.call.TalkSeconds }},
+		durationColumn(st, "Talk", "talk_seconds", func(o outsideCall) *int { return o.call.TalkSeconds }),
 		text("Account", "account", 14, func(o outsideCall) string { return o.call.Account }),
-		{title: "Call", name: "call_id", width: 38, cell: func(c *cells, o outsideCall) {
-			if publicURL == "" {
-				c.text(o.call.ID, st.text)
-				return
-			}
-			c.link(publicURL+"/calls/"+o.call.ID, o.call.ID, st.link)
-		}, value: func(o outsideCall) any { return o.call.ID }},
+		callColumn(st, in.Settings.PublicURL, func(o outsideCall) string { return o.call.ID }),
 	}
+	return records[outsideCall]{columns, outsideCall{new(row), new(PermittedHours)}, in.eachOutside}
 }
 
 // outside are the sheets of calls outside the hours permitted, if any are set:
@@ -215,33 +219,13 @@ func (b *book) outside(ctx context.Context) {
 	if len(b.in.Settings.PermittedHours) == 0 {
 		return
 	}
-	const sheet = "Permitted hours"
-	b.sheet(sheet)
-	for i, title := range []string{"Campaign", "Agent", "Calls outside", "Answered", "First", "Last", "Permitted"} {
-		b.put(sheet, i+1, 1, title, b.head)
-	}
-	widths := []float64{24, 24, 13, 12, 19, 19, 50}
-	b.widths(sheet, widths...)
-	b.do(b.file.SetRowHeight(sheet, 1, 30))
-	b.view(sheet, 1, 0)
-	b.page(sheet, paper{wide: 1, rows: 1})
-	rows := b.figures.Outside
-	for i, f := range rows {
-		b.put(sheet, 1, i+2, f.Campaign, b.text)
-		b.put(sheet, 2, i+2, f.Agent, b.text)
-		b.put(sheet, 3, i+2, f.Calls, b.integer)
-		b.put(sheet, 4, i+2, f.Answered, b.integer)
-		b.put(sheet, 5, i+2, f.First, b.moment)
-		b.put(sheet, 6, i+2, f.Last, b.moment)
-		b.put(sheet, 7, i+2, f.Rule, b.text)
-	}
-	none := "No outbound call was made outside the permitted hours."
-	if len(rows) == 0 {
-		b.put(sheet, 1, 2, none, b.note)
-	}
-	b.table(sheet, len(widths), max(len(rows), 1)+1)
+	const none = "No outbound call was made outside the permitted hours."
+	addList(ctx, b, list[*OutsideFigures]{
+		sheet: "Permitted hours", records: permittedRecords(b.styles, b.in, b.figures),
+		rows: int64(len(b.figures.Outside)), none: none,
+	})
 	addList(ctx, b, list[outsideCall]{
-		sheet: "Outside hours", columns: outsideColumns(b.styles, b.in.Settings.PublicURL),
-		rows: b.figures.OutsideCalls, none: none, frozen: 1, each: b.in.eachOutside,
+		sheet: "Outside hours", records: outsideRecords(b.styles, b.in),
+		rows: b.figures.OutsideCalls, none: none, frozen: 1,
 	})
 }

@@ -34,8 +34,11 @@ func tangledInput(t *testing.T, seed uint64, path string) *Input {
 	from := at("2026-11-21 00:00:00")
 	w, err := createInput(path, Settings{
 		Report: "daily", Kind: Day, From: from, To: from.AddDate(0, 0, 1), Zone: "Asia/Kolkata",
-		AsOf: at("2026-11-22 07:00:00"), Revision: 1, Formats: []Format{XLSX, CSV},
-		Formula: OfOffered, Within: 20, ShortAbandon: 5, Version: "1.0", PublicURL: "https://calls.example.org",
+		AsOf: at("2026-11-22 07:00:00"), Revision: 2, Formats: []Format{XLSX, CSV},
+		Revises: &Revises{Revision: 1, AsOf: at("2026-11-22 06:00:00"), Added: 1, Changed: 1, Gone: 1, Lines: 4, Before: headlineValues{
+			"inbound calls": new(5.0), "inbound answer_rate": new(0.12345), "inbound asa": new(7.25), "inbound service_level": nil, "total aht": new(3.0)}},
+		PermittedHours: []PermittedHours{{Campaign: "spring", Hours: hours(t, "sat 09:00-19:00")}, {Agent: "asha", Hours: hours(t, "daily 08:00-12:00")}},
+		Formula:        OfOffered, Within: 20, ShortAbandon: 5, Version: "1.0", PublicURL: "https://calls.example.org",
 		People: []call.Colleague{{Agent: call.Agent{Name: "Asha", Known: true}}, {Agent: call.Agent{Name: "Bela", Known: true}}},
 	})
 	if err != nil {
@@ -66,11 +69,34 @@ func tangledInput(t *testing.T, seed uint64, path string) *Input {
 			t.Fatal(err)
 		}
 	}
+	for _, c := range []callChange{
+		{What: changeAdded, ID: "1", Account: "sales", Direction: call.Inbound, StartedAt: from.UnixMilli(), CustomerNumber: "+919800000001", Agent: "=1+1", After: "answered, talk 0:02"},
+		{What: changeChanged, ID: "2", Account: "sales", StartedAt: from.UnixMilli(), Field: "Talk", Before: "0:01", After: "1:02:03"},
+		{What: changeChanged, ID: "2", Account: "sales", StartedAt: from.UnixMilli(), Field: "Cost", Before: "-1.5", After: "2"},
+		{What: changeGone, ID: "3", Account: "support", Before: "missed", After: "part of another call"},
+	} {
+		if err := w.write(line{Change: &c}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	// Of three days before there were calls, and two more are known to have none.
+	var before []dayBefore
+	for _, n := range []int{28, 21, 14, 7, 1} {
+		day := dayBefore{From: from.AddDate(0, 0, -n).UnixMilli(), To: from.AddDate(0, 0, 1-n).UnixMilli()}
+		if n < 20 {
+			day.Sums = []call.CallSums{
+				{Direction: call.Inbound, Outcome: call.Answered, Calls: 5, Waits: 3, WaitSeconds: 50, Soon: 2, Talks: 5, TalkSeconds: int64(97 * n)},
+				{Direction: call.Inbound, Outcome: call.Abandoned, Calls: 2, Waits: 2, WaitSeconds: 9, Soon: 1},
+				{Direction: call.Outbound, Outcome: call.Missed, Calls: int64(n)},
+			}
+		}
+		before = append(before, day)
+	}
 	back := from.Add(11 * time.Hour)
 	if err := errors.Join(
 		w.write(line{Missing: &missing{Number: "+919800000001", FirstAt: from.UnixMilli(), LastAt: from.UnixMilli(), Attempts: 2, Called: "+911204567890", Account: "sales", Group: "Sales"}}),
 		w.write(line{Missing: &missing{Number: "=2+2", FirstAt: from.UnixMilli(), LastAt: from.UnixMilli(), Attempts: 1, Account: "support", ReturnedAt: back.UnixMilli()}}),
-		w.write(line{Comparison: &comparison{Unique: 2, Repeat: 1, Deliveries: deliveries, Named: counters.named()}}), w.close()); err != nil {
+		w.write(line{Comparison: &comparison{Unique: 2, Repeat: 1, Deliveries: deliveries, Days: before, Named: counters.named()}}), w.close()); err != nil {
 		t.Fatal(err)
 	}
 	in, err := OpenInput(context.Background(), path)

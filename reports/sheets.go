@@ -1,6 +1,7 @@
 package reports
 
 import (
+	"context"
 	"fmt"
 	"math"
 	"strings"
@@ -131,88 +132,27 @@ func (f *Figures) bounds() string {
 }
 
 // agents ranks the agents by talk time.
-func (b *book) agents() {
-	const sheet = "Agents"
-	columns := []string{"Rank", "Agent", "Group", "Agent number", "Account"}
-	widths := []float64{7, 24, 16, 17, 14}
-	for i, title := range columns {
-		b.put(sheet, i+1, 1, title, b.head)
-	}
-	measures := agentMeasures()
-	for i, m := range measures {
-		width, head := 14.0, b.headFigure
-		if m.moment != nil {
-			width, head = 19, b.head
-		}
-		b.put(sheet, len(columns)+i+1, 1, m.title, head)
-		widths = append(widths, width)
-	}
-	b.widths(sheet, widths...)
-	b.do(b.file.SetRowHeight(sheet, 1, 30))
-	b.view(sheet, 1, 2)
-	b.page(sheet, paper{wide: 2, rows: 1, columns: 2})
-	for i, a := range b.figures.Agents {
-		row := i + 2
-		b.put(sheet, 1, row, i+1, b.integer)
-		for j, text := range []string{label(a.Agent), a.Group, a.Number, a.Account} {
-			b.put(sheet, j+2, row, text, b.text)
-		}
-		for j, m := range measures {
-			column := len(columns) + j + 1
-			if m.moment != nil {
-				b.put(sheet, column, row, m.moment(a), b.moment)
-				continue
-			}
-			b.figure(sheet, column, row, m.figure(a), m.unit)
-		}
-	}
+func (b *book) agents(ctx context.Context) {
 	n := len(b.figures.Agents)
-	if n == 0 {
-		b.put(sheet, 2, 2, "No agent is named in this period's calls.", b.note)
-	}
-	b.table(sheet, len(widths), max(n, 1)+1)
-	b.bars(sheet, fmt.Sprintf("L2:L%d", max(n, 1)+1), accentTint)
+	addList(ctx, b, list[rankedAgent]{
+		sheet: "Agents", records: agentRecords(b.styles, b.in, b.figures), rows: int64(n),
+		none: "No agent is named in this period's calls.", frozen: 2, pages: 2,
+	})
+	b.bars("Agents", fmt.Sprintf("L2:L%d", max(n, 1)+1), accentTint)
 }
 
 // slices is the sheet of a dimension.
-func (b *book) slices(d *dimension) {
-	b.sheet(d.sheet)
-	measures := d.measures(b.figures.Settings.Formula)
-	widths := []float64{7, 26}
-	for i, title := range []string{"Rank", d.title} {
-		b.put(d.sheet, i+1, 1, title, b.head)
+func (b *book) slices(ctx context.Context, d dimension) {
+	rows, told := b.figures.Slices[d.table]
+	none := "No " + d.noun + " is named in this period's calls."
+	if !told {
+		none = notAvailable + ": the input, of an older version, does not tell."
 	}
-	for i, m := range measures {
-		b.put(d.sheet, len(widths)+i+1, 1, m.title, b.headFigure)
-	}
-	first := len(widths) + 1
-	for range measures {
-		widths = append(widths, 14)
-	}
-	b.widths(d.sheet, widths...)
-	b.do(b.file.SetRowHeight(d.sheet, 1, 30))
-	b.view(d.sheet, 1, 2)
-	b.page(d.sheet, paper{wide: 3, rows: 1, columns: 2})
-	rows := b.figures.Slices[d.table]
-	for i, s := range rows {
-		if s.Name != "" {
-			b.put(d.sheet, 1, i+2, i+1, b.integer)
-		}
-		b.put(d.sheet, 2, i+2, d.label(s), b.text)
-		for j, m := range measures {
-			b.figure(d.sheet, first+j, i+2, m.figure(s), m.unit)
-		}
-	}
-	n := len(rows)
-	if n == 0 {
-		none := "No " + d.noun + " is named in this period's calls."
-		if _, told := b.figures.Slices[d.table]; !told {
-			none = notAvailable + ": the input, of an older version, does not tell."
-		}
-		b.put(d.sheet, 2, 2, none, b.note)
-	}
-	b.table(d.sheet, len(widths), max(n, 1)+1)
-	b.bars(d.sheet, fmt.Sprintf("C2:C%d", max(n, 1)+1), accentTint)
+	addList(ctx, b, list[rankedSlice]{
+		sheet: d.sheet, records: d.records(b.styles, b.in, b.figures), rows: int64(len(rows)),
+		none: none, frozen: 2, pages: 3,
+	})
+	b.bars(d.sheet, fmt.Sprintf("C2:C%d", max(len(rows), 1)+1), accentTint)
 }
 
 // bars draws the size of each figure into its cell.
@@ -226,6 +166,7 @@ func (b *book) bars(sheet, area, color string) {
 // hours is the day by hours, and a heat map of weekdays and hours.
 func (b *book) hours() {
 	const sheet = "Hours"
+	b.sheet(sheet)
 	measures := hourMeasures()
 	b.put(sheet, 1, 1, "Hour", b.head)
 	widths := []float64{13}
@@ -236,7 +177,7 @@ func (b *book) hours() {
 	heat := len(measures) + 3
 	widths = append(widths, 3, 13)
 	b.put(sheet, heat, 1, "Offered", b.head)
-	days := b.weekdays()
+	days := b.figures.weekdays()
 	for i, day := range days {
 		b.put(sheet, heat+1+i, 1, weekdayNames[day], b.headRight)
 		widths = append(widths, 9)
@@ -298,9 +239,9 @@ func (b *book) heat(area, color string) {
 var weekdayNames = [7]string{"Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"}
 
 // weekdays are the weekdays that the period has, Monday first.
-func (b *book) weekdays() []int {
-	if b.figures.Period.Kind == Day {
-		return []int{(int(b.figures.Period.From.Weekday()) + 6) % 7}
+func (f *Figures) weekdays() []int {
+	if f.Period.Kind == Day {
+		return []int{(int(f.Period.From.Weekday()) + 6) % 7}
 	}
 	return []int{0, 1, 2, 3, 4, 5, 6}
 }

@@ -8,6 +8,7 @@ import (
 	"io"
 	"math"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -53,12 +54,10 @@ func makeWorkbook(ctx context.Context, in *Input, figures *Figures, out *os.File
 	b.do(b.file.SetDefaultFont("Calibri"))
 	// Charts refer to cells of sheets that must exist by then.
 	b.sheet("Summary")
-	b.sheet("Agents")
+	b.agents(ctx)
 	for _, d := range dimensions() {
-		b.slices(&d)
+		b.slices(ctx, d)
 	}
-	b.sheet("Hours")
-	b.agents()
 	b.hours()
 	b.summary()
 	b.missed(ctx)
@@ -210,16 +209,14 @@ func (b *book) properties() {
 	b.do(b.file.SetAppProps(&excelize.AppProperties{Application: "Callvault"}))
 }
 
-// list is a long table: a sheet of its own, and more when it has more rows than
-// a sheet holds.
+// list is a table that is a sheet of its own, and more when it has more records
+// than a sheet holds.
 type list[T any] struct {
-	sheet   string
-	columns []column[T]
-	rows    int64
-	// none is what a table without rows says.
+	sheet string
+	records[T]
+	rows int64
+	// none is what a table without records says.
 	none string
-	// each gives the rows, in order.
-	each func(context.Context, func(T) error) error
 	// frozen is how many columns stay in view, on the screen and in print.
 	frozen int
 	// pages is how many pages wide it is printed; 0 is one.
@@ -229,6 +226,7 @@ type list[T any] struct {
 // addList adds a list's sheets. Their rows are written when the workbook is,
 // under ctx.
 func addList[T any](ctx context.Context, b *book, l list[T]) {
+	l.columns = slices.DeleteFunc(l.columns, func(c column[T]) bool { return c.title == "" })
 	perSheet := b.rowsPerSheet - 1
 	for part := int64(0); part == 0 || part*perSheet < l.rows; part++ {
 		name := l.sheet
@@ -239,7 +237,11 @@ func addList[T any](ctx context.Context, b *book, l list[T]) {
 		n := min(l.rows-first, perSheet)
 		b.sheet(name)
 		for i, c := range l.columns {
-			b.put(name, i+1, 1, c.title, b.head)
+			style := b.head
+			if c.right {
+				style = b.headFigure
+			}
+			b.put(name, i+1, 1, c.title, style)
 			b.do(b.file.SetColWidth(name, columnName(i), columnName(i), c.width))
 		}
 		b.do(b.file.SetRowHeight(name, 1, 30))
@@ -299,33 +301,24 @@ func writeRows[T any](ctx context.Context, w io.Writer, zone *time.Location, l l
 
 func (b *book) calls(ctx context.Context) {
 	addList(ctx, b, list[*row]{
-		sheet: "Calls", columns: callColumns(b.styles, b.in.zone, b.in.Settings.PublicURL),
+		sheet: "Calls", records: callRecords(b.styles, b.in),
 		rows: b.figures.Rows, none: "No calls in this period.", frozen: 1, pages: 3,
-		each: func(ctx context.Context, fn func(*row) error) error {
-			_, err := b.in.each(ctx, fn, nil)
-			return err
-		},
 	})
 }
 
 func (b *book) missed(ctx context.Context) {
 	addList(ctx, b, list[*missing]{
-		sheet: "Missed", columns: missingColumns(b.styles),
+		sheet: "Missed", records: missingRecords(b.styles, b.in),
 		rows: b.figures.Missing + b.figures.Returned, none: "Nobody was missed.", frozen: 2,
-		each: func(ctx context.Context, fn func(*missing) error) error {
-			_, err := b.in.each(ctx, nil, fn)
-			return err
-		},
 	})
 }
 
 func (b *book) recordings(ctx context.Context) {
+	problems := problemRecords(b.styles, b.in)
+	problems.each = cmp.Or(b.figures.concerned, b.in).eachProblem
 	addList(ctx, b, list[problem]{
-		sheet: "Recordings", columns: problemColumns(b.styles, b.in.Settings.PublicURL),
-		rows: b.figures.Problems, none: "Nothing is absent, refused or pending, and no audio is cut, too short or too long.", frozen: 1,
-		each: func(ctx context.Context, fn func(problem) error) error {
-			return cmp.Or(b.figures.concerned, b.in).eachProblem(ctx, fn)
-		},
+		sheet: "Recordings", records: problems, rows: b.figures.Problems, frozen: 1,
+		none: "Nothing is absent, refused or pending, and no audio is cut, too short or too long.",
 	})
 }
 

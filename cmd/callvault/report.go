@@ -22,7 +22,7 @@ import (
 
 type reportCommand struct {
 	Name   string `arg:"" help:"The report, as it is called in the configuration."`
-	Table  string `arg:"" optional:"" help:"With --stdout: calls, agents, groups, numbers, campaigns, accounts, hours, missed, recordings, outside-hours or summary."`
+	Table  string `arg:"" optional:"" help:"With --stdout: the table, one of those below."`
 	Date   string `help:"A day of the period (YYYY-MM-DD); default: the last period that is over." placeholder:"DATE"`
 	Out    string `default:"." help:"The folder to write the files to."`
 	Send   bool   `help:"Mail it to its recipients; who has it already does not get it again."`
@@ -33,11 +33,19 @@ type reportCommand struct {
 
 // Help is the end of the command's help.
 func (reportCommand) Help() string {
-	return `  callvault report daily --date 2026-11-21 --out .
+	var b strings.Builder
+	b.WriteString(`  callvault report daily --date 2026-11-21 --out .
   callvault report daily --date 2026-11-21 --revise
   callvault report daily --date 2026-11-21 --check FILE
   callvault report daily --date 2026-11-21 --stdout csv calls | wc -l
-  callvault report daily --date 2026-11-21 --stdout json groups | jq .answer_rate`
+  callvault report daily --date 2026-11-21 --stdout json groups | jq .answer_rate
+
+Tables:
+`)
+	for _, t := range reports.Tables() {
+		fmt.Fprintf(&b, "  %-16s  %s\n", t, t.Doc())
+	}
+	return b.String()
 }
 
 // usage says what does not go together.

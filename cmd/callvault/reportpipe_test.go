@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"callvault/internal/call"
+	"callvault/reports"
 
 	"github.com/google/go-cmp/cmp"
 )
@@ -68,7 +69,8 @@ func TestReportStdout(t *testing.T) {
 			}
 		}
 	}
-	for table, want := range map[string]int{"groups": 1, "numbers": 1, "campaigns": 1, "accounts": 1, "hours": 24, "missed": 0, "recordings": -1} {
+	for table, want := range map[string]int{"groups": 1, "numbers": 1, "campaigns": 1, "accounts": 1, "hours": 24, "missed": 0, "recordings": -1,
+		"weekday-hours": 24, "changes": 0, "permitted-hours": 0, "outside-hours": 0, "definitions": -1} {
 		plain := command(t, "", "report", "daily", "--date", "2026-11-20", "--stdout", "csv", table, "--data", in.data)
 		records, err := csv.NewReader(strings.NewReader(plain.stdout)).ReadAll()
 		if err != nil || plain.status != exitDone || len(records) == 0 || want >= 0 && len(records) != want+1 {
@@ -96,6 +98,44 @@ func TestReportStdout(t *testing.T) {
 	} {
 		if got := command(t, "", append([]string{"report", "daily", "--date", "2026-11-20", "--data", in.data}, args...)...); got.status != exitUsage || got.stdout != "" {
 			t.Errorf("%v: %+v", args, got)
+		}
+	}
+}
+
+// TestReportChangesPiped: what the newest revision changed is a table, too; of a day
+// without a report there is none.
+func TestReportChangesPiped(t *testing.T) {
+	t.Parallel()
+	in := install(t, storage{}, anySize(), "")
+	in.reportedDays(t)
+	in.tellLate(t, "2026-11-20 15:00:00")
+	if got := in.revise(t); got.Revision != 2 {
+		t.Fatalf("revised: %+v", got)
+	}
+	piped := command(t, "", "report", "daily", "--date", "2026-11-20", "--stdout", "csv", "changes", "--data", in.data)
+	records, err := csv.NewReader(strings.NewReader(piped.stdout)).ReadAll()
+	if err != nil || piped.status != exitDone || len(records) < 3 {
+		t.Fatalf("%v: %+v", err, piped)
+	}
+	want := []string{"what", "started_at", "direction", "customer_number", "agent_name", "account", "field", "unit", "before", "now", "call_id"}
+	if diff := cmp.Diff(want, records[0]); diff != "" {
+		t.Error(diff)
+	}
+	if diff := cmp.Diff([]string{"figure", "", "", "", "", "", "Inbound calls offered", "count", "3", "4", ""}, records[1]); diff != "" {
+		t.Error(diff)
+	}
+	last := records[len(records)-1]
+	if last[0] != "added" || last[1] != "2026-11-20T15:00:00+05:30" || len(last[10]) == 0 {
+		t.Errorf("the last change is %q", last)
+	}
+	none := command(t, "", "report", "daily", "--date", "2026-11-18", "--stdout", "csv", "changes", "--data", in.data)
+	if none.status != exitWrong || none.stdout != "" || !strings.Contains(none.stderr, "no report daily of 2026-11-18 is kept") {
+		t.Errorf("a day without a report: %+v", none)
+	}
+	help := command(t, "", "report", "--help")
+	for _, table := range reports.Tables() {
+		if !strings.Contains(help.stdout, "  "+string(table)+"  ") {
+			t.Errorf("the help does not name %s: %s", table, help.stdout)
 		}
 	}
 }
