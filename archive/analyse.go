@@ -23,8 +23,8 @@ type AnalysisStore interface {
 	DropAnalysis(ctx context.Context, leaseToken string) error
 }
 
-// AnalyserOptions say what an Analyser works on. All but Metrics and Poll are
-// required.
+// AnalyserOptions say what an Analyser works on. All but Metrics, Poll and Longest
+// are required.
 type AnalyserOptions struct {
 	Store AnalysisStore
 	Vault Vault
@@ -35,12 +35,22 @@ type AnalyserOptions struct {
 	Metrics prometheus.Registerer
 	// Poll is how often an Analyser without work looks for some; default 2 s.
 	Poll time.Duration
+	// Longest is how long listening to one recording may take; default 10
+	// minutes.
+	Longest time.Duration
 }
 
 const (
-	// analysisLease is how long a recording waits for a node that died.
-	analysisLease = 10 * time.Minute
-	// analysisTries are made with a vault that does not give the recording.
+	// longestAnalysis is how long listening to one recording may take, and
+	// analysisSpare how much longer it waits for a node that died at it.
+	longestAnalysis = 10 * time.Minute
+	analysisSpare   = time.Minute
+	// analysisPatience is for how many polls an Analyser that the machine is needed
+	// for waits in the middle of a recording before it gives it back, to begin
+	// anew. As long others have their turn then.
+	analysisPatience = 30
+	// analysisTries are made with a recording that the vault does not give, or
+	// that takes too long.
 	analysisTries = 5
 	// analysisAgain is the wait between them.
 	analysisAgain = 10 * time.Minute
@@ -50,8 +60,12 @@ const (
 	analysisChunk = 64 << 10
 )
 
-// errNeeded ends an analysis because something else has work.
-var errNeeded = errors.New("the machine is needed")
+// errNeeded ends an analysis because something else has work, errTooLong because
+// it takes longer than it may.
+var (
+	errNeeded  = errors.New("the machine is needed")
+	errTooLong = errors.New("listening to it takes too long")
+)
 
 // Analyser listens to archived recordings, one at a time and only while nothing
 // else is to be done: for their waveform and how much of them is silent. Any
@@ -65,6 +79,7 @@ type Analyser struct {
 // NewAnalyser makes an Analyser.
 func NewAnalyser(opts AnalyserOptions) (*Analyser, error) {
 	orElse(&opts.Poll, 2*time.Second)
+	orElse(&opts.Longest, longestAnalysis)
 	a := &Analyser{opts: opts, chunk: make([]byte, analysisChunk), done: prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "callvault_recording_analyses_total",
 		Help: "Recordings listened to for their waveform and silence, by what came of it.",
@@ -110,7 +125,7 @@ func (a *Analyser) Run(ctx context.Context) {
 // one analyses the next recording, if there is one.
 func (a *Analyser) one(ctx context.Context) (worked bool, err error) {
 	limited, cancel := context.WithTimeout(ctx, storeTimeout)
-	c, err := a.opts.Store.ClaimAnalysis(limited, analysisLease)
+	c, err := a.opts.Store.ClaimAnalysis(limited, a.opts.Longest+analysisSpare)
 	cancel()
 	if err != nil || c == nil {
 		return false, err
@@ -125,12 +140,19 @@ func (a *Analyser) one(ctx context.Context) (worked bool, err error) {
 	case c.State != call.Archived:
 		err = a.opts.Store.DropAnalysis(marking, c.LeaseToken)
 	case needed:
-		err = a.opts.Store.ReleaseAnalysis(marking, c.LeaseToken, 0, false)
+		delay := analysisPatience * a.opts.Poll
+		if ctx.Err() != nil {
+			delay = 0
+		}
+		err = a.opts.Store.ReleaseAnalysis(marking, c.LeaseToken, delay, false)
 	case err != nil && c.Tries < analysisTries:
 		err = errors.Join(fmt.Errorf("analyse recording %s: %w", c.ID, err),
 			a.opts.Store.ReleaseAnalysis(marking, c.LeaseToken, analysisAgain, true))
 	case err != nil:
 		reason := "the vault does not give it"
+		if errors.Is(err, errTooLong) {
+			reason = fmt.Sprintf("listening to it takes longer than %.3g minutes", a.opts.Longest.Minutes())
+		}
 		analysis = call.Analysis{State: call.NotAnalysed, Reason: reason}
 		err = errors.Join(fmt.Errorf("analyse recording %s: %w", c.ID, err), a.mark(marking, c, analysis, call.Media{}))
 	default:
@@ -155,7 +177,7 @@ func (a *Analyser) listen(ctx context.Context, c *call.AnalysisClaim) (result ca
 	if c.State != call.Archived {
 		return result, found, nil
 	}
-	ctx, cancel := context.WithTimeout(ctx, analysisLease)
+	ctx, cancel := context.WithTimeout(ctx, a.opts.Longest)
 	defer cancel()
 	body, _, err := a.opts.Vault.Open(ctx, c.ObjectKey, 0, -1)
 	if err != nil {
@@ -163,20 +185,40 @@ func (a *Analyser) listen(ctx context.Context, c *call.AnalysisClaim) (result ca
 	}
 	defer func() { err = errors.Join(err, body.Close()) }()
 	listener := media.NewAnalysis(c.MediaType)
+	slow := errTooLong
 	for {
 		if !a.opts.Idle() {
-			return result, found, errNeeded
-		}
-		if err := ctx.Err(); err != nil {
-			return result, found, err // it takes too long
+			slow = errNeeded // part of the time was others'
+			if err := a.awaitIdle(ctx); err != nil {
+				return result, found, err
+			}
 		}
 		n, err := body.Read(a.chunk)
 		_, _ = listener.Write(a.chunk[:n]) // never fails
 		if errors.Is(err, io.EOF) {
 			return listener.Result(), listener.Media(), nil
 		}
+		if ctx.Err() != nil {
+			return result, found, slow // whatever the vault says of that
+		}
 		if err != nil {
 			return result, found, err
 		}
 	}
+}
+
+// awaitIdle waits for a moment in which nobody needs the machine, but not for
+// ever.
+func (a *Analyser) awaitIdle(ctx context.Context) error {
+	for range analysisPatience {
+		select {
+		case <-ctx.Done():
+			return errNeeded
+		case <-time.After(a.opts.Poll):
+		}
+		if a.opts.Idle() {
+			return nil
+		}
+	}
+	return errNeeded
 }

@@ -3,6 +3,7 @@ package archive_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
@@ -166,4 +167,84 @@ func (v openHook) Open(ctx context.Context, key string, offset, length int64) (i
 		return nil, archive.ObjectInfo{}, err
 	}
 	return v.Vault.Open(ctx, key, offset, length)
+}
+
+// stuck is a vault that gives bytes for ever, or none any more.
+type stuck struct {
+	archive.Vault
+	silent bool
+}
+
+func (v stuck) Open(ctx context.Context, key string, _, _ int64) (io.ReadCloser, archive.ObjectInfo, error) {
+	read := func(p []byte) (int, error) { return len(p), nil }
+	if v.silent {
+		read = func([]byte) (int, error) {
+			<-ctx.Done()
+			return 0, fmt.Errorf("read %s: %w", key, ctx.Err())
+		}
+	}
+	return io.NopCloser(readerFunc(read)), archive.ObjectInfo{}, nil
+}
+
+type readerFunc func([]byte) (int, error)
+
+func (f readerFunc) Read(p []byte) (int, error) { return f(p) }
+
+// triesAtOnce lets a recording be tried again without a wait.
+type triesAtOnce struct {
+	*store.Store
+	tried *atomic.Int64
+}
+
+func (s triesAtOnce) ReleaseAnalysis(ctx context.Context, token string, _ time.Duration, tried bool) error {
+	if tried {
+		s.tried.Add(1)
+	}
+	return s.Store.ReleaseAnalysis(ctx, token, 0, tried)
+}
+
+// TestAnalyserGivesUp: what the vault never gives, and what takes too long, is not
+// tried for ever, and the reason is the one there was.
+func TestAnalyserGivesUp(t *testing.T) {
+	t.Parallel()
+	v := onDirectory(t)
+	for name, tt := range map[string]struct {
+		vault  archive.Vault
+		reason string
+	}{
+		"it takes too long": {stuck{v, false}, "listening to it takes longer than 0.001 minutes"},
+		"it goes silent":    {stuck{v, true}, "listening to it takes longer than 0.001 minutes"},
+		"the vault is away": {openHook{v, func() error { return errors.New("the vault is away") }}, "the vault does not give it"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := onSQLite(t)
+			id := archived(t, s, v, simulator.WAVPCM)[0]
+			var tried atomic.Int64
+			analyser(t, archive.AnalyserOptions{
+				Store: triesAtOnce{s, &tried}, Vault: tt.vault, Idle: func() bool { return true }, Longest: 60 * time.Millisecond,
+			})
+			eventually(t, "it is given up", func() bool { return analysis(t, s, id).State != call.AnalysisPending })
+			if a := analysis(t, s, id); a.State != call.NotAnalysed || a.Reason != tt.reason || tried.Load() != 4 {
+				t.Errorf("after %d tries it is %+v", tried.Load(), a)
+			}
+		})
+	}
+}
+
+// TestAnalyserWaits: work that comes in bursts does not let a recording be begun
+// again and again.
+func TestAnalyserWaits(t *testing.T) {
+	t.Parallel()
+	s, v := onSQLite(t), onDirectory(t)
+	id := archived(t, s, v, simulator.WAVPCM)[0]
+	var asked, opened atomic.Int64
+	analyser(t, archive.AnalyserOptions{
+		Store: s, Vault: openHook{v, func() error { opened.Add(1); return nil }},
+		Idle: func() bool { return asked.Add(1)%4 < 2 }, // twice in a row, as it begins
+	})
+	eventually(t, "it is analysed", func() bool { return analysis(t, s, id).State == call.Analysed })
+	if n := opened.Load(); n != 1 {
+		t.Errorf("begun %d times", n)
+	}
 }
