@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"crypto/sha256"
-	"database/sql"
 	"encoding/json"
 	"errors"
 	"io"
@@ -334,18 +333,7 @@ func TestErasureWaitsForHolds(t *testing.T) {
 // due lets the erasure's time come.
 func (p *premises) due(t *testing.T, id string, o store.Options) {
 	t.Helper()
-	driver, source := "pgx", o.DSN
-	if o.DSN == "" {
-		driver, source = "sqlite", o.Path
-	}
-	db, err := sql.Open(driver, source)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer closeIt(t, db)
-	if _, err := db.ExecContext(t.Context(), "UPDATE erasures SET next_at = 1 WHERE id = '"+id+"'"); err != nil {
-		t.Fatal(err)
-	}
+	execute(t, o, "UPDATE erasures SET next_at = 1 WHERE id = '"+id+"'")
 	p.now = p.now.Add(25 * time.Hour)
 }
 

@@ -17,11 +17,17 @@ import (
 type SealStore interface {
 	// AuditHead returns the log's head as it is now.
 	AuditHead(context.Context) (audit.Head, error)
-	// LastSeal returns the note of the last seal, empty if there is none.
-	LastSeal(context.Context) (string, error)
-	// NoteSeal keeps where a seal lies in the vault.
-	// It is promised to stay until a date; zero: nothing is.
-	NoteSeal(ctx context.Context, seal audit.Seal, objectKey string, until time.Time) error
+	// NewestSeal returns the last seal, also one that is being put; its note is
+	// empty if there is none.
+	NewestSeal(context.Context) (audit.KeptSeal, error)
+	// PlanSeal keeps a seal before it is put, with until when it is promised to
+	// stay; zero: nothing is. planned is false while another is being put, and
+	// when there is one of as many entries or more.
+	PlanSeal(ctx context.Context, seal audit.Seal, objectKey string, until time.Time) (planned bool, err error)
+	// NoteSealPut says that a planned seal, or another of the same log, is put.
+	NoteSealPut(ctx context.Context, seal audit.Seal) error
+	// WithdrawSeal forgets a planned seal that cannot be put.
+	WithdrawSeal(ctx context.Context, size int64) error
 }
 
 // SealOptions say what a Sealer works on.
@@ -100,58 +106,97 @@ func (s *Sealer) Seal(ctx context.Context) (audit.Seal, error) {
 }
 
 func (s *Sealer) seal(ctx context.Context) (audit.Seal, error) {
-	head, err := s.o.Store.AuditHead(ctx)
-	if err != nil {
-		return audit.Seal{}, err
-	}
-	note, err := s.o.Store.LastSeal(ctx)
-	if err != nil {
-		return audit.Seal{}, err
-	}
-	if note != "" {
-		// One of an earlier key says nothing to who knows the present one.
-		if last, err := audit.OpenSeal(note, s.Verifier()); err == nil && last.Head == head {
-			return last, nil
+	for {
+		newest, err := s.o.Store.NewestSeal(ctx)
+		if err != nil {
+			return audit.Seal{}, err
 		}
+		if newest.BeingPut {
+			// Of another node, or of a server that was killed: first things first.
+			if err := s.put(ctx, &newest); err != nil {
+				return audit.Seal{}, err
+			}
+		}
+		head, err := s.o.Store.AuditHead(ctx)
+		if err != nil {
+			return audit.Seal{}, err
+		}
+		if newest.Note != "" {
+			// One of an earlier key says nothing to who knows the present one.
+			if last, err := audit.OpenSeal(newest.Note, s.Verifier()); err == nil && last.Head == head {
+				return last, nil
+			}
+			if newest.Size >= head.Size {
+				return audit.Seal{}, fmt.Errorf("%s seals %d entries, and the log has %d with the root %s: one of them was changed", newest.ObjectKey, newest.Size, head.Size, head.Hash)
+			}
+		}
+		seal, err := s.o.Key.SignHead(head, s.o.Now())
+		if err != nil {
+			return seal, err
+		}
+		kept := audit.KeptSeal{Size: seal.Size, ObjectKey: seal.ObjectKey(), Note: seal.Note, At: seal.At, RetainUntil: s.o.Until(seal.At)}
+		planned, err := s.o.Store.PlanSeal(ctx, seal, kept.ObjectKey, kept.RetainUntil)
+		if err != nil {
+			return seal, err
+		}
+		if !planned {
+			continue // another node was quicker
+		}
+		if err := s.put(ctx, &kept); err != nil {
+			return seal, err
+		}
+		return audit.OpenSeal(kept.Note, s.Verifier())
 	}
-	seal, err := s.o.Key.SignHead(head, s.o.Now())
-	if err != nil {
-		return seal, err
-	}
-	if seal, err = s.put(ctx, seal); err != nil {
-		return seal, err
-	}
-	// What lies in the vault gets its row, also when the program ends just now.
-	noting, cancel := context.WithTimeout(context.WithoutCancel(ctx), storeTimeout)
-	defer cancel()
-	return seal, s.o.Store.NoteSeal(noting, seal, seal.ObjectKey(), s.o.Until(seal.At))
 }
 
-// put puts a seal into the vault. What another node has put there for the same
-// head counts instead.
-func (s *Sealer) put(ctx context.Context, seal audit.Seal) (audit.Seal, error) {
-	body := []byte(seal.Note)
-	err := PutOnce(ctx, s.o.Vault, seal.ObjectKey(), bytes.NewReader(body), PutOptions{
+// put puts a seal into the vault and notes that it is there. What an earlier
+// program, or a database that is lost, has put there for the same head counts
+// instead.
+func (s *Sealer) put(ctx context.Context, k *audit.KeptSeal) error {
+	body := []byte(k.Note)
+	seal := audit.Seal{Head: audit.Head{Size: k.Size}, At: k.At, Note: k.Note}
+	err := PutOnce(ctx, s.o.Vault, k.ObjectKey, bytes.NewReader(body), PutOptions{
 		Size: int64(len(body)), SHA256: sha256.Sum256(body), MediaType: "text/plain; charset=utf-8",
-		Protection: Protection{Until: s.o.Until(seal.At)},
+		Protection: Protection{Until: k.RetainUntil},
 	})
-	if !errors.Is(err, ErrConflict) {
-		return seal, err
+	if errors.Is(err, ErrConflict) {
+		var strange bool
+		if seal, strange, err = s.sameHead(ctx, k); strange {
+			// It must not keep the log from being sealed when that has grown.
+			return errors.Join(err, s.o.Store.WithdrawSeal(ctx, k.Size))
+		}
+		k.Note = seal.Note
 	}
-	r, _, err := s.o.Vault.Open(ctx, seal.ObjectKey(), 0, maxSeal)
 	if err != nil {
-		return seal, err
+		return err
 	}
-	body, err = io.ReadAll(r)
+	// What lies in the vault gets noted, also when the program ends just now.
+	noting, cancel := context.WithTimeout(context.WithoutCancel(ctx), storeTimeout)
+	defer cancel()
+	return s.o.Store.NoteSealPut(noting, seal)
+}
+
+// sameHead reads the other seal that lies in the place of one. If it is not of
+// the same head it is strange, and the error says so.
+func (s *Sealer) sameHead(ctx context.Context, k *audit.KeptSeal) (other audit.Seal, strange bool, err error) {
+	r, _, err := s.o.Vault.Open(ctx, k.ObjectKey, 0, maxSeal)
+	if err != nil {
+		return other, false, err
+	}
+	body, err := io.ReadAll(r)
 	if err := errors.Join(err, r.Close()); err != nil {
-		return seal, fmt.Errorf("read %s: %w", seal.ObjectKey(), err)
+		return other, false, fmt.Errorf("read %s: %w", k.ObjectKey, err)
 	}
-	other, err := audit.OpenSeal(string(body), s.Verifier())
-	if err == nil && other.Head != seal.Head {
-		err = fmt.Errorf("it has the root %s at %d entries, and the log has %s: one of them was changed", other.Hash, other.Size, seal.Hash)
+	other, err = audit.OpenSeal(string(body), s.Verifier())
+	var ours audit.Seal
+	if err == nil {
+		ours, err = audit.OpenSeal(k.Note, s.Verifier())
+	}
+	if err == nil && other.Head != ours.Head {
+		err = fmt.Errorf("it has the root %s at %d entries, and the log has %s: one of them was changed", other.Hash, other.Size, ours.Hash)
 	}
 	if err != nil {
-		return seal, fmt.Errorf("another seal lies at %s: %w", seal.ObjectKey(), err)
+		return other, true, fmt.Errorf("another seal lies at %s: %w", k.ObjectKey, err)
 	}
-	return other, nil
+	return other, false, nil
 }

@@ -3,7 +3,6 @@ package archive_test
 import (
 	"context"
 	"io"
-	"sync"
 	"testing"
 	"time"
 
@@ -15,10 +14,8 @@ import (
 
 // sealedLog is a log that is only sealed.
 type sealedLog struct {
-	mu    sync.Mutex
 	head  audit.Head
-	seals map[string]audit.Seal // by object key
-	last  string
+	seals []audit.KeptSeal // by their sizes
 }
 
 func (l *sealedLog) grow() {
@@ -27,12 +24,26 @@ func (l *sealedLog) grow() {
 
 func (l *sealedLog) AuditHead(context.Context) (audit.Head, error) { return l.head, nil }
 
-func (l *sealedLog) LastSeal(context.Context) (string, error) { return l.last, nil }
+func (l *sealedLog) NewestSeal(context.Context) (newest audit.KeptSeal, err error) {
+	if len(l.seals) > 0 {
+		newest = l.seals[len(l.seals)-1]
+	}
+	return newest, nil
+}
 
-func (l *sealedLog) NoteSeal(_ context.Context, seal audit.Seal, objectKey string, _ time.Time) error {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.last, l.seals[objectKey] = seal.Note, seal
+func (l *sealedLog) PlanSeal(_ context.Context, seal audit.Seal, objectKey string, until time.Time) (bool, error) {
+	l.seals = append(l.seals, audit.KeptSeal{Size: seal.Size, ObjectKey: objectKey, Note: seal.Note, At: seal.At, RetainUntil: until, BeingPut: true})
+	return true, nil
+}
+
+func (l *sealedLog) NoteSealPut(_ context.Context, seal audit.Seal) error {
+	last := &l.seals[len(l.seals)-1]
+	last.Note, last.At, last.BeingPut = seal.Note, seal.At, false
+	return nil
+}
+
+func (l *sealedLog) WithdrawSeal(context.Context, int64) error {
+	l.seals = l.seals[:len(l.seals)-1]
 	return nil
 }
 
@@ -61,7 +72,7 @@ func TestSeal(t *testing.T) {
 		t.Fatal(err)
 	}
 	key, now := auditKey(t), time.Date(2026, 11, 22, 18, 0, 0, 0, time.UTC)
-	log := &sealedLog{seals: map[string]audit.Seal{}}
+	log := &sealedLog{}
 	log.grow()
 	first, err := sealer(t, log, vault, key, now).Seal(t.Context())
 	if err != nil {
@@ -84,28 +95,43 @@ func TestSeal(t *testing.T) {
 	if err != nil || r.Close() != nil || string(body) != first.Note || info.MediaType != "text/plain; charset=utf-8" {
 		t.Errorf("in the vault: %q (%s), %v", body, info.MediaType, err)
 	}
-	// Of two nodes that seal at once one's counts for both.
+	// What lies there of the same log counts, also if no row knows it.
 	log.grow()
-	log.last = ""
 	one, err := sealer(t, log, vault, key, now).Seal(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
-	log.last = ""
+	log.seals = log.seals[:1]
 	other, err := sealer(t, log, vault, key, now.Add(time.Second)).Seal(t.Context())
 	if err != nil || other != one {
-		t.Errorf("the other node has %+v, want %+v (%v)", other, one, err)
+		t.Errorf("the other has %+v, want %+v (%v)", other, one, err)
 	}
-	if log.seals["seals/000000000002.note"] != one {
+	if last := log.seals[len(log.seals)-1]; len(log.seals) != 2 || last.ObjectKey != "seals/000000000002.note" || last.Note != one.Note || !last.At.Equal(one.At) || last.BeingPut {
 		t.Errorf("seals are %+v", log.seals)
 	}
-	// A log that was changed after it was sealed is told, not sealed over.
-	log.head.Hash, log.last = tlog.Hash{1}, ""
-	if forged, err := sealer(t, log, vault, key, now).Seal(t.Context()); err == nil {
-		t.Errorf("a changed log was sealed: %+v", forged)
+	// A log that was changed after it was sealed is told, not sealed over, whether
+	// its row is there or not; and when it has grown it is sealed again.
+	log.head.Hash = tlog.Hash{1}
+	for _, left := range []int{2, 1} {
+		log.seals = log.seals[:left]
+		if forged, err := sealer(t, log, vault, key, now).Seal(t.Context()); err == nil {
+			t.Errorf("a changed log was sealed: %+v", forged)
+		}
+		if len(log.seals) != left {
+			t.Errorf("seals are %+v", log.seals)
+		}
 	}
 	// So is one whose seals are another's.
 	if _, err := sealer(t, log, vault, auditKey(t), now).Seal(t.Context()); err == nil {
 		t.Error("another key's seal was taken for one's own")
+	}
+	log.grow()
+	if grown, err := sealer(t, log, vault, key, now).Seal(t.Context()); err != nil || grown.Head != log.head {
+		t.Errorf("after it had grown: %+v, %v", grown, err)
+	}
+	// And so is one that is shorter than it was.
+	log.head = one.Head
+	if cut, err := sealer(t, log, vault, key, now).Seal(t.Context()); err == nil {
+		t.Errorf("a log that was cut off was sealed: %+v", cut)
 	}
 }

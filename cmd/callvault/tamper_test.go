@@ -265,7 +265,7 @@ func tamperedLog() []tampered {
 		}, "journal log/{entry}", "log log/{entry}"),
 		column("audit_entries", "seq = {entry}", map[string]string{"hashes": "zeroblob(length(hashes))"}, "log log/{entry}"),
 		column("audit_head", "id = 0", map[string]string{"edge": "zeroblob(length(edge))", "size": "size - 1"}, "log log/head"),
-		column("audit_seals", "object_key = '{seal}'", map[string]string{"size": "size + 1"}, "seal {seal}"),
+		column("audit_seals", "object_key = '{seal}'", map[string]string{"size": "size + 1", "sealed_at": "sealed_at + 1", "being_put": "1"}, "seal {seal}"),
 		column("audit_seals", "object_key = '{seal}'", map[string]string{"note": "'x'"}, "mismatch {seal}", "seal {seal}"),
 		column("audit_key", "id = 0", map[string]string{"verifier": "'x+1+y'"}, "log log/key"),
 		[]tampered{

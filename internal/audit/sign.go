@@ -120,8 +120,16 @@ type KeptSeal struct {
 	Size      int64
 	ObjectKey string
 	Note      string
+	// At is when it was signed, as Note says, too.
+	At time.Time
 	// RetainUntil is until when it is promised to stay; zero: nothing is.
 	RetainUntil time.Time
+	// BeingPut: nobody has said yet that it lies in the vault. No other is made
+	// before somebody has, so only the newest can be on its way.
+	BeingPut bool
+	// MayLack: it is on its way, and not for longer than that may take, so it may
+	// be in the vault, or not.
+	MayLack bool
 }
 
 // SealPrefix begins the object keys of seals.

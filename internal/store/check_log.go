@@ -45,7 +45,7 @@ func (s *Store) CheckLog(ctx context.Context, o call.CheckOptions, after string,
 }
 
 func (s *Store) checkLog(ctx context.Context, o call.CheckOptions, place logPlace, limit int) (call.Checked, error) {
-	seals, err := s.Seals(ctx, place.Size, limit)
+	seals, err := s.Seals(ctx, place.Size, limit+1) // with the one that follows
 	if err != nil {
 		return call.Checked{}, err
 	}
@@ -226,6 +226,10 @@ func (c *logChecker) seal() error {
 			c.fault(call.FaultSeal, k.ObjectKey, "it is not signed by the key of the log (%s)", audit.Fingerprint(c.place.Verifier))
 		case sealed.Size != k.Size || sealed.Hash != head.Hash:
 			c.fault(call.FaultSeal, k.ObjectKey, "the log of %d entries is not the one that it sealed: it has been rewritten", k.Size)
+		case k.ObjectKey != sealed.ObjectKey() || !k.At.Equal(sealed.At):
+			c.fault(call.FaultSeal, k.ObjectKey, "its row says another place or time than it does itself")
+		case k.BeingPut && len(c.seals) > 0:
+			c.fault(call.FaultSeal, k.ObjectKey, "its row says that it is still to be put into the vault, and there is a later seal: that is made only when it lies there")
 		}
 	}
 	return nil

@@ -26,7 +26,7 @@ var promisedRows = map[call.ObjectSort]struct {
 		p.Keys = []string{call.SegmentKey(number, revision)}
 		return err
 	}},
-	call.SealObjects: {"audit_seals", "size", "1 = 1", "CAST(size AS TEXT), sealed_at, retain_until, object_key", true, func(rows *sql.Rows, p *call.Promised) error {
+	call.SealObjects: {"audit_seals", "size", "being_put = 0", "CAST(size AS TEXT), sealed_at, retain_until, object_key", true, func(rows *sql.Rows, p *call.Promised) error {
 		p.Keys = make([]string, 1)
 		return rows.Scan(&p.ID, timeInto{&p.Start}, timeInto{&p.Was}, &p.Keys[0])
 	}},

@@ -86,9 +86,59 @@ func (s *Store) AuditKey(ctx context.Context) (verifier string, err error) {
 	return verifier, nil
 }
 
-// NoteSeal keeps where a seal lies in the vault, and until when it is promised
-// to stay there (zero: nothing is promised). Of two that seal the log at one
-// size the first counts.
+// PlanSeal keeps a seal that is about to be put into the vault, and until when it
+// is promised to stay there (zero: nothing is promised); NoteSealPut follows. It
+// keeps nothing, and planned is false, while another is being put, and when there
+// is one of as many entries or more: NewestSeal has it.
+func (s *Store) PlanSeal(ctx context.Context, seal audit.Seal, objectKey string, until time.Time) (planned bool, err error) {
+	err = s.change(ctx, func(ctx context.Context, t *tx) error {
+		planned = false
+		var verifier string
+		// Nobody else plans one meanwhile.
+		found, err := t.one(ctx, "SELECT verifier FROM audit_key WHERE id = 0 {lock row}", nil, &verifier)
+		if err == nil && !found {
+			err = call.Errorf(call.Conflict, "no key signs the audit log yet")
+		}
+		if err != nil {
+			return err
+		}
+		var size, beingPut int64
+		found, err = t.one(ctx, "SELECT size, being_put FROM audit_seals ORDER BY size DESC LIMIT 1", nil, &size, &beingPut)
+		if err != nil || found && (beingPut == 1 || size >= seal.Size) {
+			return err
+		}
+		planned = true
+		return t.exec(ctx, "INSERT INTO audit_seals (size, sealed_at, object_key, note, retain_until, being_put) VALUES (?, ?, ?, ?, ?, 1)",
+			seal.Size, seal.At.UnixMilli(), objectKey, seal.Note, millis(until))
+	})
+	if err != nil {
+		return false, fmt.Errorf("plan a seal of the audit log: %w", err)
+	}
+	return planned, nil
+}
+
+// NoteSealPut says that a seal which was being put lies in the vault: the one
+// that was planned, or what another node had put there for the same log.
+func (s *Store) NoteSealPut(ctx context.Context, seal audit.Seal) error {
+	_, err := s.update(ctx, "UPDATE audit_seals SET being_put = 0, sealed_at = ?, note = ? WHERE size = ? AND being_put = 1", seal.At.UnixMilli(), seal.Note, seal.Size)
+	if err != nil {
+		return fmt.Errorf("note a seal of the audit log: %w", err)
+	}
+	return nil
+}
+
+// WithdrawSeal forgets a seal that was being put, and cannot be.
+func (s *Store) WithdrawSeal(ctx context.Context, size int64) error {
+	_, err := s.update(ctx, "DELETE FROM audit_seals WHERE size = ? AND being_put = 1", size)
+	if err != nil {
+		return fmt.Errorf("forget a seal of the audit log: %w", err)
+	}
+	return nil
+}
+
+// NoteSeal keeps where a seal lies that was found in the vault, and until when it
+// is promised to stay there (zero: nothing is promised). Of two that seal the log
+// at one size the first counts.
 func (s *Store) NoteSeal(ctx context.Context, seal audit.Seal, objectKey string, until time.Time) error {
 	_, err := s.update(ctx, "INSERT INTO audit_seals (size, sealed_at, object_key, note, retain_until) VALUES (?, ?, ?, ?, ?) ON CONFLICT (size) DO NOTHING",
 		seal.Size, seal.At.UnixMilli(), objectKey, seal.Note, millis(until))
@@ -98,22 +148,42 @@ func (s *Store) NoteSeal(ctx context.Context, seal audit.Seal, objectKey string,
 	return nil
 }
 
-// LastSeal returns the note of the last seal, empty if there is none.
+// LastSeal returns the note of the last seal that lies in the vault, empty if
+// none does.
 func (s *Store) LastSeal(ctx context.Context) (note string, err error) {
-	err = s.each(ctx, "SELECT note FROM audit_seals ORDER BY size DESC LIMIT 1", nil, func(rows *sql.Rows) error { return rows.Scan(&note) })
+	err = s.each(ctx, "SELECT note FROM audit_seals WHERE being_put = 0 ORDER BY size DESC LIMIT 1", nil, func(rows *sql.Rows) error { return rows.Scan(&note) })
 	if err != nil {
 		return "", fmt.Errorf("read the last seal of the audit log: %w", err)
 	}
 	return note, nil
 }
 
+// NewestSeal returns the last seal, also one that is being put; its note is empty
+// if there is none.
+func (s *Store) NewestSeal(ctx context.Context) (newest audit.KeptSeal, err error) {
+	kept, err := s.seals(ctx, "ORDER BY size DESC LIMIT 1")
+	if err != nil || len(kept) == 0 {
+		return newest, err
+	}
+	return kept[0], nil
+}
+
 // Seals returns at most limit seals in the order of their sizes, those with more
-// than after entries, by their notes and object keys.
+// than after entries.
 func (s *Store) Seals(ctx context.Context, after int64, limit int) ([]audit.KeptSeal, error) {
-	var kept []audit.KeptSeal
-	err := s.each(ctx, "SELECT size, object_key, note, retain_until FROM audit_seals WHERE size > ? ORDER BY size LIMIT ?", []any{after, limit}, func(rows *sql.Rows) error {
+	return s.seals(ctx, "WHERE size > ? ORDER BY size LIMIT ?", after, limit)
+}
+
+// sealTime is how long a seal may take to be put, in milliseconds: servers do it
+// at their start, and try again every hour.
+const sealTime = int64(time.Hour / time.Millisecond)
+
+func (s *Store) seals(ctx context.Context, which string, args ...any) (kept []audit.KeptSeal, err error) {
+	err = s.each(ctx, `SELECT size, object_key, note, sealed_at, retain_until, being_put,
+			CASE WHEN being_put = 1 AND sealed_at > {now} - ? AND NOT EXISTS (SELECT 1 FROM audit_seals l WHERE l.size > audit_seals.size) THEN 1 ELSE 0 END
+		FROM audit_seals `+which, append([]any{sealTime}, args...), func(rows *sql.Rows) error {
 		var k audit.KeptSeal
-		err := rows.Scan(&k.Size, &k.ObjectKey, &k.Note, timeInto{&k.RetainUntil})
+		err := rows.Scan(&k.Size, &k.ObjectKey, &k.Note, timeInto{&k.At}, timeInto{&k.RetainUntil}, &k.BeingPut, &k.MayLack)
 		kept = append(kept, k)
 		return err
 	})

@@ -45,7 +45,10 @@ func (s *Store) EachKept(ctx context.Context, f func(call.KeptObject) error) err
 		}
 		for _, seal := range seals {
 			after = seal.Size
-			err := f(call.KeptObject{Key: seal.ObjectKey, Size: int64(len(seal.Note)), SHA256: fmt.Sprintf("%x", sha256.Sum256([]byte(seal.Note))), RetainUntil: seal.RetainUntil})
+			err := f(call.KeptObject{
+				Key: seal.ObjectKey, Size: int64(len(seal.Note)), SHA256: fmt.Sprintf("%x", sha256.Sum256([]byte(seal.Note))), RetainUntil: seal.RetainUntil,
+				Going: seal.MayLack,
+			})
 			if err != nil {
 				return err
 			}
