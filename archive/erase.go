@@ -43,9 +43,15 @@ type ErasureRows interface {
 	ErasureReopenings(ctx context.Context, id string) ([]call.ErasureReopening, error)
 	DeliveryCalls(ctx context.Context, ref string) ([]string, error)
 	EraseDelivery(ctx context.Context, erasure call.Erasure, ref string) error
+	ErasureReports
+}
+
+// ErasureReports is how the files of reports are erased.
+type ErasureReports interface {
 	RunsOver(ctx context.Context, erasureID string, open bool) ([]call.Run, error)
+	RunsInMakingOver(ctx context.Context, erasureID string) ([]call.RunInMaking, error)
+	abandonedRuns
 	EraseRunFiles(ctx context.Context, erasureID, runID string) error
-	HoldOfRun(ctx context.Context, run call.Run) (name, newest string, err error)
 }
 
 // ErasureExports is how bundles are erased that were made before.
@@ -87,6 +93,9 @@ const (
 	eraseAgain = 24 * time.Hour
 	// erasePage is how many items are worked on between renewals of the lease.
 	erasePage = 25
+	// awaitReports is how often it is looked whether reports are made that were
+	// being made meanwhile.
+	awaitReports = time.Minute
 	// inFlight is how long a recording that was just being fetched may still
 	// arrive in the vault.
 	inFlight = putTimeout + 2*time.Minute
@@ -134,6 +143,8 @@ type round struct {
 	needsNumber bool
 	// rewritten are the segments of the journal that hold nothing of it any more.
 	rewritten map[string]bool
+	// began is when the round did.
+	began time.Time
 }
 
 // Continue erases what can go by now of one erasure that is due, that with the
@@ -143,7 +154,7 @@ func (e *Eraser) Continue(ctx context.Context, id string) (bool, error) {
 	if err != nil || !ok {
 		return false, err
 	}
-	r := &round{Eraser: e, erasure: erasure, token: token, rewritten: map[string]bool{}}
+	r := &round{Eraser: e, erasure: erasure, token: token, rewritten: map[string]bool{}, began: e.o.Now()}
 	if err := r.work(ctx); err != nil {
 		return true, fmt.Errorf("erasure %s: %w", erasure.ID, err)
 	}
@@ -158,6 +169,7 @@ func (r *round) work(ctx context.Context) error {
 		}
 	}
 	// What is done may show that there is more, as calls that became one.
+	wait := false
 	for more, tries := true, 0; more && tries < eraseTries; tries++ {
 		if !found || tries > 0 {
 			if err := r.findJoined(ctx); err != nil {
@@ -168,16 +180,25 @@ func (r *round) work(ctx context.Context) error {
 		if err := r.items(ctx); err != nil {
 			return err
 		}
-		if err := r.o.Store.FollowErasure(ctx, r.erasure.ID); err != nil {
+		err := r.o.Store.FollowErasure(ctx, r.erasure.ID)
+		if err != nil {
 			return err
 		}
-		var err error
+		if wait, err = r.findMade(ctx); err != nil {
+			return err
+		}
 		if more, err = r.isMoreDue(ctx); err != nil {
 			return err
 		}
 		if more {
 			r.next = r.o.Now()
 		}
+	}
+	if wait { // with the number
+		if again := r.o.Now().Add(awaitReports); r.next.IsZero() || again.Before(r.next) {
+			r.next = again
+		}
+		return r.o.Store.EndErasureRound(ctx, r.token, r.next, "", true, nil)
 	}
 	certificate, facts := "", any(nil)
 	certified, err := r.o.Store.IsCertified(ctx, r.erasure.ID)
@@ -358,36 +379,6 @@ func lockReason(p Protection) string {
 		return "the bucket's legal hold"
 	}
 	return "the bucket's lock"
-}
-
-func (r *round) report(ctx context.Context, item call.ErasureItem) error {
-	runs, err := r.o.Store.RunsOver(ctx, r.erasure.ID, false)
-	if err != nil {
-		return err
-	}
-	for _, run := range runs {
-		if run.ID != item.Ref {
-			continue
-		}
-		hold, _, err := r.o.Store.HoldOfRun(ctx, run)
-		if err != nil {
-			return err
-		}
-		if hold != "" { // it keeps the whole report, also what is of others
-			return r.keep(ctx, item, time.Time{}, "legal hold "+hold)
-		}
-		for _, f := range run.Files {
-			if kept, err := r.locked(ctx, item, f.ObjectKey); kept || err != nil {
-				return err
-			}
-		}
-		for _, f := range run.Files {
-			if err := r.remove(ctx, f.ObjectKey); err != nil {
-				return err
-			}
-		}
-	}
-	return r.o.Store.EraseRunFiles(ctx, r.erasure.ID, item.Ref)
 }
 
 func (r *round) call(ctx context.Context, item call.ErasureItem) error {

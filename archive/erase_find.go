@@ -4,9 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"fmt"
 	"io"
-	"strings"
 
 	"callvault/internal/call"
 
@@ -71,58 +69,6 @@ func (r *round) findExports(ctx context.Context) error {
 		}
 	}
 	return nil
-}
-
-// findReports lists the runs over these calls whose input holds the number.
-func (r *round) findReports(ctx context.Context) error {
-	runs, err := r.o.Store.RunsOver(ctx, r.erasure.ID, true)
-	if err != nil {
-		return err
-	}
-	for _, run := range runs {
-		holds, err := r.reportHolds(ctx, run)
-		if err != nil {
-			return err
-		}
-		if holds {
-			err = r.o.Store.AddErasureItem(ctx, r.erasure.ID, call.ErasedReport, run.ID)
-		}
-		if err == nil {
-			err = r.o.Store.RenewErasure(ctx, r.token, eraseLease)
-		}
-		if err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// reportHolds looks for the number in the frozen inputs of a run's revisions, of
-// which all of its files are made.
-func (r *round) reportHolds(ctx context.Context, run call.Run) (bool, error) {
-	redactor := call.NewRedactor(r.erasure.Number, nil)
-	looked := false
-	for _, f := range run.Files {
-		if !strings.HasSuffix(f.Name, ".ndjson.zst") {
-			continue
-		}
-		body, _, err := r.o.Vault.Open(ctx, f.ObjectKey, 0, -1)
-		if errors.Is(err, ErrNotFound) {
-			return true, nil // whatever else is left of it
-		}
-		if err != nil {
-			return false, err
-		}
-		holds, err := holdsNumber(body, redactor)
-		if err := errors.Join(err, body.Close()); err != nil {
-			return false, fmt.Errorf("look through %s: %w", f.ObjectKey, err)
-		}
-		if holds {
-			return true, nil
-		}
-		looked = true
-	}
-	return !looked, nil // without input nobody knows
 }
 
 // holdsNumber looks through packed lines.

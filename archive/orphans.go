@@ -20,7 +20,8 @@ import (
 // ways to become one: the recording was archived beside it, because its host
 // had sent other bytes the first time; it was given up or refused, while a PUT
 // whose answer was lost got through; or it was deleted, while a worker that had
-// lost its lease was still writing.
+// lost its lease was still writing. Those of reports are known by what was planned
+// before: whoever builds one may be killed before it is the run's.
 
 // OrphanStore is what a Sweeper asks of the database.
 type OrphanStore interface {
@@ -29,6 +30,8 @@ type OrphanStore interface {
 	WakeRecording(ctx context.Context, id string) (woken bool, err error)
 	HeldBy(ctx context.Context, callIDs []string) (map[string][]call.Hold, error)
 	Audit(ctx context.Context, entries ...audit.Entry) error
+	RunsInMaking(context.Context) ([]call.RunInMaking, error)
+	abandonedRuns
 	ClaimJob(ctx context.Context, name string, due bool, lease time.Duration) (leaseToken string, err error)
 	RenewJob(ctx context.Context, name, leaseToken string, lease time.Duration) error
 	EndJob(ctx context.Context, name, leaseToken string, result []byte, next time.Time) error
@@ -125,9 +128,40 @@ func (s *Sweeper) Pass(ctx context.Context) (Swept, error) {
 	return s.pass(ctx, func() error { return nil })
 }
 
-// pass walks through the vault and the rows at once, both in the order of keys.
-func (s *Sweeper) pass(ctx context.Context, goOn func() error) (Swept, error) {
-	var swept Swept
+func (s *Sweeper) pass(ctx context.Context, goOn func() error) (swept Swept, err error) {
+	if err := s.passRecordings(ctx, &swept, goOn); err != nil {
+		return swept, err
+	}
+	return swept, s.passRuns(ctx, &swept, goOn)
+}
+
+// passRuns removes the files of reports that nobody has finished.
+func (s *Sweeper) passRuns(ctx context.Context, swept *Swept, goOn func() error) error {
+	runs, err := s.o.Store.RunsInMaking(ctx)
+	for _, m := range runs {
+		if err == nil {
+			err = goOn()
+		}
+		if err != nil {
+			return err
+		}
+		left, err := clearRun(ctx, s.o.Store, s.o.Vault, m, s.o.Now().Add(-orphanGrace), s.o.Now())
+		swept.Removed += left.removed
+		swept.Kept += len(left.kept)
+		if err != nil {
+			if ctx.Err() != nil {
+				return err
+			}
+			swept.Failed++
+			s.o.Logger.WarnContext(ctx, "files of a report that was never finished could not be removed", "run", m.Run.ID, "error", err)
+		}
+	}
+	return err
+}
+
+// passRecordings walks through the vault and the rows at once, both in the order
+// of keys.
+func (s *Sweeper) passRecordings(ctx context.Context, swept *Swept, goOn func() error) error {
 	const prefix = "calls/"
 	grown := s.o.Now().Add(-orphanGrace)
 	r := &rows{store: s.o.Store, key: prefix}
@@ -136,13 +170,13 @@ func (s *Sweeper) pass(ctx context.Context, goOn func() error) (Swept, error) {
 			err = goOn()
 		}
 		if err != nil {
-			return swept, err
+			return err
 		}
 		known := false
 		for {
 			row, err := r.peek(ctx)
 			if err != nil {
-				return swept, err
+				return err
 			}
 			if row == nil || row.ObjectKey > info.Key {
 				break
@@ -153,15 +187,15 @@ func (s *Sweeper) pass(ctx context.Context, goOn func() error) (Swept, error) {
 		if known || info.Modified.After(grown) {
 			continue
 		}
-		if err := s.settle(ctx, info.Key, &swept); err != nil {
+		if err := s.settle(ctx, info.Key, swept); err != nil {
 			if ctx.Err() != nil {
-				return swept, err
+				return err
 			}
 			swept.Failed++
 			s.o.Logger.WarnContext(ctx, "an orphan in the vault could not be looked after", "object_key", info.Key, "error", err)
 		}
 	}
-	return swept, nil
+	return nil
 }
 
 // ownKey is a key that a recording's try chooses: the recording's id, or that

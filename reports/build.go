@@ -9,8 +9,6 @@ import (
 	"os"
 	"path/filepath"
 	"time"
-
-	"callvault/internal/call"
 )
 
 // File is a file of a report on this machine.
@@ -160,15 +158,14 @@ func (f *File) copyTo(dir string) (err error) {
 }
 
 // put keeps a file in the vault.
-func (r *Reporter) put(ctx context.Context, f *File, key string, until time.Time) (kept call.RunFile, err error) {
+func (r *Reporter) put(ctx context.Context, f *File, key string, until time.Time) (err error) {
 	body, err := os.Open(f.Path)
 	if err != nil {
-		return kept, err
+		return err
 	}
 	defer func() { err = errors.Join(err, body.Close()) }()
 	if err := r.vault.PutFile(ctx, key, body, f.Size, f.SHA256, f.MediaType, until); err != nil {
-		return kept, fmt.Errorf("keep %s: %w", f.Name, err)
+		return fmt.Errorf("keep %s: %w", f.Name, err)
 	}
-	return call.RunFile{Name: f.Name, ObjectKey: key, Size: f.Size,
-		SHA256: fmt.Sprintf("%x", f.SHA256), MediaType: f.MediaType}, nil
+	return nil
 }

@@ -39,6 +39,10 @@ type memory struct {
 	// slow, if set, is waited for by EachCall, or for its context.
 	slow    chan struct{}
 	renewed int
+	// planned are the files that were to be put; losesRun: another node takes
+	// the run just then.
+	planned  []call.RunFile
+	losesRun bool
 	revisions
 }
 
@@ -206,10 +210,24 @@ func (s *memory) RenewRun(_ context.Context, token string, _ time.Duration) erro
 	})
 }
 
+func (s *memory) PlanRunFiles(_ context.Context, token string, files []call.RunFile) error {
+	if s.losesRun {
+		s.mu.Lock()
+		clear(s.leases)
+		s.mu.Unlock()
+	}
+	return s.mark(token, func(*call.Run) { s.planned = append(s.planned, files...) })
+}
+
 func (s *memory) FinishRun(_ context.Context, token string, run call.Run) error {
 	if s.failFinishes > 0 {
 		s.failFinishes--
 		return errors.New("the database went away")
+	}
+	for _, f := range run.Files {
+		if f.OfRevision() == run.Revision && !slices.Contains(s.planned, f) {
+			return fmt.Errorf("%s was not planned", f.ObjectKey)
+		}
 	}
 	return s.mark(token, func(r *call.Run) {
 		s.built++

@@ -45,6 +45,7 @@ type RunStore interface {
 	ReportSeen(ctx context.Context, report string) (firstSeen time.Time, err error)
 	ReserveRun(ctx context.Context, run call.Run, lease time.Duration) (got call.Run, leaseToken string, won bool, err error)
 	RenewRun(ctx context.Context, leaseToken string, lease time.Duration) error
+	PlanRunFiles(ctx context.Context, leaseToken string, files []call.RunFile) error
 	FinishRun(ctx context.Context, leaseToken string, run call.Run) error
 	FailRun(ctx context.Context, leaseToken string, reason string) error
 	FindRuns(context.Context, call.RunFilter) (runs []call.Run, next string, err error)

@@ -196,7 +196,7 @@ func (r *Reporter) reviseRun(ctx context.Context, report *Report, run call.Run, 
 				return err
 			}
 			made = true
-			revised, err = r.keep(ctx, run, &b)
+			revised, err = r.keep(ctx, lease, run, &b)
 			return err
 		})
 	})

@@ -215,7 +215,7 @@ func (r *Reporter) buildRun(ctx context.Context, report *Report, p Period) (run 
 				return err
 			}
 			why = "its files could not be put into the vault"
-			run, err = r.keep(ctx, run, b)
+			run, err = r.keep(ctx, lease, run, b)
 			return err
 		})
 	})
@@ -313,9 +313,10 @@ func (r *Reporter) build(ctx context.Context, report *Report, p Period, revision
 	return &built{input: in, figures: figures, files: files, known: known}, nil
 }
 
-// keep puts a built report, its input and its mail's texts into the vault, and
-// returns the run as it is to be recorded. The files of earlier revisions stay.
-func (r *Reporter) keep(ctx context.Context, run call.Run, b *built) (call.Run, error) {
+// keep puts a built report, its input and its mail's texts into the vault, which
+// the database knows before, and returns the run as it is to be recorded. The
+// files of earlier revisions stay.
+func (r *Reporter) keep(ctx context.Context, lease string, run call.Run, b *built) (call.Run, error) {
 	dir := filepath.Dir(b.input.path)
 	texts, err := r.writeMail(run, b, dir)
 	if err != nil {
@@ -335,17 +336,25 @@ func (r *Reporter) keep(ctx context.Context, run call.Run, b *built) (call.Run, 
 	}
 	// The hash keeps apart what two nodes built of one period.
 	prefix := revisionPrefix(s.Report, b.input.period(), s.Revision) + b.input.Hash[:12] + "/"
+	planned := make([]call.RunFile, len(files))
 	for i := range files {
-		if err := files[i].sum(); err != nil {
+		f := &files[i]
+		if err := f.sum(); err != nil {
 			return run, err
 		}
-		kept, err := r.put(ctx, &files[i], prefix+files[i].Name, run.RetainUntil)
-		if err != nil {
-			return run, err
+		planned[i] = call.RunFile{
+			Name: f.Name, ObjectKey: prefix + f.Name, Size: f.Size, SHA256: fmt.Sprintf("%x", f.SHA256), MediaType: f.MediaType, Revision: s.Revision,
 		}
-		kept.Revision = s.Revision
-		run.Files = append(run.Files, kept)
 	}
+	if err := r.store.PlanRunFiles(ctx, lease, planned); err != nil {
+		return run, err
+	}
+	for i := range files {
+		if err := r.put(ctx, &files[i], planned[i].ObjectKey, run.RetainUntil); err != nil {
+			return run, err
+		}
+	}
+	run.Files = append(run.Files, planned...)
 	return run, nil
 }
 

@@ -218,6 +218,17 @@ func TestLeaseIsLost(t *testing.T) {
 	}
 }
 
+// Another node has taken the run just before its files are put: none is.
+func TestLeaseIsLostBeforePutting(t *testing.T) {
+	t.Parallel()
+	o := newOffice(t)
+	o.store.losesRun = true
+	o.reporter(t, MailOptions{}).Look(t.Context())
+	if got := o.store.runs[0]; got.State != call.RunBuilding || len(o.vault.files) != 0 || o.log.count("lease lost") != 1 {
+		t.Errorf("the run is %s, %d files in the vault:\n%s", got.State, len(o.vault.files), o.log.text.String())
+	}
+}
+
 // The program is stopped in the middle: the run says so, and can be won again.
 func TestInterruptedBuild(t *testing.T) {
 	t.Parallel()

@@ -119,6 +119,9 @@ func writeErasure(w io.Writer, e console.ErasureJSON) {
 	if e.Due > 0 {
 		fmt.Fprintf(w, "%s to be looked at yet, which a running server does.\n", counted(e.Due, "item"))
 	}
+	if e.Certificate == nil && e.Due == 0 {
+		fmt.Fprintln(w, "There is no certificate yet: reports are just being made, which a running server looks through when they are.")
+	}
 	if e.Certificate != nil {
 		fmt.Fprintf(w, "The certificate lies in the vault as %s (and .json).\n", *e.Certificate)
 	}

@@ -39,6 +39,7 @@ func notRebuilt() map[string]string {
 		"faults":             "found again",
 		"alerts":             "seen again",
 		"erasure_key":        "a secret that is in no vault",
+		"planned_files":      "what is being put is nobody's before it is there",
 		"exports":            "of the data folder that they were made for",
 		"retention_jobs":     "when the next one runs, and what the last came to",
 		"storage_days":       "counted again from what lies in the vault",

@@ -1,6 +1,9 @@
 package call
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // RunState is how far a run has come.
 type RunState string
@@ -80,6 +83,22 @@ func (r Run) At(revision int) Run {
 		}
 	}
 	return r
+}
+
+// RunInMaking is a run that somebody builds or revises, or has begun to.
+type RunInMaking struct {
+	Run Run
+	// LeaseUntil is when it is over at the latest, unless he is heard of.
+	LeaseUntil time.Time
+	// Planned are the files that he has begun to put into the vault.
+	Planned []RunFile
+}
+
+// Abandoned are the planned files that have not become the run's.
+func (m *RunInMaking) Abandoned() []RunFile {
+	return slices.DeleteFunc(slices.Clone(m.Planned), func(f RunFile) bool {
+		return slices.ContainsFunc(m.Run.Files, func(kept RunFile) bool { return kept.ObjectKey == f.ObjectKey })
+	})
 }
 
 // RunFile is one file of a run.

@@ -360,28 +360,16 @@ func (s *Store) CountErasureItems(ctx context.Context, id string) (map[call.Eras
 	return counts, nil
 }
 
-// RunsOver returns the built runs whose period has one of the erasure's calls in
-// it, open: one that is not erased yet. Their files may hold the number.
-func (s *Store) RunsOver(ctx context.Context, erasureID string, open bool) ([]call.Run, error) {
-	var runs []call.Run
-	err := s.each(ctx, "SELECT "+runColumns+` FROM runs WHERE state = 'built' AND files <> '[]' AND files_expired_at IS NULL AND EXISTS
-		(SELECT 1 FROM erasure_items i JOIN calls c ON c.id = i.ref WHERE i.erasure_id = ? AND i.kind = 'call'
-			AND (? = 0 OR i.state <> 'erased') AND c.started_at >= runs.period_from AND c.started_at < runs.period_to) ORDER BY id`, []any{erasureID, flag(open)}, func(rows *sql.Rows) error {
-		runs = append(runs, call.Run{})
-		return rows.Scan(runFields(&runs[len(runs)-1])...)
-	})
-	if err != nil {
-		return nil, fmt.Errorf("find the reports of calls: %w", err)
-	}
-	return runs, nil
-}
-
 // EraseRunFiles says that the files and inputs of all revisions of a run are
-// gone; nobody revises it any more.
+// gone; nobody revises it any more. If somebody has begun to put files for it just
+// now, there is still something to erase.
 func (s *Store) EraseRunFiles(ctx context.Context, erasureID, runID string) error {
 	actor := audit.ActorOf(ctx)
 	err := s.change(ctx, func(ctx context.Context, t *tx) error {
 		if err := t.exec(ctx, "UPDATE runs SET files = '[]', error = ?, lease_token = NULL WHERE id = ? AND files_expired_at IS NULL", "its files were deleted, for they held a number that was to be erased (erasure "+erasureID+")", runID); err != nil {
+			return err
+		}
+		if planned, err := t.one(ctx, "SELECT 1 FROM planned_files WHERE run_id = ? LIMIT 1", []any{runID}, new(int)); planned || err != nil {
 			return err
 		}
 		return t.erased(ctx, actor, erasureID, call.ErasedReport, []string{runID})

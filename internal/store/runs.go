@@ -111,9 +111,28 @@ func (s *Store) FinishRun(ctx context.Context, leaseToken string, run call.Run) 
 	if err != nil {
 		return fmt.Errorf("finish a run: %w", err)
 	}
-	return s.markRun(ctx, "finish a run", audit.RunBuilt,
-		"state = 'built', lease_token = NULL, error = '', built_at = {now}, revision = ?, as_of = ?, input_hash = ?, files = ?, retain_until = ?, mail_revision = ?, known_deliveries = ?", leaseToken,
-		run.Revision, millis(run.AsOf), run.InputHash, string(files), millis(run.RetainUntil), run.MailRevision, run.KnownDeliveries)
+	var n int64
+	actor := audit.ActorOf(ctx)
+	err = s.change(ctx, func(ctx context.Context, t *tx) error {
+		err := t.act(ctx, actor, `UPDATE runs SET state = 'built', lease_token = NULL, error = '', built_at = {now}, revision = ?, as_of = ?, input_hash = ?, files = ?,
+			retain_until = ?, mail_revision = ?, known_deliveries = ? WHERE lease_token = ? RETURNING `+runColumns, []any{
+			run.Revision, millis(run.AsOf), run.InputHash, string(files), millis(run.RetainUntil), run.MailRevision, run.KnownDeliveries, leaseToken,
+		}, runEntry(audit.RunBuilt), &n)
+		if err == nil {
+			err = t.flush(ctx)
+		}
+		if err != nil || n == 0 {
+			return err
+		}
+		return t.keepPlanned(ctx, run.Files)
+	})
+	if err != nil {
+		return fmt.Errorf("finish a run: %w", err)
+	}
+	if n == 0 {
+		return errRunLost()
+	}
+	return nil
 }
 
 // FailRun says that the run could not be built; it can be reserved again.
@@ -134,7 +153,7 @@ func (s *Store) markRun(ctx context.Context, what string, action audit.Action, s
 		return fmt.Errorf("%s: %w", what, err)
 	}
 	if n == 0 {
-		return call.Errorf(call.Conflict, "another node has taken this run: the lease was lost")
+		return errRunLost()
 	}
 	return nil
 }

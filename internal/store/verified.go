@@ -36,7 +36,7 @@ func (s *Store) RecordingsByKey(ctx context.Context, afterKey, afterID string, l
 // EachKept calls f for every object that must be in the vault and is no
 // recording: the files of report runs, the seals of the audit log, the
 // certificates of erasures, what is still to be deleted of the journal, and what
-// may just have been put for it.
+// may just have been put for it and for runs.
 func (s *Store) EachKept(ctx context.Context, f func(call.KeptObject) error) error {
 	for after, more := int64(0), true; more; {
 		seals, err := s.Seals(ctx, after, backgroundRows)
@@ -69,6 +69,9 @@ func (s *Store) EachKept(ctx context.Context, f func(call.KeptObject) error) err
 		if err == nil {
 			err = f(call.KeptObject{Key: o.ObjectKey, Going: true})
 		}
+	}
+	if err == nil {
+		err = s.eachPlanned(ctx, f)
 	}
 	if err != nil {
 		return err
