@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	htmltemplate "html/template"
+	"net/url"
 	"os"
 	"path/filepath"
 	"slices"
@@ -91,7 +92,7 @@ func (r *Reporter) writeMail(run call.Run, b *built, dir string) ([]File, error)
 	if err != nil {
 		return nil, fmt.Errorf("write mail: %w", err)
 	}
-	r.addFiles(page, run, slices.Concat(b.files, pictures))
+	r.addFiles(page, run.ID, b.figures.Settings.Revision, slices.Concat(b.files, pictures))
 	text, err := texttemplate.New(mailTextName).Funcs(texttemplate.FuncMap{"isolate": isolate}).ParseFS(templates.Files, mailTextName)
 	if err != nil {
 		return nil, fmt.Errorf("write mail: %w", err)
@@ -202,8 +203,9 @@ func (f *Figures) leftOut(n int64) string {
 	return count(n) + " more"
 }
 
-// addFiles tells which of a run's files are attached, and where the others are.
-func (r *Reporter) addFiles(p *mailPage, run call.Run, files []File) {
+// addFiles tells which of a run's files are attached, and where the others are:
+// those of this revision, whatever comes later.
+func (r *Reporter) addFiles(p *mailPage, runID string, revision int, files []File) {
 	kept := make([]call.RunFile, len(files))
 	for i, file := range files {
 		kept[i] = call.RunFile{Name: file.Name, Size: file.Size}
@@ -215,7 +217,7 @@ func (r *Reporter) addFiles(p *mailPage, run call.Run, files []File) {
 	for _, file := range linked {
 		link := mailLink{Name: file.Name, Size: fmt.Sprintf("%.1f MB", float64(file.Size)/1e6)}
 		if r.publicURL != "" {
-			link.Address = r.publicURL + "/api/v1/reports/" + run.ID + "/files/" + file.Name
+			link.Address = fmt.Sprintf("%s/reports/%s/files/%s?revision=%d", r.publicURL, runID, url.PathEscape(file.Name), revision)
 		}
 		p.Linked = append(p.Linked, link)
 	}

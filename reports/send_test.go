@@ -393,11 +393,11 @@ func TestTooLargeForMail(t *testing.T) {
 	if got := slices.Sorted(maps.Keys(parts)); !cmp.Equal(got, []string{"mail-hours.png", "text/html", "text/plain"}) {
 		t.Errorf("parts %q", got)
 	}
-	if want := "https://calls.example.org/api/v1/reports/run-1/files/daily-2026-11-21.xlsx"; !bytes.Contains(parts["text/plain"], []byte(want)) ||
+	if want := "https://calls.example.org/reports/run-1/files/daily-2026-11-21.xlsx?revision=1"; !bytes.Contains(parts["text/plain"], []byte(want)) ||
 		!bytes.Contains(parts["text/html"], []byte(want)) {
 		t.Errorf("no link to the workbook:\n%s", parts["text/plain"])
 	}
-	if how := []byte("needs an API token"); !bytes.Contains(parts["text/plain"], how) || !bytes.Contains(parts["text/html"], how) {
+	if how := []byte("needs a login"); !bytes.Contains(parts["text/plain"], how) || !bytes.Contains(parts["text/html"], how) {
 		t.Errorf("nothing says how to open the link:\n%s", parts["text/plain"])
 	}
 }

@@ -1,9 +1,11 @@
-// Package templates holds what people see: the mails' templates.
+// Package templates holds what people see: the console's pages with their
+// style, and the mails' templates.
 package templates
 
 import "embed"
 
-// Files are the templates, by file name.
+// Files are the templates and the style, by file name. page.html frames the other
+// pages.
 //
-//go:embed mail.html mail.txt
+//go:embed *.html *.txt *.css
 var Files embed.FS

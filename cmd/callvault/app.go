@@ -201,6 +201,7 @@ func (a *app) run(ctx context.Context) (err error) {
 		}
 		group.Go(func() error { a.console.RunLooks(ctx); return nil })
 		group.Go(func() error { a.forgetLiveCalls(ctx); return nil })
+		group.Go(func() error { a.forgetSessions(ctx); return nil })
 		group.Go(func() error { a.vaultEye.run(ctx); return nil })
 		group.Go(func() error { a.journalEye.run(ctx); return nil })
 		group.Go(func() error { a.storageEye.run(ctx); return nil })
@@ -444,6 +445,9 @@ func (a *app) build(ctx context.Context, s *store.Store) error {
 		Version:  programVersion(),
 		Accounts: consoleAccounts(a.config),
 
+		PublicURL:    a.config.PublicURL,
+		ReportGroups: reportGroups(a.config),
+
 		Strangers: &a.strangers,
 
 		TwoPerson: a.config.Holds.TwoPerson,
@@ -501,6 +505,22 @@ func (a *app) forgetLiveCalls(ctx context.Context) {
 			a.logger.WarnContext(ctx, "old live calls could not be forgotten", "error", err)
 		} else if n > 0 {
 			a.logger.InfoContext(ctx, "live calls without a report forgotten", "calls", n)
+		}
+	}
+}
+
+// forgetSessions deletes logins that are over: at the start, and hourly.
+func (a *app) forgetSessions(ctx context.Context) {
+	tick := time.NewTicker(time.Hour)
+	defer tick.Stop()
+	for {
+		if _, err := a.store.ForgetSessions(ctx); err != nil && ctx.Err() == nil {
+			a.logger.WarnContext(ctx, "logins that are over could not be forgotten", "error", err)
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
 		}
 	}
 }

@@ -266,10 +266,11 @@ func (g *globals) demoGoesOn(ctx context.Context, a *app, password string) error
 	if err != nil {
 		return err
 	}
+	fmt.Fprintf(g.stderr, "\nCallvault goes on running; Ctrl-C ends it. Look at its reports and calls in a browser:\n  %s/reports\n", a.url())
 	if password != "" {
-		fmt.Fprintf(g.stderr, "\nThe first user is %s, with the password %s (shown this once).\n", adminName, password)
+		fmt.Fprintf(g.stderr, "Log in as %s, with the password %s (shown this once).\n", adminName, password)
 	}
-	fmt.Fprintf(g.stderr, "\nCallvault goes on running; Ctrl-C ends it. Ask it, for instance:\n  curl -H 'Authorization: Bearer %s' '%s/api/v1/calls?limit=3'\n", token, a.url())
+	fmt.Fprintf(g.stderr, "Or ask it, for instance:\n  curl -H 'Authorization: Bearer %s' '%s/api/v1/calls?limit=3'\n", token, a.url())
 	return nil
 }
 

@@ -45,6 +45,7 @@ func notRebuilt() map[string]string {
 		"storage_days":       "counted again from what lies in the vault",
 		"users":              "secrets are not in the vault",
 		"tokens":             "secrets are not in the vault",
+		"sessions":           "people log in again",
 		"watch":              "since when somebody has been watching",
 		"activity":           "counted again from the deliveries",
 		"recording_analyses": "analysed again",

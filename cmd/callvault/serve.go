@@ -131,7 +131,7 @@ func (g *globals) welcome(ctx context.Context, s *store.Store, c *config.Config,
 		if c.PublicURL == "" && isLoopback(c.Listen) {
 			fmt.Fprintf(w, "\nThe providers cannot reach %s yet: put a proxy with TLS in front and set public_url in\n%s, where the tokens stand too.\n", base, c.File)
 		}
-		fmt.Fprintf(w, "\nThe first user is %s, with the password %s (shown this once).\n", adminName, password)
+		fmt.Fprintf(w, "\nThe first user is %s, with the password %s (shown this once); log in at %s/login\n", adminName, password, cmp.Or(c.PublicURL, base))
 		fmt.Fprintf(w, "For the API: callvault token add NAME --role compliance%s\n\n", g.same())
 	})
 }

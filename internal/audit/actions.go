@@ -72,6 +72,15 @@ const (
 	TokenDisabled       Action = "token.disabled"
 )
 
+// Logins to the console's pages. Subject: "user/<name>".
+const (
+	UserLoggedIn  Action = "user.logged_in"
+	UserLoggedOut Action = "user.logged_out"
+	// UserLoginRefused: somebody gave the name of a user and a wrong password, or
+	// the user is disabled. Those who give another name are strangers.
+	UserLoginRefused Action = "user.login_refused"
+)
+
 // How calls came in, but by a webhook. Facts say what was asked for, and counts.
 const (
 	// BackfillEnded: a provider's call list was read. Subject:
@@ -216,7 +225,8 @@ func Actions() []Action {
 		RecordingArchived, RecordingAbsent, RecordingRefused, RecordingWoken, RecordingRetained, RecordingExpiring,
 		RecordingExpired, RecordingKept, CallsExpired, DeliveriesExpired, OrphanRemoved, ObjectsRetained, AccountPaused,
 		AccountWoken, ReportSeen, RunBuilt, RunFailed, RunFilesExpiring, RunFilesExpired, RunFilesKept, MailBegun,
-		MailFinished, MailResent, UserAdded, UserDisabled, UserPasswordChanged, TokenAdded, TokenDisabled, BackfillEnded,
+		MailFinished, MailResent, UserAdded, UserDisabled, UserPasswordChanged, TokenAdded, TokenDisabled,
+		UserLoggedIn, UserLoggedOut, UserLoginRefused, BackfillEnded,
 		DeliveriesImported, DeliveriesReplayed, LogKeyMade, LogKeyChanged, CallsSearched, DeliveriesSearched, CallViewed,
 		DeliveryViewed, AudioPlayed, AudioDownloaded, WaveformViewed, ReportDownloaded, LiveViewed, ReconciliationViewed,
 		LogSearched, HoldsViewed, ExportsViewed, ErasureRehearsed, DatabaseCopied, AccessRefused, StrangersRefused,

@@ -145,9 +145,12 @@ type TouchedHour struct {
 // RunFilter selects runs, newest period first.
 type RunFilter struct {
 	Report string
-	State  RunState
-	Limit  int
-	Cursor string
+	// Reports are names of which it must be one, if there are any; used to limit
+	// what one may see.
+	Reports []string
+	State   RunState
+	Limit   int
+	Cursor  string
 }
 
 // MailState is what became of one mail to one recipient.

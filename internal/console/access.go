@@ -64,12 +64,12 @@ func maySee(who call.Token, group string) bool {
 	return len(who.Groups) == 0 || slices.Contains(who.Groups, group)
 }
 
-// needAllGroups refuses a token that is limited to groups.
+// needAllGroups refuses a token, or a user, that is limited to groups.
 func needAllGroups(who call.Token, what string) error {
 	if len(who.Groups) == 0 {
 		return nil
 	}
-	return call.Errorf(call.Forbidden, "this token is limited to groups, and %s is about calls of all groups", what)
+	return call.Errorf(call.Forbidden, "what may be seen here is limited to groups, and %s is about calls of all groups", what)
 }
 
 // The bounds on wrong tokens from one address: so many at once, and then one
@@ -77,31 +77,36 @@ func needAllGroups(who call.Token, what string) error {
 const (
 	strikesAtOnce = 30
 	strikeEvery   = 2 * time.Second
-	// strikeAddresses bounds how many addresses are remembered; beyond it, all
-	// newcomers share one allowance.
-	strikeAddresses = 10_000
+	// strikeKeys bounds how many addresses, or names, are remembered; beyond it,
+	// all newcomers share one allowance.
+	strikeKeys = 10_000
 )
 
-// strikes remembers which addresses showed wrong tokens.
-type strikes struct {
+// strikes remembers from where, or for whom, something wrong was shown.
+type strikes[K comparable] struct {
+	atOnce int
+	every  time.Duration
+
 	mu       sync.Mutex
-	by       map[netip.Prefix]*rate.Limiter
+	by       map[K]*rate.Limiter
 	newcomer *rate.Limiter
 }
 
-func newStrikes() *strikes {
-	return &strikes{by: make(map[netip.Prefix]*rate.Limiter), newcomer: newStrikeLimiter()}
+func newStrikes[K comparable](atOnce int, every time.Duration) *strikes[K] {
+	s := &strikes[K]{atOnce: atOnce, every: every, by: make(map[K]*rate.Limiter)}
+	s.newcomer = s.limiter()
+	return s
 }
 
-func newStrikeLimiter() *rate.Limiter { return rate.NewLimiter(rate.Every(strikeEvery), strikesAtOnce) }
+func (s *strikes[K]) limiter() *rate.Limiter { return rate.NewLimiter(rate.Every(s.every), s.atOnce) }
 
-// wait is how long the address must wait before it may try again; 0: not.
-func (s *strikes) wait(address netip.Prefix, now time.Time) time.Duration {
+// wait is how long the key must wait before it may try again; 0: not.
+func (s *strikes[K]) wait(key K, now time.Time) time.Duration {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	l, ok := s.by[address]
+	l, ok := s.by[key]
 	if !ok {
-		if len(s.by) < strikeAddresses {
+		if len(s.by) < strikeKeys {
 			return 0
 		}
 		l = s.newcomer
@@ -110,32 +115,32 @@ func (s *strikes) wait(address netip.Prefix, now time.Time) time.Duration {
 	if left >= 1 {
 		return 0
 	}
-	return time.Duration((1 - left) * float64(strikeEvery))
+	return time.Duration((1 - left) * float64(s.every))
 }
 
-// count counts one wrong token.
-func (s *strikes) count(address netip.Prefix, now time.Time) {
+// count counts one wrong try.
+func (s *strikes[K]) count(key K, now time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if _, ok := s.by[address]; !ok && len(s.by) >= strikeAddresses {
+	if _, ok := s.by[key]; !ok && len(s.by) >= strikeKeys {
 		s.forget(now)
 	}
-	l, ok := s.by[address]
+	l, ok := s.by[key]
 	if !ok {
 		l = s.newcomer
-		if len(s.by) < strikeAddresses {
-			l = newStrikeLimiter()
-			s.by[address] = l
+		if len(s.by) < strikeKeys {
+			l = s.limiter()
+			s.by[key] = l
 		}
 	}
 	l.AllowN(now, 1)
 }
 
-// forget drops the addresses that have their whole allowance again.
-func (s *strikes) forget(now time.Time) {
-	for address, l := range s.by {
-		if l.TokensAt(now) >= strikesAtOnce {
-			delete(s.by, address)
+// forget drops the keys that have their whole allowance again.
+func (s *strikes[K]) forget(now time.Time) {
+	for key, l := range s.by {
+		if l.TokensAt(now) >= float64(s.atOnce) {
+			delete(s.by, key)
 		}
 	}
 }

@@ -142,21 +142,30 @@ func (c *Console) callFilter(r *http.Request) (call.Filter, error) {
 }
 
 func (c *Console) call(w http.ResponseWriter, r *http.Request, who call.Token) error {
-	if err := c.query(r).err(); err != nil {
-		return err
-	}
-	detail, err := c.visibleCall(r.Context(), mux.Vars(r)["id"], who)
+	answer, err := c.viewCall(r, who)
 	if err != nil {
 		return err
 	}
+	return writeJSON(w, answer)
+}
+
+// viewCall is the call that is asked for, as far as one may see it who then has.
+func (c *Console) viewCall(r *http.Request, who call.Token) (callDetailJSON, error) {
+	if err := c.query(r).err(); err != nil {
+		return callDetailJSON{}, err
+	}
+	detail, err := c.visibleCall(r.Context(), mux.Vars(r)["id"], who)
+	if err != nil {
+		return callDetailJSON{}, err
+	}
 	if err := c.look(r, audit.CallViewed, "call/"+detail.ID, nil); err != nil {
-		return err
+		return callDetailJSON{}, err
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), questionLimit)
 	defer cancel()
 	holds, err := c.holdsOf(ctx, []string{detail.ID}, who)
 	if err != nil {
-		return err
+		return callDetailJSON{}, err
 	}
 	answer := callDetailJSON{
 		callJSON:   c.callOf(detail.CallWithRecordings, holds[detail.ID], who),
@@ -170,7 +179,7 @@ func (c *Console) call(w http.ResponseWriter, r *http.Request, who call.Token) e
 			answer.Deliveries[i].CallIDs = []string{detail.ID}
 		}
 	}
-	return writeJSON(w, answer)
+	return answer, nil
 }
 
 // visibleCall finds a call that the token may see. One that it may not see is

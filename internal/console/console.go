@@ -1,6 +1,7 @@
-// Package console is how programs look and listen: the JSON API under /api/v1,
-// with bearer tokens and roles, and what operators and their tools ask for:
-// /metrics, /healthz and /readyz.
+// Package console is how people and programs look and listen: pages for those
+// who log in, the JSON API under /api/v1 for those who show a bearer token, with
+// the same roles, and what operators and their tools ask for: /metrics, /healthz
+// and /readyz.
 package console
 
 import (
@@ -10,6 +11,7 @@ import (
 	"log/slog"
 	"maps"
 	"net/http"
+	"net/netip"
 	"slices"
 	"strings"
 	"time"
@@ -32,7 +34,7 @@ type Store interface {
 	FindAlerts(ctx context.Context, f call.AlertFilter) ([]call.Alert, string, error)
 	FindFaults(ctx context.Context, f call.FaultFilter) ([]call.FoundFault, string, error)
 	FindDrift(ctx context.Context, f call.DriftFilter) ([]call.Drift, string, error)
-	TokenByHash(ctx context.Context, hash [32]byte) (call.Token, error)
+	AccessStore
 	RecordingStore
 	BackfillStore
 	RunStore
@@ -85,6 +87,12 @@ type Options struct {
 	Version string
 	// Accounts are those of the configuration.
 	Accounts []Account
+	// PublicURL is where browsers reach the pages, as the configuration has it;
+	// empty: they know.
+	PublicURL string
+	// ReportGroups are the groups of whose calls alone a report has ever told, by
+	// its name. All other reports are about calls of all groups.
+	ReportGroups map[string][]string
 	// TwoPerson: releasing a hold needs two people.
 	TwoPerson bool
 	// Locks: the vault keeps legal holds itself.
@@ -107,12 +115,19 @@ type Console struct {
 	zone     *time.Location
 	version  string
 	accounts []Account
+	// reportGroups are Options.ReportGroups.
+	reportGroups map[string][]string
 	// twoPerson and locks are those of Options.
 	twoPerson, locks bool
 	// exportChanged is never nil.
 	exportChanged func()
 
-	strikes *strikes
+	// strikes are wrong tokens, of the API and of sessions.
+	strikes *strikes[netip.Prefix]
+	logins  *logins
+	// crossOrigin tells forms of other sites; secure: sessions go by TLS alone.
+	crossOrigin *http.CrossOriginProtection
+	secure      bool
 
 	// strangers and looks go into the audit log.
 	strangers *audit.Strangers
@@ -142,13 +157,21 @@ func New(o Options) *Console {
 
 		exportChanged: o.ExportChanged,
 
-		strikes:   newStrikes(),
+		reportGroups: o.ReportGroups,
+
+		strikes:   newStrikes[netip.Prefix](strikesAtOnce, strikeEvery),
+		logins:    newLogins(),
+		secure:    strings.HasPrefix(o.PublicURL, "https://"),
 		strangers: cmp.Or(o.Strangers, new(audit.Strangers)),
 		looks:     &looks{store: o.Store, listenings: map[listening]*span{}},
 		pace:      pace{beatEvery, takeWithin},
 	}
 	if c.exportChanged == nil {
 		c.exportChanged = func() {}
+	}
+	var err error
+	if c.crossOrigin, err = protection(o.PublicURL); err != nil {
+		o.Logger.Error("nobody behind a proxy that gives another host can log in", "error", err)
 	}
 	c.feed = newFeed(c.liveCalls, o.Logger)
 	return c
@@ -190,7 +213,14 @@ func (c *Console) Routes(r *mux.Router) {
 	}
 	r.PathPrefix("/api/").Handler(c.open(notFound))
 
+	for path, h := range c.pages() {
+		r.Handle(path, c.withSession(h))
+	}
+	r.Handle(loginPath, c.form(c.login))
+	r.Handle(logoutPath, c.form(c.logout))
+	r.Handle(stylePath, c.open(serveStyle))
 	r.Handle("/", c.open(c.home))
+	r.NotFoundHandler = c.form(noPage)
 	r.Handle(metricsPath, c.open(c.metrics))
 	r.Handle(healthzPath, c.open(healthz))
 	r.Handle(readyzPath, c.open(c.readyz))
@@ -232,6 +262,17 @@ func (c *Console) endpoints() map[string]endpoint {
 	}
 }
 
+// pages are what people see. Files and audio are those of the API, by the same
+// rules.
+func (c *Console) pages() map[string]endpoint {
+	return map[string]endpoint{
+		"/calls/{id}":                 c.callPage,
+		"/recordings/{id}/audio":      c.audio,
+		"/reports":                    c.reportsPage,
+		"/reports/{run}/files/{name}": c.runFile,
+	}
+}
+
 // posts are what changes something.
 func (c *Console) posts() map[string]endpoint {
 	return map[string]endpoint{
@@ -249,12 +290,18 @@ func (c *Console) deletes() map[string]endpoint {
 
 // open wraps what everybody may ask, and nobody change.
 func (c *Console) open(h func(http.ResponseWriter, *http.Request) error) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		err := readOnly(w, r)
-		if err == nil {
-			err = h(w, r)
+	return c.form(func(w http.ResponseWriter, r *http.Request) error {
+		if err := readOnly(w, r); err != nil {
+			return err
 		}
-		if err != nil {
+		return h(w, r)
+	})
+}
+
+// form wraps what everybody may ask, and decides itself on the method.
+func (c *Console) form(h func(http.ResponseWriter, *http.Request) error) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if err := h(w, r); err != nil {
 			c.fail(w, r, err)
 		}
 	})
@@ -276,7 +323,7 @@ func (m methods) allowed() string {
 // withToken wraps what only the owner of a token may ask or do.
 func (c *Console) withToken(m methods) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if err := c.answer(w, r, m); err != nil { //nolint:contextcheck // what acts in it is a part of the request's own
+		if err := c.answer(w, r, m); err != nil {
 			c.fail(w, r, err)
 		}
 	})
@@ -295,7 +342,7 @@ func (c *Console) answer(w http.ResponseWriter, r *http.Request, m methods) erro
 	if err != nil {
 		return err
 	}
-	if r, err = asked(r, who); err != nil {
+	if r, err = asked(r, actorOf(r, audit.KindToken, who.Name)); err != nil {
 		return err
 	}
 	return c.refused(r, h(w, r, who))

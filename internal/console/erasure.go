@@ -173,7 +173,7 @@ func (c *Console) beginErasure(w http.ResponseWriter, r *http.Request, who call.
 	case call.NewRedactor(number, nil).IsNamed(asked.Reason):
 		return call.Errorf(call.Invalid, "reason must not name the number: it is kept")
 	}
-	ctx, cancel := context.WithTimeout(acting(r, who), questionLimit)
+	ctx, cancel := context.WithTimeout(r.Context(), questionLimit)
 	defer cancel()
 	e, err := c.store.BeginErasure(ctx, number, asked.Reason)
 	if err != nil {

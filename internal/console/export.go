@@ -94,7 +94,7 @@ func (c *Console) addExport(w http.ResponseWriter, r *http.Request, who call.Tok
 	if slices.ContainsFunc(asked.CallIDs, func(id string) bool { return id == "" || len(id) > maxParameter || !printable(id) }) {
 		return call.Errorf(call.Invalid, "call_ids has something that is no id")
 	}
-	ctx, cancel := context.WithTimeout(acting(r, who), questionLimit)
+	ctx, cancel := context.WithTimeout(r.Context(), questionLimit)
 	defer cancel()
 	request := export.Request{Filter: asked.Filter, Calls: asked.CallIDs, Groups: who.Groups, Reason: asked.Reason, By: audit.ActorOf(ctx)}
 	if err := request.Check(); err != nil {
@@ -184,7 +184,7 @@ func (c *Console) removeExport(w http.ResponseWriter, r *http.Request, who call.
 	if err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeout(acting(r, who), questionLimit)
+	ctx, cancel := context.WithTimeout(r.Context(), questionLimit)
 	defer cancel()
 	if e, err = c.store.RemoveExport(ctx, e.ID); err != nil {
 		return err

@@ -43,6 +43,8 @@ type fakeStore struct {
 	backfills   map[string]call.BackfillState
 	reconciled  map[string]call.Reconciliation // by day
 	tokens      map[[32]byte]call.Token
+	users       map[string]call.User
+	sessions    map[[32]byte]fakeSession
 	entries     []audit.Entry
 	auditErr    error
 	err         error
@@ -162,7 +164,13 @@ func (s *fakeStore) FindRuns(_ context.Context, f call.RunFilter) ([]call.Run, s
 	if s.err != nil {
 		return nil, "", s.err
 	}
-	return page(s.runs, f.Limit, f.Cursor)
+	found := s.runs
+	if len(f.Reports) > 0 || f.Report != "" {
+		found = slices.DeleteFunc(slices.Clone(found), func(r call.Run) bool {
+			return len(f.Reports) > 0 && !slices.Contains(f.Reports, r.Report) || f.Report != "" && r.Report != f.Report
+		})
+	}
+	return page(found, f.Limit, f.Cursor)
 }
 
 func (s *fakeStore) Analysis(_ context.Context, id string) (call.Analysis, error) {
@@ -385,10 +393,21 @@ const (
 
 func newHouse(t *testing.T) *house {
 	t.Helper()
-	return newHouseIn(t, nil)
+	return newHouseWith(t, func(*console.Options) {})
 }
 
 func newHouseIn(t *testing.T, zone *time.Location) *house {
+	t.Helper()
+	return newHouseWith(t, func(o *console.Options) {
+		o.Zone = zone
+		for i := range o.Accounts {
+			o.Accounts[i].Zone = cmp.Or(zone, time.UTC)
+		}
+	})
+}
+
+// newHouseWith is a house with other options.
+func newHouseWith(t *testing.T, change func(*console.Options)) *house {
 	t.Helper()
 	audio := make([]byte, audioBytes)
 	for i := range audio {
@@ -427,8 +446,7 @@ func newHouseIn(t *testing.T, zone *time.Location) *house {
 	registry.MustRegister(seen)
 	seen.Inc()
 	router := mux.NewRouter()
-	accountZone := cmp.Or(zone, time.UTC)
-	h.console = console.New(console.Options{
+	options := console.Options{
 		Store:    h.store,
 		Vault:    h.vault,
 		Retainer: h,
@@ -437,15 +455,16 @@ func newHouseIn(t *testing.T, zone *time.Location) *house {
 		Notices:  func() map[string]string { return h.notices },
 		Logger:   logger,
 		Now:      func() time.Time { return h.clock },
-		Zone:     zone,
 		Version:  "1.2.3",
 		Locks:    true,
 		Accounts: []console.Account{
-			{Name: "sales", Zone: accountZone, CanBackfill: true, BackfillEvery: time.Hour, BackfillWindow: 48 * time.Hour},
-			{Name: "support", Zone: accountZone, CanBackfill: true, BackfillWindow: 48 * time.Hour},
-			{Name: "plain", Zone: accountZone, BackfillEvery: time.Hour, BackfillWindow: 48 * time.Hour},
+			{Name: "sales", Zone: time.UTC, CanBackfill: true, BackfillEvery: time.Hour, BackfillWindow: 48 * time.Hour},
+			{Name: "support", Zone: time.UTC, CanBackfill: true, BackfillWindow: 48 * time.Hour},
+			{Name: "plain", Zone: time.UTC, BackfillEvery: time.Hour, BackfillWindow: 48 * time.Hour},
 		},
-	})
+	}
+	change(&options)
+	h.console = console.New(options)
 	h.console.Routes(router)
 	h.handler = console.AccessLog(console.Recover(console.SecurityHeaders(router), logger), logger)
 	server := httptest.NewServer(h.handler)

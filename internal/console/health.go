@@ -3,8 +3,6 @@ package console
 import (
 	"context"
 	"errors"
-	"fmt"
-	"html/template"
 	"log/slog"
 	"net/http"
 	"time"
@@ -72,25 +70,5 @@ func (c *Console) metrics(w http.ResponseWriter, r *http.Request) error {
 	promhttp.HandlerFor(c.registry, promhttp.HandlerOpts{
 		ErrorLog: slog.NewLogLogger(c.logger.Handler(), slog.LevelWarn),
 	}).ServeHTTP(w, r)
-	return nil
-}
-
-var homePage = template.Must(template.New("home").Parse(`<!doctype html>
-<html lang="en">
-<meta charset="utf-8">
-<title>Callvault</title>
-<h1>Callvault {{.Version}}</h1>
-<p>The JSON API is at <code>{{.API}}</code> and wants a token: <code>callvault token add NAME --role ROLE</code> makes one.
-<p><a href="{{.API}}/openapi.json">{{.API}}/openapi.json</a> describes it,
-<a href="/readyz">/readyz</a> says whether all parts answer.
-</html>
-`))
-
-// home says where the API is.
-func (c *Console) home(w http.ResponseWriter, _ *http.Request) error {
-	w.Header().Set("Content-Type", "text/html; charset=utf-8")
-	if err := homePage.Execute(w, struct{ Version, API string }{c.version, apiRoot}); err != nil {
-		return fmt.Errorf("write home page: %w", err)
-	}
 	return nil
 }

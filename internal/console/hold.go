@@ -130,15 +130,6 @@ func needKeeper(who call.Token) error {
 	return needAllGroups(who, "it")
 }
 
-// acting is the request's context with who acts.
-func acting(r *http.Request, who call.Token) context.Context {
-	actor := audit.Actor{Kind: audit.KindToken, Name: who.Name}
-	if address := parseAddress(r.RemoteAddr); address.IsValid() {
-		actor.Address = address.String()
-	}
-	return audit.By(r.Context(), actor)
-}
-
 func (c *Console) findHolds(w http.ResponseWriter, r *http.Request, who call.Token) error {
 	if err := errors.Join(c.query(r).err(), needKeeper(who)); err != nil {
 		return err
@@ -236,7 +227,7 @@ func (c *Console) placeHold(w http.ResponseWriter, r *http.Request, who call.Tok
 	if asked.OnlyNow {
 		h.Until = c.now()
 	}
-	ctx, cancel := context.WithTimeout(acting(r, who), questionLimit)
+	ctx, cancel := context.WithTimeout(r.Context(), questionLimit)
 	defer cancel()
 	if _, err := c.store.PlaceHold(ctx, h); err != nil {
 		return err
@@ -284,7 +275,7 @@ func (c *Console) releaseHold(w http.ResponseWriter, r *http.Request, who call.T
 	if !printable(name) {
 		return call.Errorf(call.NotFound, "there is no such hold")
 	}
-	ctx, cancel := context.WithTimeout(acting(r, who), questionLimit)
+	ctx, cancel := context.WithTimeout(r.Context(), questionLimit)
 	defer cancel()
 	var err error
 	if asked.Withdraw {

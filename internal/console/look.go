@@ -109,9 +109,13 @@ func filters(q url.Values) map[string]any {
 	return facts
 }
 
-func (l *looks) add(ctx context.Context, e audit.Entry) error {
+// add lets an entry wait for the log, unless the same waits already.
+func (l *looks) add(ctx context.Context, e audit.Entry) error { return l.put(ctx, e, true) }
+
+// put lets an entry wait for the log; once: not if the same waits already.
+func (l *looks) put(ctx context.Context, e audit.Entry, once bool) error {
 	l.mu.Lock()
-	known := slices.ContainsFunc(l.waiting, func(o audit.Entry) bool {
+	known := once && slices.ContainsFunc(l.waiting, func(o audit.Entry) bool {
 		return o.Action == e.Action && o.Actor == e.Actor && o.Reason == e.Reason && string(o.Facts) == string(e.Facts)
 	})
 	if !known {
@@ -228,11 +232,12 @@ func reasonOf(ctx context.Context) string {
 	return reason
 }
 
-// asked returns the request as one of who, with the reason that is given; the
+// asked returns the request as one of actor, with the reason that is given; the
 // parameter is taken off, for it is no filter.
-func asked(r *http.Request, who call.Token) (*http.Request, error) {
+func asked(r *http.Request, actor audit.Actor) (*http.Request, error) {
 	reason := strings.TrimSpace(r.Header.Get(reasonHeader))
-	r = r.WithContext(acting(r, who))
+	ctx := audit.By(r.Context(), actor)
+	r = r.WithContext(ctx)
 	if q, err := url.ParseQuery(r.URL.RawQuery); err == nil && q.Has(reasonParameter) {
 		if given := q[reasonParameter]; len(given) == 1 && reason == "" {
 			reason = strings.TrimSpace(given[0])
@@ -245,7 +250,7 @@ func asked(r *http.Request, who call.Token) (*http.Request, error) {
 	if len(reason) > maxReason || !printable(reason) {
 		return r, call.Errorf(call.Invalid, "%s must be one line of text of at most %d bytes", reasonParameter, maxReason)
 	}
-	return r.WithContext(context.WithValue(r.Context(), reasonKey{}, reason)), nil
+	return r.WithContext(context.WithValue(ctx, reasonKey{}, reason)), nil
 }
 
 // hidden is a refusal that must look as if there were nothing: that something

@@ -108,7 +108,7 @@ func Recover(next http.Handler, logger *slog.Logger) http.Handler {
 			if counted.status != 0 {
 				panic(http.ErrAbortHandler)
 			}
-			writeError(w, http.StatusInternalServerError, call.Internal,
+			answerError(w, r, http.StatusInternalServerError, call.Internal,
 				"something went wrong inside; the log has more under request "+w.Header().Get(requestIDHeader))
 		}()
 		next.ServeHTTP(counted, r)

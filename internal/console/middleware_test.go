@@ -129,7 +129,7 @@ func TestPanicCutsAnAnswerShort(t *testing.T) {
 func TestSecurityHeaders(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)
-	for _, path := range []string{"/", "/api/v1/calls", "/none"} {
+	for _, path := range []string{"/readyz", "/api/v1/calls", "/none"} {
 		header := h.get(t, path, "").header
 		for name, value := range map[string]string{
 			"X-Content-Type-Options": "nosniff", "X-Frame-Options": "DENY", "Referrer-Policy": "no-referrer",

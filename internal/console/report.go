@@ -116,38 +116,64 @@ const maxRevision = 100_000
 
 const aboutReports = "a report"
 
+// needReport refuses one who is limited to groups a report that tells, or ever
+// told, of calls of others.
+func (c *Console) needReport(who call.Token, report string) error {
+	if groups := c.reportGroups[report]; len(groups) > 0 && !slices.ContainsFunc(groups, func(g string) bool { return !maySee(who, g) }) {
+		return nil
+	}
+	return needAllGroups(who, aboutReports)
+}
+
+// runsJSON is a page of runs.
+type runsJSON struct {
+	Runs       []runJSON `json:"runs"`
+	NextCursor *string   `json:"next_cursor"`
+}
+
 func (c *Console) findRuns(w http.ResponseWriter, r *http.Request, who call.Token) error {
-	if err := needAllGroups(who, aboutReports); err != nil {
+	answer, err := c.viewRuns(r, who)
+	if err != nil {
 		return err
 	}
-	q := c.query(r)
+	return writeJSON(w, answer)
+}
+
+// viewRuns are the runs that are asked for, as far as one may see them who then
+// has.
+func (c *Console) viewRuns(r *http.Request, who call.Token) (runsJSON, error) {
 	var f call.RunFilter
+	if len(who.Groups) > 0 {
+		for report := range c.reportGroups {
+			if c.needReport(who, report) == nil {
+				f.Reports = append(f.Reports, report)
+			}
+		}
+		if len(f.Reports) == 0 {
+			return runsJSON{}, needAllGroups(who, aboutReports)
+		}
+	}
+	q := c.query(r)
 	f.Report = q.text("report")
 	f.State = oneOf(q, "state", call.RunBuilding, call.RunBuilt, call.RunFailed)
 	f.Limit, f.Cursor = q.page()
 	if err := q.err(); err != nil {
-		return err
+		return runsJSON{}, err
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), questionLimit)
 	defer cancel()
 	found, next, err := c.store.FindRuns(ctx, f)
 	if err != nil {
-		return err
+		return runsJSON{}, err
 	}
 	runs := make([]runJSON, len(found))
 	for i, run := range found {
 		runs[i] = runOf(run, who)
 	}
-	return writeJSON(w, struct {
-		Runs       []runJSON `json:"runs"`
-		NextCursor *string   `json:"next_cursor"`
-	}{runs, optional(next)})
+	return runsJSON{runs, optional(next)}, nil
 }
 
 func (c *Console) runFile(w http.ResponseWriter, r *http.Request, who call.Token) error {
-	if err := needAllGroups(who, aboutReports); err != nil {
-		return err
-	}
 	q := c.query(r)
 	revision := q.number("revision", 1, maxRevision)
 	if err := q.err(); err != nil {
@@ -155,6 +181,9 @@ func (c *Console) runFile(w http.ResponseWriter, r *http.Request, who call.Token
 	}
 	vars := mux.Vars(r)
 	run, err := c.run(r.Context(), vars["run"])
+	if err == nil {
+		err = c.needReport(who, run.Report)
+	}
 	if err != nil {
 		return err
 	}

@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net/http"
 	"strconv"
+	"strings"
 	"time"
 
 	"callvault/internal/call"
@@ -68,6 +69,16 @@ func (c *Console) fail(w http.ResponseWriter, r *http.Request, err error) {
 		status = http.StatusMethodNotAllowed
 	case errors.Is(err, errRange):
 		status = http.StatusRequestedRangeNotSatisfiable
+	}
+	answerError(w, r, status, code, message)
+}
+
+// answerError tells a browser of an error in a page, and everybody else, and
+// whoever asks the API, in JSON.
+func answerError(w http.ResponseWriter, r *http.Request, status int, code call.Code, message string) {
+	if !strings.HasPrefix(r.URL.Path, "/api/") && strings.Contains(r.Header.Get("Accept"), "text/html") {
+		writeFault(w, status, message)
+		return
 	}
 	writeError(w, status, code, message)
 }

@@ -177,6 +177,9 @@ func (s *Store) FindRuns(ctx context.Context, f call.RunFilter) ([]call.Run, str
 	if f.Report != "" {
 		c.add("report = ?", f.Report)
 	}
+	if len(f.Reports) > 0 {
+		c.texts = append(c.texts, c.oneOf("report", f.Reports))
+	}
 	if f.State != "" {
 		c.add("state = ?", string(f.State))
 	}

@@ -251,6 +251,11 @@ func TestRuns(t *testing.T) {
 		if err != nil || len(runs) != 1 || next != "" {
 			t.Errorf("%v %q %v", runs, next, err)
 		}
+		for n, f := range []call.RunFilter{{Reports: []string{"weekly"}}, {Reports: []string{"weekly", "daily"}}} {
+			if runs, _, err := s.FindRuns(t.Context(), f); err != nil || len(runs) != n {
+				t.Errorf("%q: %v %v", f.Reports, runs, err)
+			}
+		}
 
 		mail := call.Mail{RunID: run.ID, Recipient: "ops@example.org", MessageID: "<1@example.org>"}
 		m, send, err := s.BeginMail(t.Context(), mail)

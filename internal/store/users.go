@@ -13,9 +13,9 @@ import (
 
 const userColumns = "name, role, user_groups, password_hash, created_at, disabled"
 
-func scanUser(rows *sql.Rows, u *call.User) error {
+func scanUser(rows *sql.Rows, u *call.User, more ...any) error {
 	var disabled int
-	err := rows.Scan(&u.Name, &u.Role, jsonInto{&u.Groups}, &u.PasswordHash, timeInto{&u.CreatedAt}, &disabled)
+	err := rows.Scan(append([]any{&u.Name, &u.Role, jsonInto{&u.Groups}, &u.PasswordHash, timeInto{&u.CreatedAt}, &disabled}, more...)...)
 	u.Disabled = disabled != 0
 	return err
 }
