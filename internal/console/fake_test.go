@@ -45,6 +45,7 @@ type fakeStore struct {
 	tokens      map[[32]byte]call.Token
 	users       map[string]call.User
 	sessions    map[[32]byte]fakeSession
+	endErr      error // of EndSession
 	entries     []audit.Entry
 	auditErr    error
 	err         error

@@ -2,6 +2,7 @@ package console
 
 import (
 	"bytes"
+	"crypto/sha256"
 	"fmt"
 	"html/template"
 	"net/http"
@@ -11,6 +12,7 @@ import (
 	"unicode"
 	"unicode/utf8"
 
+	"callvault/internal/audit"
 	"callvault/internal/call"
 	"callvault/templates"
 )
@@ -67,7 +69,7 @@ func writePage(w http.ResponseWriter, status int, t *template.Template, p page) 
 type faultPage struct{ Head, Text string }
 
 // writeFault tells a person of an error.
-func writeFault(w http.ResponseWriter, status int, message string) {
+func writeFault(w http.ResponseWriter, r *http.Request, status int, message string) {
 	head := "This cannot be done"
 	switch status {
 	case http.StatusForbidden:
@@ -82,6 +84,9 @@ func writeFault(w http.ResponseWriter, status int, message string) {
 		head = "Something went wrong"
 	}
 	p := page{Title: head, Body: faultPage{head, sentence(message)}}
+	if actor := audit.ActorOf(r.Context()); actor.Kind == audit.KindUser {
+		p.User = actor.Name
+	}
 	if err := writePage(w, status, faultTemplate, p); err != nil { // two texts always fit in
 		http.Error(w, message, status)
 	}
@@ -116,8 +121,13 @@ func (c *Console) home(w http.ResponseWriter, r *http.Request) error {
 const stylePath = "/static/console.css"
 
 func serveStyle(w http.ResponseWriter, r *http.Request) error {
-	w.Header().Set("Cache-Control", "public, max-age=3600")
-	http.ServeFileFS(w, r, templates.Files, "console.css")
+	style, err := templates.Files.ReadFile("console.css")
+	if err != nil {
+		return err
+	}
+	w.Header().Set("Cache-Control", "no-cache") // another version has another one
+	w.Header().Set("ETag", fmt.Sprintf(`"%x"`, sha256.Sum256(style)))
+	http.ServeContent(w, r, "console.css", time.Time{}, bytes.NewReader(style))
 	return nil
 }
 

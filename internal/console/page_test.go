@@ -4,8 +4,12 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"image/color"
+	"image/png"
 	"net/http"
 	"net/url"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -13,6 +17,7 @@ import (
 
 	"callvault/internal/call"
 	"callvault/internal/console"
+	"callvault/internal/testenv"
 
 	"github.com/google/go-cmp/cmp"
 	"golang.org/x/net/html"
@@ -132,11 +137,17 @@ func TestPagesOfOtherGroups(t *testing.T) {
 	for path, status := range map[string]int{
 		"/calls/call-1": http.StatusOK, "/calls/call-2": http.StatusNotFound, "/calls/call-3": http.StatusNotFound, "/calls/none": http.StatusNotFound,
 		"/recordings/rec-1/audio": http.StatusOK, "/recordings/rec-billing/audio": http.StatusNotFound,
-		"/reports": http.StatusForbidden, "/reports/run-1/files/daily%202023-01-02%20calls.csv": http.StatusForbidden,
+		"/reports": http.StatusOK, "/reports/run-1/files/daily%202023-01-02%20calls.csv": http.StatusForbidden,
 	} {
 		if r := h.get(t, path, "", session...); r.status != status {
 			t.Errorf("%s: status %d, want %d: %s", path, r.status, status, r.body)
 		}
+	}
+	if text := h.get(t, "/reports", "", session...).pageText(t); !strings.Contains(text, "You see calls of Sales . There is no report of these alone") || strings.Contains(text, "daily") {
+		t.Errorf("omar sees %s", text)
+	}
+	if text := h.get(t, "/calls/none", "", session...).pageText(t); !strings.Contains(text, "omar Log out") {
+		t.Errorf("who meets a fault is lost: %s", text)
 	}
 	var refused []string
 	for _, e := range h.store.entries {
@@ -147,7 +158,7 @@ func TestPagesOfOtherGroups(t *testing.T) {
 	slices.Sort(refused)
 	if diff := cmp.Diff([]string{
 		"user omar /calls/call-2", "user omar /calls/call-3", "user omar /recordings/rec-billing/audio",
-		"user omar /reports", "user omar /reports/run-1/files/daily 2023-01-02 calls.csv",
+		"user omar /reports/run-1/files/daily 2023-01-02 calls.csv",
 	}, refused); diff != "" {
 		t.Error(diff)
 	}
@@ -355,6 +366,10 @@ func TestFaultsArePages(t *testing.T) {
 	if r := h.get(t, "/reports", "", session...); r.status != 500 || !strings.Contains(r.pageText(t), "Something went wrong Something went wrong inside; the log has more under request") || strings.Contains(string(r.body), "secret") {
 		t.Errorf("inside: status %d: %s", r.status, r.body)
 	}
+	h.store.err, h.store.panics = nil, true
+	if r := h.get(t, "/api/v1/calls", admin, "Accept", "text/html"); r.status != 500 || r.header.Get("Content-Type") != "application/json; charset=utf-8" {
+		t.Errorf("a panic of the API: status %d: %s", r.status, r.body)
+	}
 	// The API answers in JSON whoever asks.
 	h.get(t, "/api/none", "", "Accept", "text/html").wantError(t, 404, call.NotFound)
 }
@@ -380,7 +395,35 @@ func TestPagesTrustNothing(t *testing.T) {
 	if r.status != http.StatusOK || r.header.Get("Content-Type") != "text/css; charset=utf-8" || bytes.Contains(r.body, []byte("url(")) {
 		t.Errorf("the style: status %d, %v", r.status, r.header)
 	}
+	if again := h.get(t, "/static/console.css", "", "If-None-Match", r.header.Get("ETag")); again.status != http.StatusNotModified {
+		t.Errorf("the style again: status %d", again.status)
+	}
 	if r := h.get(t, "/static/mail.html", ""); r.status != http.StatusNotFound {
 		t.Errorf("other files: status %d", r.status)
+	}
+}
+
+// TestLoginInABrowser: what the pages forbid a browser does not keep it from
+// showing them as they are meant.
+func TestLoginInABrowser(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	out := filepath.Join(t.TempDir(), "login.png")
+	testenv.Screenshot(t, h.url+"/calls/call-1", out)
+	content, err := os.ReadFile(out)
+	if err != nil {
+		t.Fatal(err)
+	}
+	drawn, err := png.Decode(bytes.NewReader(content))
+	if err != nil {
+		t.Fatal(err)
+	}
+	// The bar at the top has the accent's colour, of light or of dark.
+	got := color.NRGBAModel.Convert(drawn.At(640, 2))
+	if got != (color.NRGBA{0x1f, 0x4e, 0x79, 0xff}) && got != (color.NRGBA{0x8d, 0xb8, 0xe2, 0xff}) {
+		t.Errorf("the bar is %v: the page has no style", got)
+	}
+	if asked := h.log.entries(t, "request"); len(asked) < 3 || asked[1]["path"] != "/login" || asked[2]["path"] != "/static/console.css" {
+		t.Errorf("the browser asked for %v", asked)
 	}
 }

@@ -125,6 +125,18 @@ func (c *Console) needReport(who call.Token, report string) error {
 	return needAllGroups(who, aboutReports)
 }
 
+// reportsOf are the reports that one may see who is limited to groups; none for
+// those who may see all.
+func (c *Console) reportsOf(who call.Token) []string {
+	var names []string
+	for report := range c.reportGroups {
+		if len(who.Groups) > 0 && c.needReport(who, report) == nil {
+			names = append(names, report)
+		}
+	}
+	return names
+}
+
 // runsJSON is a page of runs.
 type runsJSON struct {
 	Runs       []runJSON `json:"runs"`
@@ -142,15 +154,10 @@ func (c *Console) findRuns(w http.ResponseWriter, r *http.Request, who call.Toke
 // viewRuns are the runs that are asked for, as far as one may see them who then
 // has.
 func (c *Console) viewRuns(r *http.Request, who call.Token) (runsJSON, error) {
-	var f call.RunFilter
-	if len(who.Groups) > 0 {
-		for report := range c.reportGroups {
-			if c.needReport(who, report) == nil {
-				f.Reports = append(f.Reports, report)
-			}
-		}
-		if len(f.Reports) == 0 {
-			return runsJSON{}, needAllGroups(who, aboutReports)
+	f := call.RunFilter{Reports: c.reportsOf(who)}
+	if len(f.Reports) == 0 {
+		if err := needAllGroups(who, aboutReports); err != nil {
+			return runsJSON{}, err
 		}
 	}
 	q := c.query(r)

@@ -16,6 +16,9 @@ import (
 // reportsPage lists reports, the newest period first. It is made of the API's
 // answer and of nothing else.
 type reportsPage struct {
+	// Groups are those that the reader is limited to, if no report is of these
+	// alone.
+	Groups []string
 	// Only is the one report that is listed, empty for all.
 	Only string
 	Runs []runView
@@ -46,6 +49,10 @@ type revisionView struct {
 }
 
 func (c *Console) reportsPage(w http.ResponseWriter, r *http.Request, who call.Token) error {
+	if len(who.Groups) > 0 && len(c.reportsOf(who)) == 0 {
+		// A login leads here: that there is nothing is no refusal.
+		return writePage(w, http.StatusOK, reportsTemplate, page{Title: "Reports", User: who.Name, Body: reportsPage{Groups: who.Groups}})
+	}
 	answer, err := c.viewRuns(r, who)
 	if err != nil {
 		return err

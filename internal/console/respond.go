@@ -77,7 +77,7 @@ func (c *Console) fail(w http.ResponseWriter, r *http.Request, err error) {
 // whoever asks the API, in JSON.
 func answerError(w http.ResponseWriter, r *http.Request, status int, code call.Code, message string) {
 	if !strings.HasPrefix(r.URL.Path, "/api/") && strings.Contains(r.Header.Get("Accept"), "text/html") {
-		writeFault(w, status, message)
+		writeFault(w, r, status, message)
 		return
 	}
 	writeError(w, status, code, message)

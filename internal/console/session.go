@@ -216,6 +216,7 @@ func (c *Console) logout(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	who, err := c.session(w, r)
+	c.setSession(w, r, "", -1) // whatever becomes of it
 	if err == nil {
 		var hash [32]byte
 		if hash, err = sessionHash(r); err == nil {
@@ -227,7 +228,6 @@ func (c *Console) logout(w http.ResponseWriter, r *http.Request) error {
 	if err != nil && call.CodeOf(err) != call.Unauthorized {
 		return err
 	}
-	c.setSession(w, r, "", -1)
 	http.Redirect(w, r, loginPath, http.StatusSeeOther)
 	return nil
 }
@@ -297,29 +297,26 @@ func (c *Console) session(w http.ResponseWriter, r *http.Request) (call.Token, e
 // and comes back.
 func (c *Console) withSession(h endpoint) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if err := c.answerPage(w, r, h); err != nil {
+		err := readOnly(w, r)
+		var who call.Token
+		if err == nil {
+			who, err = c.session(w, r)
+		}
+		if call.CodeOf(err) == call.Unauthorized {
+			w.Header().Set("Cache-Control", "no-store")
+			http.Redirect(w, r, loginPath+"?next="+url.QueryEscape(localPath(r.URL.RequestURI())), http.StatusSeeOther)
+			return
+		}
+		if err == nil {
+			r, err = asked(r, actorOf(r, audit.KindUser, who.Name))
+		}
+		if err == nil {
+			err = c.refused(r, h(w, r, who))
+		}
+		if err != nil {
 			c.fail(w, r, err)
 		}
 	})
-}
-
-func (c *Console) answerPage(w http.ResponseWriter, r *http.Request, h endpoint) error {
-	if err := readOnly(w, r); err != nil {
-		return err
-	}
-	who, err := c.session(w, r)
-	if call.CodeOf(err) == call.Unauthorized {
-		w.Header().Set("Cache-Control", "no-store")
-		http.Redirect(w, r, loginPath+"?next="+url.QueryEscape(localPath(r.URL.RequestURI())), http.StatusSeeOther)
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	if r, err = asked(r, actorOf(r, audit.KindUser, who.Name)); err != nil {
-		return err
-	}
-	return c.refused(r, h(w, r, who))
 }
 
 // localPath is where a login leads: next, if that is an address on this server

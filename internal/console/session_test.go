@@ -61,6 +61,9 @@ func (s *fakeStore) SessionUser(_ context.Context, hash [32]byte) (call.User, er
 }
 
 func (s *fakeStore) EndSession(ctx context.Context, hash [32]byte) error {
+	if s.endErr != nil {
+		return s.endErr
+	}
 	s.mu.Lock()
 	u := s.sessions[hash].user
 	delete(s.sessions, hash)
@@ -256,6 +259,10 @@ func TestFormsOfOtherSites(t *testing.T) {
 	}
 	if r := h.get(t, "/reports", "", session...); r.status != http.StatusOK {
 		t.Errorf("the session has ended: status %d", r.status)
+	}
+	h.store.endErr = errors.New("disk full")
+	if r := h.submit(t, "/logout", nil, session[:2]...); r.status != http.StatusInternalServerError || r.cookie(t).MaxAge >= 0 {
+		t.Errorf("a logout that the database does not take: status %d", r.status)
 	}
 	if r := h.get(t, "/logout", "", session...); r.status != http.StatusMethodNotAllowed || r.header.Get("Allow") != "POST" {
 		t.Errorf("a link to the logout: status %d", r.status)
