@@ -39,7 +39,7 @@ type ErasureRows interface {
 	ErasedAudio(ctx context.Context, erasureID, id string) error
 	EraseCalls(ctx context.Context, erasureID string, callIDs []string) error
 	FollowErasure(ctx context.Context, id string) error
-	RecallNumber(ctx context.Context, e *call.Erasure) error
+	RecallNumber(ctx context.Context, e *call.Erasure) (guessed bool, err error)
 	ErasureReopenings(ctx context.Context, id string) ([]call.ErasureReopening, error)
 	DeliveryCalls(ctx context.Context, ref string) ([]string, error)
 	EraseDelivery(ctx context.Context, erasure call.Erasure, ref string) error
@@ -145,6 +145,9 @@ type round struct {
 	rewritten map[string]bool
 	// began is when the round did.
 	began time.Time
+	// guessed: that it is the person's number is taken from calls that are also
+	// another's, and is looked for in what tells of these alone.
+	guessed bool
 }
 
 // Continue erases what can go by now of one erasure that is due, that with the
@@ -224,7 +227,7 @@ func (r *round) items(ctx context.Context) error {
 		if err := r.kind(ctx, kind, r.item); err != nil {
 			return err
 		}
-		if kind == call.ErasedExport && r.erasure.Number != "" {
+		if kind == call.ErasedExport && r.erasure.Number != "" && !r.guessed {
 			if err := r.o.Store.RedactRequests(ctx, r.erasure.Number); err != nil {
 				return err
 			}

@@ -48,8 +48,10 @@ func (r *round) findJoined(ctx context.Context) error {
 	if r.erasure.Certificate != "" {
 		r.o.Logger.WarnContext(ctx, "calls turned out to be one with erased ones; they are erased, too", "erasure", r.erasure.ID)
 	}
-	if err := r.o.Store.RecallNumber(ctx, &r.erasure); err != nil {
-		return err
+	if r.erasure.Number == "" {
+		if r.guessed, err = r.o.Store.RecallNumber(ctx, &r.erasure); err != nil {
+			return err
+		}
 	}
 	if err := r.findExports(ctx); err != nil || r.erasure.Number == "" {
 		return err
@@ -59,7 +61,11 @@ func (r *round) findJoined(ctx context.Context) error {
 
 // findExports lists the bundles that may hold calls that are still to be erased.
 func (r *round) findExports(ctx context.Context) error {
-	exports, err := r.o.Store.ExportsOver(ctx, r.erasure.ID, r.erasure.Number)
+	number := r.erasure.Number
+	if r.guessed {
+		number = ""
+	}
+	exports, err := r.o.Store.ExportsOver(ctx, r.erasure.ID, number)
 	if err != nil {
 		return err
 	}

@@ -31,7 +31,7 @@ func (r *round) findForgotten(ctx context.Context) error {
 			return err
 		}
 		for _, d := range read.Deliveries {
-			if !redactor.Holds(d.Query) && !redactor.Holds(string(d.Body)) {
+			if d.ReceivedAt.After(r.erasure.AskedAt) || !redactor.Holds(d.Query) && !redactor.Holds(string(d.Body)) {
 				continue
 			}
 			if err := r.o.Store.AddErasureItem(ctx, r.erasure.ID, call.ErasedJournal, strconv.FormatInt(number, 10)); err != nil {
@@ -83,8 +83,11 @@ func (r *round) rewriteSegment(ctx context.Context, ref string) error {
 	if err != nil || r.rewritten[ref] {
 		return err
 	}
-	redactor := call.NewRedactor(r.erasure.Number, nil)
-	if err := r.rewriter().rewrite(ctx, number, "erasure/"+r.erasure.ID, r.rewriter().redact(redactor, r.erasure.ID)); err != nil {
+	erasure := r.erasure
+	if r.guessed {
+		erasure.Number = "" // only what rows tell is known to be the person's
+	}
+	if err := r.rewriter().rewrite(ctx, number, "erasure/"+r.erasure.ID, r.rewriter().redact(erasure)); err != nil {
 		return err
 	}
 	r.rewritten[ref] = true

@@ -45,8 +45,8 @@ func (r *round) findReport(ctx context.Context, id string, files []call.RunFile)
 // cannot hold the number any more; what somebody has begun before must be waited
 // for, wait, and the files that he has left behind go.
 func (r *round) findMade(ctx context.Context) (wait bool, err error) {
-	if r.erasure.Number == "" {
-		return false, nil // no call was redacted since that was done
+	if r.erasure.Number == "" || r.guessed {
+		return false, nil // no call was redacted since that was done, but those of others, too
 	}
 	making, err := r.o.Store.RunsInMakingOver(ctx, r.erasure.ID)
 	if err != nil {

@@ -297,7 +297,7 @@ func (w rewriter) clear(ctx context.Context, number int64) (left []leftSegment, 
 // redact leaves of a segment's deliveries what the rows have, where something was
 // erased from them, and takes the number out of those that the database has no
 // more.
-func (w rewriter) redact(redactor *call.Redactor, erasureID string) func(context.Context, *Segment) ([]*call.JournaledDelivery, error) {
+func (w rewriter) redact(erasure call.Erasure) func(context.Context, *Segment) ([]*call.JournaledDelivery, error) {
 	return func(ctx context.Context, g *Segment) ([]*call.JournaledDelivery, error) {
 		rows := map[int64]*call.JournaledDelivery{}
 		for d, err := range w.store.JournalDeliveries(ctx, g.DeliveriesAfter, g.DeliveriesTo) {
@@ -330,19 +330,25 @@ func (w rewriter) redact(redactor *call.Redactor, erasureID string) func(context
 			return nil, err
 		}
 		for _, d := range forgotten {
-			redactForgotten(d, redactor, erasureID)
+			redactForgotten(d, erasure)
 		}
 		return left, nil
 	}
 }
 
 // redactForgotten takes a number out of a delivery that the database has no more:
-// where all that it told of was erased a note stands in its place.
-func redactForgotten(d *call.JournaledDelivery, redactor *call.Redactor, erasureID string) {
+// where all that it told of was erased a note stands in its place. What came after
+// the erasure was asked for stays, but for what it told of erased calls.
+func redactForgotten(d *call.JournaledDelivery, erasure call.Erasure) {
+	redactor := call.NewRedactor(erasure.Number, nil)
 	if d.Erased == "whole" || !redactor.Holds(d.Query) && !redactor.Holds(string(d.Body)) {
 		return
 	}
-	note := "erased on request, erasure " + erasureID
+	tells := slices.ContainsFunc(d.Given, func(g call.GivenIDs) bool { return g.LegFacts != nil })
+	if !tells && d.ReceivedAt.After(erasure.AskedAt) {
+		return
+	}
+	note := "erased on request, erasure " + erasure.ID
 	d.Error = note
 	if slices.ContainsFunc(d.Given, func(g call.GivenIDs) bool { return g.LegFacts == nil }) {
 		d.Query, d.Body, d.Erased = redactor.Text(d.Query), []byte(redactor.Text(string(d.Body))), "part"

@@ -229,20 +229,25 @@ const maxRuns = 2000
 // RecallNumber looks in what is still to be erased for the number of an erasure
 // that has forgotten it, and sets it if it is there: in the erasure's row, too,
 // until the round ends. It is known by its hash; where the key of that is lost, as
-// after a rebuild, by the calls, if they name one number alone.
-func (s *Store) RecallNumber(ctx context.Context, e *call.Erasure) error {
+// after a rebuild, by the calls, if they name one number alone. It is guessed if
+// all these have erased legs, too: then it may be that of another who joined them,
+// and only the caller is told.
+func (s *Store) RecallNumber(ctx context.Context, e *call.Erasure) (guessed bool, err error) {
 	if e.Number != "" {
-		return nil
+		return false, nil
 	}
 	var customers, texts []string
-	err := s.each(ctx, `SELECT l.facts FROM erasure_items i LEFT JOIN call_redirects r ON r.id = i.ref JOIN legs l ON l.call_id = coalesce(r.call_id, i.ref)
+	named, shared := map[string][]string{}, map[string]bool{}
+	err = s.each(ctx, `SELECT l.call_id, l.facts FROM erasure_items i LEFT JOIN call_redirects r ON r.id = i.ref JOIN legs l ON l.call_id = coalesce(r.call_id, i.ref)
 		WHERE i.erasure_id = ? AND i.kind = 'call' AND i.state <> 'erased' ORDER BY l.id`, []any{e.ID}, func(rows *sql.Rows) error {
 		var l call.Leg
-		var text string
-		err := rows.Scan(jsonInto{&l})
+		var id, text string
+		err := rows.Scan(&id, jsonInto{&l})
+		shared[id] = shared[id] || l.Erased
 		if err == nil && !l.Erased {
 			if l.CustomerNumber != "" {
 				customers = append(customers, l.CustomerNumber)
+				named[id] = append(named[id], l.CustomerNumber)
 			}
 			text, err = l.JSON()
 			texts = append(texts, text)
@@ -272,17 +277,37 @@ func (s *Store) RecallNumber(ctx context.Context, e *call.Erasure) error {
 			// Not within a change: while one is made no report is taken, and this may
 			// take seconds.
 			if lost {
-				e.Number = oneNumber(customers)
+				e.Number, guessed = theirNumber(named, shared)
 			} else {
 				e.Number = hashes.find(e.NumberHash, append(customers, texts...))
 			}
-			_, err = s.update(ctx, "UPDATE erasures SET number = ? WHERE id = ?", e.Number, e.ID)
+			if !guessed {
+				_, err = s.update(ctx, "UPDATE erasures SET number = ? WHERE id = ?", e.Number, e.ID)
+			}
 		}
 	}
 	if err != nil {
-		return fmt.Errorf("look for the number of an erasure: %w", err)
+		return false, fmt.Errorf("look for the number of an erasure: %w", err)
 	}
-	return nil
+	return guessed, nil
+}
+
+// theirNumber is the one number that calls name, empty if there is none: that of
+// calls that are nobody else's, for sure; where all are shared with others it is
+// guessed.
+func theirNumber(named map[string][]string, shared map[string]bool) (number string, guessed bool) {
+	var sure, all []string
+	for id, numbers := range named {
+		all = append(all, numbers...)
+		if !shared[id] {
+			sure = append(sure, numbers...)
+		}
+	}
+	if len(sure) > 0 {
+		return oneNumber(sure), false
+	}
+	number = oneNumber(all)
+	return number, number != ""
 }
 
 // lostKey reports whether the database was made again since an erasure was asked
