@@ -34,7 +34,18 @@ type Revises struct {
 	// if it is not empty, are of the last one before it that was mailed to all.
 	Before headlineValues `json:"before"`
 	Mailed headlineValues `json:"mailed,omitempty"`
+	// Rules says whose rules the revision goes by; empty where an older program
+	// made one of the two.
+	Rules rulesOf `json:"rules,omitempty"`
 }
+
+// rulesOf says whose rules a revision goes by.
+type rulesOf string
+
+const (
+	rulesKept rulesOf = "kept" // those of the revision before
+	rulesNew  rulesOf = "new"  // those configured when it was made
+)
 
 // The kinds of changes.
 const (

@@ -256,7 +256,7 @@ func TestOlderInput(t *testing.T) {
 	path := filepath.Join(t.TempDir(), inputName)
 	from := at("2026-11-21 00:00:00")
 	w, err := createInput(path, Settings{Report: "daily", Kind: Day, From: from, To: from.AddDate(0, 0, 1), Zone: "Asia/Kolkata",
-		Formats: []Format{XLSX, CSV}, Formula: OfOffered, Within: 20})
+		Formats: []Format{XLSX, CSV}, Rules: Rules{Formula: OfOffered, Within: 20}})
 	if err != nil {
 		t.Fatal(err)
 	}

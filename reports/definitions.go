@@ -72,7 +72,7 @@ func (f *Figures) definitions() []definition {
 	if s.Masked {
 		customers = "Pseudonyms: the same for the same number in all reports, and nobody can tell the number without Callvault's key"
 	}
-	return []definition{
+	list := []definition{
 		{"Report", fmt.Sprintf("%s, revision %d, by Callvault %s", s.Report, s.Revision, s.Version)},
 		{"Period", fmt.Sprintf("%s to %s, the end not included (%s to %s UTC)",
 			f.Period.From.Format(time.DateTime), f.Period.To.Format(time.DateTime),
@@ -92,7 +92,7 @@ func (f *Figures) definitions() []definition {
 		{"Abandoned", "The caller hung up before anybody answered, or the call was cancelled."},
 		{"Short abandon", fmt.Sprintf("Abandoned, inbound, after a known wait of at most %d s: nobody could have answered.", s.ShortAbandon)},
 		{"Outcome not known", "The reports of the call do not say how it ended. Listed, and counted nowhere else."},
-		{"Start not known", "The reports do not say when the call started. Listed last on Calls, and counted nowhere else but under Recordings."},
+		{"Start not known", "The reports do not say when the call started. It belongs to the period in which it ended, else was answered, else was first reported. Listed last on Calls, and counted nowhere else but under Recordings."},
 		{"Answer rate", "Answered / (offered − short abandons)"},
 		{"Abandonment rate", "(Abandoned − short abandons) / (offered − short abandons)"},
 		{"Service level", fmt.Sprintf("%s (%s). In time is a wait of at most %d s. It is n/a when the wait of fewer than half of the answered calls is known.", formula, s.Formula, s.Within)},
@@ -123,4 +123,12 @@ func (f *Figures) definitions() []definition {
 		{"Agent: hours with calls", "Hours of the clock in which the agent had or was offered a call; calls per active hour: inbound answered + outbound made per such hour"},
 		{"Agent: recordings expected", "Of the agent's answered calls; one for each even where the provider named none"},
 	}
+	if v := s.Revises; v != nil && v.Rules != "" {
+		whose := fmt.Sprintf("those of revision %d: what is configured otherwise since changes no report", v.Revision)
+		if v.Rules == rulesNew {
+			whose = "those configured when this revision was made, by hand"
+		}
+		list = append(list, definition{"Revision", "Agents, groups, which calls are reported, thresholds and permitted hours are " + whose + "."})
+	}
+	return list
 }

@@ -18,56 +18,8 @@ import (
 
 	"github.com/klauspost/compress/zstd"
 
-	"callvault/internal/audit"
 	"callvault/internal/call"
 )
-
-// Settings are what a report was asked for. They are the first line of its
-// frozen input.
-type Settings struct {
-	Report string `json:"report"`
-	// Masked: customers' numbers are hidden in what is made of the input.
-	Masked bool `json:"masked,omitempty"`
-	// Whole is the report of which this is a part for some recipients; empty: this
-	// is the whole.
-	Whole string    `json:"whole,omitempty"`
-	Kind  Kind      `json:"kind"`
-	From  time.Time `json:"from"`
-	To    time.Time `json:"to"`
-	Zone  string    `json:"zone"`
-	// AsOf is the moment whose knowledge the report shows.
-	AsOf     time.Time `json:"as_of"`
-	Revision int       `json:"revision"`
-	// Match says in words which calls are reported; empty means all.
-	Match   string   `json:"match,omitempty"`
-	Formats []Format `json:"formats"`
-	// Formula, Within and ShortAbandon (seconds) define the service level.
-	Formula        Formula          `json:"formula"`
-	Within         int              `json:"within_seconds"`
-	ShortAbandon   int              `json:"short_abandon_seconds"`
-	PermittedHours []PermittedHours `json:"permitted_hours,omitempty"`
-	// People are listed also without calls.
-	People    []call.Colleague `json:"people,omitempty"`
-	PublicURL string           `json:"public_url,omitempty"`
-	Version   string           `json:"version"`
-	// Log is the audit log as it was when the input was frozen; nil if it was
-	// not sealed.
-	Log *SealedLog `json:"log,omitempty"`
-	// Revises is set from the second revision on.
-	Revises *Revises `json:"revises,omitempty"`
-}
-
-// soon are the waits that the service level and short abandons go by.
-func (s *Settings) soon() call.WaitBounds {
-	return call.WaitBounds{Answered: s.Within, Abandoned: s.ShortAbandon}
-}
-
-// SealedLog is a signed head of the audit log, and the fingerprint of the key
-// that signed it. Whoever keeps the report can show later what the log was.
-type SealedLog struct {
-	audit.Seal
-	Fingerprint string `json:"fingerprint"`
-}
 
 // comparison is the last line of a frozen input: what the period's rows alone
 // do not tell.
@@ -252,26 +204,28 @@ func (w *inputWriter) close() error {
 	return errors.Join(w.zstd.Close(), w.file.Close())
 }
 
-// freeze writes what a report of a period is made of to a file.
+// freeze writes what a report of a period is made of to a file, by today's
+// configuration.
 func (r *Reporter) freeze(ctx context.Context, report *Report, p Period, revision int, path string) (*Input, error) {
+	return r.freezeBy(ctx, r.rules(report), report, p, revision, path)
+}
+
+// freezeBy does so by rules. The zone is the period's.
+func (r *Reporter) freezeBy(ctx context.Context, rules Rules, report *Report, p Period, revision int, path string) (*Input, error) {
+	zone := p.From.Location()
 	s := Settings{
 		Report: report.Name, Whole: report.whole, Masked: report.MaskNumbers, Kind: p.Kind, From: p.From, To: p.To,
-		Zone: report.Zone.String(), AsOf: r.now().UTC().Truncate(time.Second),
-		Revision: revision, Match: describe(&report.Match), Formats: report.Formats,
-		Formula:        report.ServiceLevel.formula(),
-		Within:         int(report.ServiceLevel.Within / time.Second),
-		ShortAbandon:   int(report.ServiceLevel.ShortAbandon / time.Second),
-		PermittedHours: report.PermittedHours,
-		People:         r.roster().Colleagues(report.Match),
-		PublicURL:      r.publicURL, Version: r.version,
+		Zone: zone.String(), AsOf: r.now().UTC().Truncate(time.Second),
+		Revision: revision, Formats: report.Formats, Rules: rules,
+		PublicURL: r.publicURL, Version: r.version,
 		Log: r.sealedLog(ctx),
 	}
 	w, err := createInput(path, s)
 	if err != nil {
 		return nil, fmt.Errorf("freeze input of report: %w", err)
 	}
-	w.input.zone = report.Zone
-	if err := errors.Join(r.fill(ctx, w, report.Match), w.close()); err != nil {
+	w.input.zone = zone
+	if err := errors.Join(r.fill(ctx, w), w.close()); err != nil {
 		return nil, fmt.Errorf("freeze input of report: %w", err)
 	}
 	return &w.input, nil
@@ -291,13 +245,17 @@ func (r *Reporter) sealedLog(ctx context.Context) *SealedLog {
 	return &SealedLog{seal, r.witness.Fingerprint()}
 }
 
-func (r *Reporter) fill(ctx context.Context, w *inputWriter, filter call.Filter) error {
-	filter.From, filter.To = w.input.Settings.From, w.input.Settings.To
-	filter.Sort = call.OldestFirst
+// fill writes the lines after the settings.
+func (r *Reporter) fill(ctx context.Context, w *inputWriter) error {
+	s := &w.input.Settings
+	roster := s.Roster
+	filter := roster.Expand(*s.Filter)
+	filter.From, filter.To = s.From, s.To
 	var current row
 	accounts, count := make(map[string]bool), newCounters()
 	add := func(c call.CallWithRecordings) error {
 		accounts[c.Account] = true
+		roster.Name(&c.Call)
 		current.set(&c)
 		count.add(&current)
 		return w.write(line{Call: &current})
@@ -306,30 +264,18 @@ func (r *Reporter) fill(ctx context.Context, w *inputWriter, filter call.Filter)
 		return err
 	}
 	noStart := filter
-	noStart.From, noStart.To, noStart.NoStart = time.Time{}, time.Time{}, true
-	err := r.store.EachCall(ctx, noStart, func(c call.CallWithRecordings) error {
-		// By what else is known of its time; a call that tells nothing is in
-		// every report, for nobody knows which it belongs to.
-		at := c.EndedAt
-		if at.IsZero() {
-			at = c.AnsweredAt
-		}
-		if !at.IsZero() && (at.Before(filter.From) || !at.Before(filter.To)) {
-			return nil
-		}
-		return add(c)
-	})
-	if err != nil {
+	noStart.NoStart = true
+	if err := r.store.EachCall(ctx, noStart, add); err != nil {
 		return err
 	}
-	err = r.store.NotReturned(ctx, filter, w.input.Settings.AsOf, func(m call.Missing) error {
+	err := r.store.NotReturned(ctx, filter, s.AsOf, func(m call.Missing) error {
 		l := missing{
 			Number: m.Number, FirstAt: milliseconds(m.FirstAt), LastAt: milliseconds(m.LastAt),
 			Attempts: m.Attempts, Called: m.Called, Account: m.Account, Group: m.Group,
 			ReturnedAt: milliseconds(m.ReturnedAt),
 		}
 		if !m.ReturnedAt.IsZero() {
-			l.Return = &returned{m.Return.Account, m.Return.Direction, m.Return.Agent}
+			l.Return = &returned{m.Return.Account, m.Return.Direction, roster.Resolve(m.Return.Account, m.Return.Provider, m.Return.Agent)}
 		}
 		return w.write(line{Missing: &l})
 	})
@@ -340,11 +286,11 @@ func (r *Reporter) fill(ctx context.Context, w *inputWriter, filter call.Filter)
 	if err != nil {
 		return err
 	}
-	deliveries, err := r.countDeliveries(ctx, filter)
+	deliveries, err := r.countDeliveries(ctx, s)
 	if err != nil {
 		return err
 	}
-	days, err := r.daysBefore(ctx, w.input.period(), filter, w.input.Settings.soon(), accounts)
+	days, err := r.daysBefore(ctx, w.input.period(), filter, s.soon(), accounts)
 	if err != nil {
 		return err
 	}
@@ -357,14 +303,14 @@ func (r *Reporter) fill(ctx context.Context, w *inputWriter, filter call.Filter)
 // countDeliveries counts the deliveries of a period's accounts; none if the
 // report is of a part of an account's calls: which of them a delivery that
 // cannot be read would tell of, nobody knows.
-func (r *Reporter) countDeliveries(ctx context.Context, filter call.Filter) (map[call.DeliveryOutcome]int64, error) {
-	whole := filter
+func (r *Reporter) countDeliveries(ctx context.Context, s *Settings) (map[call.DeliveryOutcome]int64, error) {
+	whole := *s.Filter
 	whole.Account = ""
 	if describe(&whole) != "" {
 		return make(map[call.DeliveryOutcome]int64), nil
 	}
 	return r.store.DeliveryCounts(ctx, call.DeliveryFilter{
-		Account: filter.Account, NotAccounts: filter.NotAccounts, From: filter.From, To: filter.To,
+		Account: s.Filter.Account, NotAccounts: s.Filter.NotAccounts, From: s.From, To: s.To,
 	})
 }
 

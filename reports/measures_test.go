@@ -16,7 +16,7 @@ import (
 	"callvault/internal/call"
 )
 
-var settings = Settings{Formula: OfOffered, Within: 20, ShortAbandon: 5}
+var settings = Settings{Rules: Rules{Formula: OfOffered, Within: 20, ShortAbandon: 5}}
 
 // ended is a call's outcome and wait in seconds, −1 if that is not known.
 type ended struct {

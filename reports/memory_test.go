@@ -27,7 +27,10 @@ type memory struct {
 	missing    []call.Missing
 	deliveries []call.Delivery
 	firstSeen  time.Time
-	now        func() time.Time
+	// heard is when calls were first heard of; noon of 21 November 2026 if it
+	// does not say.
+	heard map[string]time.Time
+	now   func() time.Time
 
 	mu     sync.Mutex
 	runs   []call.Run
@@ -65,10 +68,20 @@ func (s *memory) EachCall(ctx context.Context, f call.Filter, fn func(call.CallW
 		if f.NoStart != c.StartedAt.IsZero() {
 			continue
 		}
-		if !f.NoStart && (c.StartedAt.Before(f.From) || !c.StartedAt.Before(f.To)) {
+		when := c.StartedAt
+		for _, other := range []time.Time{c.EndedAt, c.AnsweredAt, s.heardAt(c.ID)} {
+			if when.IsZero() {
+				when = other
+			}
+		}
+		if when.Before(f.From) || !when.Before(f.To) {
 			continue
 		}
 		if f.Account != "" && f.Account != c.Account || f.Direction != "" && f.Direction != c.Direction {
+			continue
+		}
+		ofGroup := f.Group == c.Group || c.Group == "" && f.GroupAgents != nil && slices.Contains(f.GroupAgents.IDs, c.Agent.ID)
+		if f.Group != "" && !ofGroup {
 			continue
 		}
 		if err := fn(c); err != nil {
@@ -76,6 +89,14 @@ func (s *memory) EachCall(ctx context.Context, f call.Filter, fn func(call.CallW
 		}
 	}
 	return nil
+}
+
+// heardAt is when a call was first heard of.
+func (s *memory) heardAt(id string) time.Time {
+	if heard, ok := s.heard[id]; ok {
+		return heard
+	}
+	return at("2026-11-21 12:00:00")
 }
 
 func (s *memory) CustomerStats(_ context.Context, f call.Filter) (call.CustomerStats, error) {

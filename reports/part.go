@@ -20,6 +20,15 @@ type Part struct {
 	Recipients []string
 }
 
+// String says in words which calls of the report it is of.
+func (p Part) String() string {
+	match, err := narrow(call.Filter{}, p.Match) // all are of no particular group
+	if err != nil {
+		match = p.Match
+	}
+	return describe(&match)
+}
+
 // part is the report that a part of it is. A match that contradicts the
 // report's is an error: it must never show more.
 func (r *Report) part(p Part) (Report, error) {

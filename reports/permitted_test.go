@@ -117,7 +117,7 @@ func valuesOf(summary [][]string, measure string) (values []string) {
 func TestPermittedHoursOverDaylightSaving(t *testing.T) {
 	t.Parallel()
 	berlin := zone(t, "Europe/Berlin")
-	in := &Input{zone: berlin, Settings: Settings{PermittedHours: []PermittedHours{{Hours: hours(t, "daily 09:00-10:00")}}}}
+	in := &Input{zone: berlin, Settings: Settings{Rules: Rules{PermittedHours: []PermittedHours{{Hours: hours(t, "daily 09:00-10:00")}}}}}
 	for utc, want := range map[string]bool{
 		"2026-10-24T07:00:00Z": false, "2026-10-24T08:00:00Z": true, // summer: +2
 		"2026-10-25T07:59:59Z": true, "2026-10-25T08:00:00Z": false, // winter: +1

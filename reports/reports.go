@@ -127,8 +127,9 @@ type Options struct {
 	Store   Store
 	Vault   Vault
 	Reports []Report
-	// Roster, if set, knows the people who are listed also without calls. The
-	// names in calls are the store's to give.
+	// Roster, if set, knows the people as they are configured now: who is listed
+	// also without calls, whom Match means, and the names and groups of calls,
+	// which the store gives as they were reported.
 	Roster func() *call.Roster
 	// Mask gives what hides a customer's number, the same for the same number. It
 	// is asked for by reports with MaskNumbers.

@@ -119,14 +119,14 @@ func (r *Reporter) reviseRuns(ctx context.Context, report *Report, runs []call.R
 		if r.now().Before(r.failures[key].next) {
 			continue
 		}
-		revised, _, err := r.reviseRun(ctx, report, run, tick)
+		done, err := r.reviseRun(ctx, report, run, tick, false)
 		switch {
 		case call.CodeOf(err) == call.Conflict: // another node is at it
 		case err != nil:
 			r.noteFailure(ctx, key, err)
 		default:
 			delete(r.failures, key)
-			runs[i] = revised
+			runs[i] = done.run
 		}
 		if err := ctx.Err(); err != nil {
 			return runs, err
@@ -145,14 +145,13 @@ func awaits(run call.Run, tick time.Time) bool {
 }
 
 // touches reports whether deliveries that a run does not know have told of calls
-// near its period, or of calls of which no time is known.
+// near its period.
 func touches(hours []call.TouchedHour, run call.Run) bool {
 	return slices.ContainsFunc(hours, func(h call.TouchedHour) bool {
 		if h.Delivery <= run.KnownDeliveries {
 			return false
 		}
-		return h.From.IsZero() ||
-			h.From.Add(time.Hour+strayed).After(run.PeriodFrom) && h.From.Add(-strayed).Before(run.PeriodTo)
+		return h.From.Add(time.Hour+strayed).After(run.PeriodFrom) && h.From.Add(-strayed).Before(run.PeriodTo)
 	})
 }
 
@@ -175,22 +174,37 @@ func (r *Reporter) periodOf(report *Report, run call.Run) Period {
 	return p
 }
 
+// revision is what came of looking whether a run must be revised.
+type revision struct {
+	// run is as it is now.
+	run call.Run
+	// made: it has got a new revision.
+	made bool
+	// reconfigured: the configuration has other rules than the run keeps to.
+	reconfigured bool
+}
+
 // reviseRun makes a new revision of a run if call reports have changed what it
-// tells, and returns the run as it then is. A zero tick is an act of a person. It
-// is a call.Conflict error if another node is at it, or has just been.
-func (r *Reporter) reviseRun(ctx context.Context, report *Report, run call.Run, tick time.Time) (revised call.Run, made bool, err error) {
+// tells. It keeps to the run's rules, for a revision tells facts that came late,
+// not how people and groups are ordered by now; or takes those of now, and is
+// then made also if these alone change something. A zero tick is an act of a
+// person. It is a call.Conflict error if another node is at it, or has just
+// been.
+func (r *Reporter) reviseRun(ctx context.Context, report *Report, run call.Run, tick time.Time, rulesOfNow bool) (revision, error) {
+	done := revision{run: run}
 	lease, won, err := r.store.ReserveRevision(ctx, run.ID, run.Revision, tick, buildLease)
 	if err == nil && !won {
 		err = call.Errorf(call.Conflict, "another node is at this report, or has just revised it; try again in a few minutes")
 	}
 	if err != nil {
-		return run, false, err
+		return done, err
 	}
 	var known int64
-	revised = run
+	revised, made := run, false
 	err = r.inSpool(func(dir string) error {
 		return r.holding(ctx, lease, func(ctx context.Context) error {
-			b, err := r.buildRevision(ctx, report, run, dir)
+			b, err := r.buildRevision(ctx, report, run, rulesOfNow, dir)
+			done.reconfigured = b.reconfigured
 			if err != nil || b.figures == nil {
 				known = b.known
 				return err
@@ -201,7 +215,7 @@ func (r *Reporter) reviseRun(ctx context.Context, report *Report, run call.Run, 
 		})
 	})
 	if err == nil && !made {
-		return run, false, r.store.LeaveRun(ctx, lease, tick, known)
+		return done, r.store.LeaveRun(ctx, lease, tick, known)
 	}
 	if err == nil {
 		err = r.store.FinishRun(ctx, lease, revised)
@@ -209,8 +223,9 @@ func (r *Reporter) reviseRun(ctx context.Context, report *Report, run call.Run, 
 	if err == nil {
 		r.log.InfoContext(ctx, "report revised", "report", report.Name, "period", r.periodOf(report, run).Label(),
 			"run", run.ID, "revision", revised.Revision, "mailed", revised.MailRevision == revised.Revision)
-		revised, err = r.store.Run(ctx, run.ID)
-		return revised, err == nil, err
+		done.run, err = r.store.Run(ctx, run.ID)
+		done.made = err == nil
+		return done, err
 	}
 	// Also when ctx has ended, so that a restart need not wait for the lease.
 	give, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
@@ -218,12 +233,12 @@ func (r *Reporter) reviseRun(ctx context.Context, report *Report, run call.Run, 
 	if left := r.store.LeaveRun(give, lease, time.Time{}, 0); call.CodeOf(left) != call.Conflict {
 		err = errors.Join(err, left)
 	}
-	return run, false, err
+	return done, err
 }
 
 // buildRevision builds the next revision of a run in a folder. Its figures are
 // nil if there is nothing to revise.
-func (r *Reporter) buildRevision(ctx context.Context, report *Report, run call.Run, dir string) (b built, err error) {
+func (r *Reporter) buildRevision(ctx context.Context, report *Report, run call.Run, rulesOfNow bool, dir string) (b built, err error) {
 	was, err := r.currentInput(ctx, run, filepath.Join(dir, "was"))
 	if err != nil {
 		return b, err
@@ -231,7 +246,14 @@ func (r *Reporter) buildRevision(ctx context.Context, report *Report, run call.R
 	if b.known, err = r.settled(ctx); err != nil {
 		return b, err
 	}
-	is, err := r.freeze(ctx, report, was.period(), run.Revision+1, filepath.Join(dir, "now.ndjson.zst"))
+	now := r.rules(report)
+	rules := was.Settings.kept(now)
+	b.reconfigured = !rules.same(now)
+	anew := rulesOfNow && !rules.looksSame(now)
+	if rulesOfNow {
+		rules = now
+	}
+	is, err := r.freezeBy(ctx, rules, report, was.period(), run.Revision+1, filepath.Join(dir, "now.ndjson.zst"))
 	if err != nil {
 		return b, err
 	}
@@ -244,7 +266,7 @@ func (r *Reporter) buildRevision(ctx context.Context, report *Report, run call.R
 			"report", report.Name, "period", was.period().Label(), "run", run.ID)
 		return b, nil
 	}
-	if !d.matters {
+	if !d.matters && !anew && (!rulesOfNow || d.lines == 0) {
 		return b, nil
 	}
 	figures, err := measure(ctx, was, nil)
@@ -253,6 +275,12 @@ func (r *Reporter) buildRevision(ctx context.Context, report *Report, run call.R
 	}
 	v := Revises{Revision: was.Settings.Revision, InputHash: was.Hash, AsOf: was.Settings.AsOf,
 		Added: d.added, Changed: d.changed, Gone: d.gone, Lines: d.lines, Before: figures.headlineValues()}
+	switch {
+	case rulesOfNow:
+		v.Rules = rulesNew
+	case was.Settings.Filter != nil:
+		v.Rules = rulesKept
+	}
 	mailed := v.Before
 	if earlier := was.Settings.Revises; earlier != nil && run.MailRevision != run.Revision {
 		// Small steps must not add up to a large one that nobody hears of.

@@ -287,6 +287,8 @@ type built struct {
 	known int64
 	// tell: the revision is mailed to those who have an earlier one.
 	tell bool
+	// reconfigured: the configuration has other rules than the run has had.
+	reconfigured bool
 }
 
 func (r *Reporter) build(ctx context.Context, report *Report, p Period, revision int, dir string) (*built, error) {
@@ -378,6 +380,10 @@ type BuildOptions struct {
 	// what it tells. The run must be there. Out then gets the newest revision's
 	// files.
 	Revise bool
+	// RulesOfNow lets the revision be by the agents, groups, match, thresholds and
+	// permitted hours that are configured now, and not by those that the run was
+	// made with. The run is then revised also if these alone change something.
+	RulesOfNow bool
 }
 
 // Result is what became of a report that was built by hand.
@@ -387,6 +393,9 @@ type Result struct {
 	Period Period
 	// Revised: the run has got a new revision.
 	Revised bool
+	// Reconfigured: the configuration has changed since the run was made, or
+	// revised by what was configured then.
+	Reconfigured bool
 	// Files are the paths of the files written to Out.
 	Files []string
 	// Mails are the run's mails, if it was to be sent.
@@ -406,7 +415,7 @@ func (r *Reporter) Build(ctx context.Context, name string, date time.Time, o Bui
 	}
 	var faults []error
 	for _, part := range r.partsOf(name)[1:] {
-		built, err := r.buildOne(ctx, part, date, BuildOptions{Send: o.Send, Revise: o.Revise})
+		built, err := r.buildOne(ctx, part, date, BuildOptions{Send: o.Send, Revise: o.Revise, RulesOfNow: o.RulesOfNow})
 		if o.Revise && call.CodeOf(err) == call.NotFound {
 			err = nil // it has become one since
 		}
@@ -434,7 +443,9 @@ func (r *Reporter) buildOne(ctx context.Context, name string, date time.Time, o 
 	made := false
 	switch {
 	case o.Revise:
-		result.Run, result.Revised, err = r.reviseByHand(ctx, report, result.Period)
+		var done revision
+		done, err = r.reviseByHand(ctx, report, result.Period, o.RulesOfNow)
+		result.Run, result.Revised, result.Reconfigured = done.run, done.made, done.reconfigured
 		made = true
 	case o.Send, ended && !now.Before(dueAt):
 		result.Run, made, err = r.buildRun(ctx, report, result.Period)
@@ -474,17 +485,18 @@ func (r *Reporter) buildOne(ctx context.Context, name string, date time.Time, o 
 }
 
 // reviseByHand revises the run of a period.
-func (r *Reporter) reviseByHand(ctx context.Context, report *Report, p Period) (run call.Run, revised bool, err error) {
-	if run, err = r.findRun(ctx, report, p); err != nil {
-		return run, false, err
+func (r *Reporter) reviseByHand(ctx context.Context, report *Report, p Period, rulesOfNow bool) (revision, error) {
+	run, err := r.findRun(ctx, report, p)
+	if err != nil {
+		return revision{run: run}, err
 	}
 	if run.State != call.RunBuilt {
-		return run, false, call.Errorf(call.NotFound, "there is no report of %s yet, so there is nothing to revise", p.Title())
+		return revision{run: run}, call.Errorf(call.NotFound, "there is no report of %s yet, so there is nothing to revise", p.Title())
 	}
 	if gone := run.FilesGone(); gone != "" {
-		return run, false, call.Errorf(call.NotFound, "%s", gone)
+		return revision{run: run}, call.Errorf(call.NotFound, "%s", gone)
 	}
-	return r.reviseRun(ctx, report, run, time.Time{})
+	return r.reviseRun(ctx, report, run, time.Time{}, rulesOfNow)
 }
 
 // writeOut writes a report's files to a folder: those of the run if this call

@@ -37,9 +37,12 @@ func tangledInput(t *testing.T, seed uint64, path string) *Input {
 		AsOf: at("2026-11-22 07:00:00"), Revision: 2, Formats: []Format{XLSX, CSV},
 		Revises: &Revises{Revision: 1, AsOf: at("2026-11-22 06:00:00"), Added: 1, Changed: 1, Gone: 1, Lines: 4, Before: headlineValues{
 			"inbound calls": new(5.0), "inbound answer_rate": new(0.12345), "inbound asa": new(7.25), "inbound service_level": nil, "total aht": new(3.0)}},
-		PermittedHours: []PermittedHours{{Campaign: "spring", Hours: hours(t, "sat 09:00-19:00")}, {Agent: "asha", Hours: hours(t, "daily 08:00-12:00")}},
-		Formula:        OfOffered, Within: 20, ShortAbandon: 5, Version: "1.0", PublicURL: "https://calls.example.org",
-		People: []call.Colleague{{Agent: call.Agent{Name: "Asha", Known: true}}, {Agent: call.Agent{Name: "Bela", Known: true}}},
+		Rules: Rules{
+			PermittedHours: []PermittedHours{{Campaign: "spring", Hours: hours(t, "sat 09:00-19:00")}, {Agent: "asha", Hours: hours(t, "daily 08:00-12:00")}},
+			Formula:        OfOffered, Within: 20, ShortAbandon: 5,
+			People: []call.Colleague{{Agent: call.Agent{Name: "Asha", Known: true}}, {Agent: call.Agent{Name: "Bela", Known: true}}},
+		},
+		Version: "1.0", PublicURL: "https://calls.example.org",
 	})
 	if err != nil {
 		t.Fatal(err)

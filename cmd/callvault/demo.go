@@ -277,7 +277,7 @@ func (g *globals) demoGoesOn(ctx context.Context, a *app, password string) error
 // loadForDemo reads the configuration, or writes the first one, and makes sure
 // that no demo is played into somebody's real calls.
 func (g *globals) loadForDemo(ctx context.Context, listen string) (*config.Config, demoMark, error) {
-	cfg, first, err := g.loadOrWriteFirst(listen)
+	cfg, first, err := g.loadOrWriteFirst(listen, demoAgents())
 	if err != nil {
 		return nil, demoMark{}, err
 	}
@@ -363,11 +363,6 @@ func demoConfig(cfg *config.Config, p *provider) (config.Report, error) {
 	if len(cfg.Reports) == 0 {
 		return config.Report{}, errors.New("the demo needs a report in the configuration")
 	}
-	if len(cfg.Agents) == 0 {
-		for _, a := range simulator.Agents() {
-			cfg.Agents = append(cfg.Agents, config.Agent{Name: a.Name, Group: a.Group, TeleCMI: []string{a.Extension}, Numbers: []string{a.Number}})
-		}
-	}
 	cfg.Archive.FirstTryAfter, cfg.Archive.GiveUpAfter = 0, demoGiveUp
 	cfg.Archive.PerHost = cfg.Archive.Workers // both providers are one host here
 	cfg.Mail.SMTP = ""
@@ -379,6 +374,16 @@ func demoConfig(cfg *config.Config, p *provider) (config.Report, error) {
 		report = daily
 	}
 	return report, nil
+}
+
+// demoAgents are those who answer the demo's calls. They stand in the
+// configuration that a demo writes, so that every command knows them.
+func demoAgents() []config.Agent {
+	var agents []config.Agent
+	for _, a := range simulator.Agents() {
+		agents = append(agents, config.Agent{Name: a.Name, Group: a.Group, TeleCMI: []string{a.Extension}, Numbers: []string{a.Number}})
+	}
+	return agents
 }
 
 // provider is the simulated provider's server for recordings.

@@ -43,6 +43,7 @@ func TestDemo(t *testing.T) {
 			t.Fatalf("round %d: status %d, %v\n%s", round, played.status, err, played.stderr)
 		}
 		if round == 0 {
+			checkKnownAgents(t, data)
 			checkProgress(t, played.stderr, want.Expected.Deliveries, want.Expected.Archived+want.Expected.NeverAudio)
 		}
 		if int(got.Calls) != want.Expected.Calls || int(got.Deliveries) != (round+1)*want.Expected.Deliveries {
@@ -80,6 +81,27 @@ func TestDemo(t *testing.T) {
 	commandJSON[imported](t, "import", file, "--account", "sales", "--data", inUse.data)
 	if got := command(t, "", "demo", "--exit", "--data", inUse.data, "--listen", "127.0.0.1:0"); got.status != exitWrong || !strings.Contains(got.stderr, "real calls") {
 		t.Errorf("a demo into real calls: %+v", got)
+	}
+}
+
+// checkKnownAgents makes sure that commands know the people whom the demo knew:
+// they find its report as it is, and nothing to revise.
+func checkKnownAgents(t *testing.T, data string) {
+	t.Helper()
+	books, err := filepath.Glob(filepath.Join(data, "reports", "*.xlsx"))
+	if err != nil || len(books) != 1 {
+		t.Fatalf("workbooks: %v, %v", books, err)
+	}
+	date := strings.TrimSuffix(strings.TrimPrefix(filepath.Base(books[0]), "daily-"), ".xlsx")
+	commandJSON[checkedReport](t, "report", "daily", "--date", date, "--check", books[0], "--data", data)
+	again := command(t, "", "report", "daily", "--date", date, "--revise", "--out", t.TempDir(), "--data", data)
+	if again.status != exitDone || !strings.Contains(again.stdout, "stays as it is") || strings.Contains(again.stdout, "configured otherwise") {
+		t.Errorf("after the demo: %+v", again)
+	}
+	agents := command(t, "", "report", "daily", "--date", date, "--stdout", "csv", "agents", "--data", data)
+	kept, err := os.ReadFile(filepath.Join(data, "reports", "daily-"+date+"-agents.csv"))
+	if err != nil || "\uFEFF"+agents.stdout != string(kept) {
+		t.Errorf("agents by now (%v):\n%s\nas the demo had them:\n%s", err, agents.stdout, kept)
 	}
 }
 

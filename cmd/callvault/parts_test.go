@@ -91,8 +91,19 @@ func TestReportParts(t *testing.T) {
 		if len(own.Files) != 4 || !strings.HasPrefix(filepath.Base(own.Files[0]), part) {
 			t.Errorf("a part by name gives %+v", own)
 		}
-		if got := command(t, "", "report", "daily.none", "--date", "2026-11-20", "--data", in.data); got.status != exitWrong || !strings.Contains(got.stderr, `no report is called "daily.none"`) {
-			t.Errorf("a part that there is not: %+v", got)
+		for _, name := range []string{"daily.none", "nightly"} {
+			got := command(t, "", "report", name, "--date", "2026-11-20", "--data", in.data)
+			if got.status != exitWrong || !strings.Contains(got.stderr, "there is no report named \""+name+"\"") || !strings.Contains(got.stderr, "\n  daily\n") {
+				t.Errorf("a report that there is not: %+v", got)
+			}
+			for _, run := range runs {
+				if !strings.Contains(got.stderr, run.Report) {
+					t.Errorf("%s is not named: %s", run.Report, got.stderr)
+				}
+			}
+			if !strings.Contains(got.stderr, "(group Sales, for sales@example.org)") {
+				t.Errorf("parts are not explained: %s", got.stderr)
+			}
 		}
 	})
 }

@@ -81,26 +81,6 @@ func (p *people) CountCalls(ctx context.Context, f call.Filter) (int64, error) {
 	return p.Store.CountCalls(ctx, p.roster.Load().Expand(f))
 }
 
-// CustomerStats is store.Store.CustomerStats, for filters that ask for people.
-func (p *people) CustomerStats(ctx context.Context, f call.Filter) (call.CustomerStats, error) {
-	return p.Store.CustomerStats(ctx, p.roster.Load().Expand(f))
-}
-
-// NotReturned is store.Store.NotReturned, for filters that ask for people, with
-// names.
-func (p *people) NotReturned(ctx context.Context, f call.Filter, asOf time.Time, do func(call.Missing) error) error {
-	r := p.roster.Load()
-	return p.Store.NotReturned(ctx, r.Expand(f), asOf, func(m call.Missing) error {
-		m.Return.Agent = r.Resolve(m.Return.Account, m.Return.Provider, m.Return.Agent)
-		return do(m)
-	})
-}
-
-// SumCalls is store.Store.SumCalls, for filters that ask for people.
-func (p *people) SumCalls(ctx context.Context, f call.Filter, soon call.WaitBounds) ([]call.CallSums, error) {
-	return p.Store.SumCalls(ctx, p.roster.Load().Expand(f), soon)
-}
-
 const (
 	// membersEvery is how often a provider's list of members is read,
 	// membersAgain how soon again when that failed.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"log/slog"
 	"os"
 	"os/signal"
@@ -16,17 +17,19 @@ import (
 	"callvault/archive"
 	"callvault/internal/audit"
 	"callvault/internal/call"
+	"callvault/internal/config"
 	"callvault/internal/store"
 	"callvault/reports"
 )
 
 type reportCommand struct {
-	Name   string `arg:"" help:"The report, as it is called in the configuration."`
+	Name   string `arg:"" help:"The report, as it is called in the configuration; or a part of it."`
 	Table  string `arg:"" optional:"" help:"With --stdout: the table, one of those below."`
 	Date   string `help:"A day of the period (YYYY-MM-DD); default: the last period that is over." placeholder:"DATE"`
-	Out    string `default:"." help:"The folder to write the files to."`
+	Out    string `help:"The folder to write the files to; default: the one you are in, with --send none." placeholder:"DIR"`
 	Send   bool   `help:"Mail it to its recipients; who has it already does not get it again."`
 	Revise bool   `help:"Make a new revision of the period's report now, if calls that were reported late have changed it."`
+	Now    bool   `name:"current-config" help:"With --revise: by the agents, groups, match, thresholds and permitted hours that are configured now. Without it a revision keeps to those that the report was made with."`
 	Check  string `help:"Build nothing; say whether this workbook or CSV file is what the kept input of the period gives." placeholder:"FILE"`
 	Stdout string `help:"Write a table of what is known now to standard output, as csv, json (an object a line) or parquet, and nothing else." placeholder:"FORM"`
 }
@@ -35,10 +38,13 @@ type reportCommand struct {
 func (reportCommand) Help() string {
 	var b strings.Builder
 	b.WriteString(`  callvault report daily --date 2026-11-21 --out .
-  callvault report daily --date 2026-11-21 --revise
+  callvault report daily --date 2026-11-21 --revise [--current-config]
   callvault report daily --date 2026-11-21 --check FILE
   callvault report daily --date 2026-11-21 --stdout csv calls | wc -l
   callvault report daily --date 2026-11-21 --stdout json groups | jq .answer_rate
+
+What recipients with a match see is a part of the report, called after it and what
+they see, such as daily.sales-3f2a9c1e. An unknown name is answered with all names.
 
 Tables:
 `)
@@ -55,6 +61,8 @@ func (c reportCommand) usage(g *globals) error {
 		return usagef("--check FILE goes with --date, a day of the period that the file is of, and neither with --send nor with --stdout or --revise")
 	case c.Revise && c.Date == "":
 		return usagef("--revise goes with --date, a day of the period whose report is to be revised")
+	case c.Now && !c.Revise:
+		return usagef("--current-config goes with --revise: whatever else is made is by what is configured now")
 	case c.Stdout == "" && c.Table != "":
 		return usagef("a table (%s) goes with --stdout csv, json or parquet", c.Table)
 	case c.Stdout == "":
@@ -84,16 +92,11 @@ func (c reportCommand) Run(ctx context.Context, g *globals) error {
 	if c.Check != "" {
 		return c.check(ctx, g, cfg)
 	}
-	whole, _, _ := strings.Cut(c.Name, ".") // c.Name may be a part's
-	configured, ok := cfg.Report(whole)
-	if !ok {
-		var names []string
-		for _, r := range cfg.Reports {
-			names = append(names, r.Name)
-		}
-		return fmt.Errorf("there is no report named %q, only %q %s", c.Name, names, readFrom(cfg))
+	zone, err := c.zone(cfg)
+	if err != nil {
+		return err
 	}
-	date := time.Now().In(configured.TimeZone.Location)
+	date := time.Now().In(zone)
 	if c.Date != "" {
 		if date, err = time.Parse(time.DateOnly, c.Date); err != nil {
 			return errDate
@@ -127,22 +130,53 @@ func (c reportCommand) Run(ctx context.Context, g *globals) error {
 			if err != nil {
 				return err
 			}
-			date = r.PeriodOf(date).Before().From.In(configured.TimeZone.Location)
+			date = r.PeriodOf(date).Before().From.In(zone)
 		}
 		if c.Stdout != "" {
 			return c.pipe(ctx, g, s, reporter, date)
 		}
-		if c.Out != "" {
-			if err := noteAct(ctx, s, audit.ReportDownloaded, "report/"+c.Name, map[string]string{"date": date.Format(time.DateOnly), "folder": c.Out}); err != nil {
-				return err
-			}
-		}
-		built, err := reporter.Build(ctx, c.Name, date, reports.BuildOptions{Out: c.Out, Send: c.Send, Revise: c.Revise})
-		if err != nil {
+		return c.build(ctx, g, s, reporter, date)
+	})
+}
+
+// build builds the report of the period that holds a date.
+func (c reportCommand) build(ctx context.Context, g *globals, s *store.Store, reporter *reports.Reporter, date time.Time) error {
+	folder := c.Out
+	if folder == "" && !c.Send {
+		folder = "."
+	}
+	if folder != "" {
+		if err := noteAct(ctx, s, audit.ReportDownloaded, "report/"+c.Name, map[string]string{"date": date.Format(time.DateOnly), "folder": folder}); err != nil {
 			return err
 		}
-		return g.printReport(c, built)
-	})
+	}
+	built, err := reporter.Build(ctx, c.Name, date, reports.BuildOptions{Out: folder, Send: c.Send, Revise: c.Revise, RulesOfNow: c.Now})
+	if err != nil {
+		return err
+	}
+	return g.printReport(c, built)
+}
+
+// zone is that of the report, or of the one that it is a part of.
+func (c reportCommand) zone(cfg *config.Config) (*time.Location, error) {
+	var names strings.Builder
+	for _, r := range reportsOf(cfg) {
+		if r.Name == c.Name {
+			return r.Zone, nil
+		}
+		fmt.Fprintf(&names, "\n  %s", r.Name)
+		for _, p := range r.Parts {
+			name := reports.PartName(r.Name, p.Match)
+			if name == c.Name {
+				return r.Zone, nil
+			}
+			fmt.Fprintf(&names, "\n  %s (%s, for %s)", name, p, strings.Join(p.Recipients, ", "))
+		}
+	}
+	if names.Len() == 0 {
+		return nil, fmt.Errorf("there is no report named %q, and none at all %s", c.Name, readFrom(cfg))
+	}
+	return nil, fmt.Errorf("there is no report named %q %s, only:%s", c.Name, readFrom(cfg), names.String())
 }
 
 // pipe writes a table to standard output. Who reads it may stop before its end,
@@ -155,9 +189,37 @@ func (c reportCommand) pipe(ctx context.Context, g *globals, s *store.Store, rep
 	broken := make(chan os.Signal, 1)
 	signal.Notify(broken, syscall.SIGPIPE)
 	defer signal.Stop(broken)
-	err := reporter.WriteTable(ctx, c.Name, date, reports.Table(c.Table), reports.TableForm(c.Stdout), g.stdout)
-	if errors.Is(err, syscall.EPIPE) || errors.Is(err, io.ErrClosedPipe) {
+	out := &output{Writer: g.stdout}
+	err := reporter.WriteTable(ctx, c.Name, date, reports.Table(c.Table), reports.TableForm(c.Stdout), out)
+	switch {
+	case errors.Is(out.err, syscall.EPIPE), errors.Is(out.err, io.ErrClosedPipe):
 		return nil
+	case out.err != nil:
+		return fmt.Errorf("standard output cannot be written (%w): what came out is not the whole table; make room or write elsewhere, and ask again", cause(out.err))
+	}
+	return err
+}
+
+// output remembers why it could not be written: whoever writes says it more than
+// once.
+type output struct {
+	io.Writer
+	err error
+}
+
+// Write implements io.Writer.
+func (o *output) Write(p []byte) (int, error) {
+	n, err := o.Writer.Write(p)
+	if o.err == nil {
+		o.err = err
+	}
+	return n, err
+}
+
+// cause is an error without the file that it was met at.
+func cause(err error) error {
+	if at, ok := errors.AsType[*fs.PathError](err); ok {
+		return at.Err
 	}
 	return err
 }
@@ -186,10 +248,16 @@ func (g *globals) printReport(c reportCommand, built reports.Result) error {
 		case built.Revised:
 			fmt.Fprintf(w, "Report %s for %s is revised: this is revision %d.\n", c.Name, built.Period.Label(), built.Run.Revision)
 		case c.Revise:
-			fmt.Fprintf(w, "Report %s for %s stays as it is: no call report has changed it since revision %d, as of %s UTC.\n",
+			fmt.Fprintf(w, "Report %s for %s stays as it is: nothing has changed it since revision %d, as of %s UTC.\n",
 				c.Name, built.Period.Label(), built.Run.Revision, built.Run.AsOf.UTC().Format(time.DateTime))
 		default:
 			fmt.Fprintf(w, "Report %s for %s:\n", c.Name, built.Period.Label())
+		}
+		switch {
+		case c.Now:
+			fmt.Fprintln(w, "It goes by the agents, groups, match, thresholds and permitted hours that are configured now.")
+		case built.Reconfigured:
+			fmt.Fprintln(w, "Agents, groups, match, thresholds or permitted hours are configured otherwise by now: it keeps to those that it was made with. --current-config takes those of now.")
 		}
 		for _, f := range result.Files {
 			fmt.Fprintln(w, "  ", f)

@@ -72,7 +72,7 @@ func TestRevisedReport(t *testing.T) {
 			t.Errorf("revised again: %+v", again)
 		}
 		plain := command(t, "", "report", "daily", "--date", "2026-11-20", "--revise", "--out", t.TempDir(), "--data", in.data)
-		if plain.status != exitDone || !strings.Contains(plain.stdout, "stays as it is: no call report has changed it since revision 2") {
+		if plain.status != exitDone || !strings.Contains(plain.stdout, "stays as it is: nothing has changed it since revision 2") {
 			t.Errorf("%+v", plain)
 		}
 		if got := command(t, "", "report", "daily", "--date", "2026-11-18", "--revise", "--data", in.data); got.status != exitWrong || !strings.Contains(got.stderr, "there is no report of Wednesday, 18 November 2026 yet") {

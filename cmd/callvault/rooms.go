@@ -148,7 +148,8 @@ func recordingCredentials(a config.Account) archive.Credentials {
 	return c
 }
 
-func newReporter(c *config.Config, s *people, v archive.Vault, sealer *archive.Sealer, logger *slog.Logger) (*reports.Reporter, error) {
+// reportsOf are the configured reports.
+func reportsOf(c *config.Config) []reports.Report {
 	var drills []string // their calls never happened
 	for _, a := range c.Accounts {
 		if a.Drill {
@@ -180,6 +181,10 @@ func newReporter(c *config.Config, s *people, v archive.Vault, sealer *archive.S
 			list[i].Formats = append(list[i].Formats, reports.Format(f))
 		}
 	}
+	return list
+}
+
+func newReporter(c *config.Config, s *people, v archive.Vault, sealer *archive.Sealer, logger *slog.Logger) (*reports.Reporter, error) {
 	mail, err := mailOptions(c)
 	if err != nil {
 		return nil, err
@@ -189,10 +194,10 @@ func newReporter(c *config.Config, s *people, v archive.Vault, sealer *archive.S
 		witness = sealer
 	}
 	return reports.New(reports.Options{
-		Store:     s,
+		Store:     s.Store, // a report has a roster of its own
 		Vault:     vaultRooms{v},
 		Witness:   witness,
-		Reports:   list,
+		Reports:   reportsOf(c),
 		Roster:    s.roster.Load,
 		Mask:      func() (func(string) string, error) { return numberMask(c) },
 		Until:     promiser(objectTerms(c, v.Locks() != archive.Unlocked), call.ReportObjects),

@@ -22,7 +22,7 @@ type serveCommand struct {
 
 // Run serves until it is interrupted.
 func (c serveCommand) Run(ctx context.Context, g *globals) error {
-	cfg, first, err := g.loadOrWriteFirst(c.Listen)
+	cfg, first, err := g.loadOrWriteFirst(c.Listen, nil)
 	if err != nil {
 		return err
 	}
@@ -45,11 +45,11 @@ func (c serveCommand) Run(ctx context.Context, g *globals) error {
 }
 
 // loadOrWriteFirst reads the configuration. Where there is none, neither in a
-// file nor in the environment, it writes the first one.
-func (g *globals) loadOrWriteFirst(listen string) (c *config.Config, first bool, err error) {
+// file nor in the environment, it writes the first one, with these agents.
+func (g *globals) loadOrWriteFirst(listen string, agents []config.Agent) (c *config.Config, first bool, err error) {
 	c, err = config.Load(g.configOptions(listen))
 	if err == nil && c.File == "" && len(c.Accounts) == 0 {
-		c, err = config.WriteFirst(g.configOptions(listen))
+		c, err = config.WriteFirst(g.configOptions(listen), agents)
 		first = err == nil
 	}
 	if err != nil {

@@ -14,7 +14,9 @@ type Filter struct {
 	// From and To bound StartedAt: From <= StartedAt < To.
 	From time.Time `json:"from,omitzero"`
 	To   time.Time `json:"to,omitzero"`
-	// NoStart selects only calls whose start is unknown.
+	// NoStart selects only calls whose start is unknown. From and To then bound
+	// their end, else their answer; of which neither is known, when they were
+	// first heard of.
 	NoStart bool `json:"no_start,omitempty"`
 	// Text matches the beginnings of names, of groups and of all identifiers.
 	Text string `json:"q,omitempty"`

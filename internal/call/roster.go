@@ -1,6 +1,7 @@
 package call
 
 import (
+	"encoding/json"
 	"slices"
 	"strings"
 )
@@ -9,15 +10,15 @@ import (
 // the providers call them.
 type Person struct {
 	// Name is how the person is called everywhere; no two have the same.
-	Name string
+	Name string `json:"name"`
 	// Group is the group of the person's calls that name none.
-	Group string
+	Group string `json:"group,omitempty"`
 	// TeleCMI are extensions at TeleCMI, without the app id.
-	TeleCMI []string
+	TeleCMI []string `json:"telecmi,omitempty"`
 	// Numbers are phone numbers in E.164.
-	Numbers []string
+	Numbers []string `json:"numbers,omitempty"`
 	// Names are how providers spell the name, where that differs.
-	Names []string
+	Names []string `json:"names,omitempty"`
 }
 
 // Member is an entry of a provider's own list of people: who is reached at a
@@ -67,6 +68,26 @@ func NewRoster(people []Person, members []Member) *Roster {
 		r.memberOf[memberKey{m.Account, m.Number}] = m.Name
 	}
 	return r
+}
+
+// rosterJSON is a Roster as JSON.
+type rosterJSON struct {
+	People  []Person `json:"people,omitempty"`
+	Members []Member `json:"members,omitempty"`
+}
+
+// MarshalJSON writes whom the roster was made of.
+func (r *Roster) MarshalJSON() ([]byte, error) { return json.Marshal(rosterJSON{r.people, r.members}) }
+
+// UnmarshalJSON makes the roster again, so that it gives the names and groups
+// that it gave when it was written.
+func (r *Roster) UnmarshalJSON(text []byte) error {
+	var of rosterJSON
+	if err := json.Unmarshal(text, &of); err != nil {
+		return err
+	}
+	*r = *NewRoster(of.People, of.Members)
+	return nil
 }
 
 // spellings are the names of a person, folded.

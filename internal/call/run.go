@@ -135,8 +135,7 @@ const (
 
 // TouchedHour is an hour of whose calls deliveries have told.
 type TouchedHour struct {
-	// From is when the hour begins; zero stands for calls of which no time is
-	// known.
+	// From is when the hour begins.
 	From time.Time
 	// Delivery is the newest of the deliveries.
 	Delivery int64

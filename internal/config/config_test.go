@@ -389,7 +389,8 @@ func TestPrintMasksSecrets(t *testing.T) {
 func TestWriteFirst(t *testing.T) {
 	t.Parallel()
 	data := filepath.Join(t.TempDir(), "new", "data")
-	c, err := WriteFirst(Options{Data: data, Listen: "127.0.0.1:0"})
+	agents := []Agent{{Name: `دیپا "D" नायर`, Group: "Sales: 1", TeleCMI: []string{"205", "206"}, Numbers: []string{"+919845011223"}}}
+	c, err := WriteFirst(Options{Data: data, Listen: "127.0.0.1:0"}, agents)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -419,7 +420,13 @@ func TestWriteFirst(t *testing.T) {
 	if c.Listen != "127.0.0.1:0" {
 		t.Errorf("listen = %q, want the flag's", c.Listen)
 	}
-	if _, err := WriteFirst(Options{Data: data}); !errors.Is(err, fs.ErrExist) {
+	if diff := cmp.Diff(agents, c.Agents); diff != "" {
+		t.Errorf("agents (-given +read): %s", diff)
+	}
+	if c, err := WriteFirst(Options{Data: filepath.Join(data, "of nobody")}, nil); err != nil || len(c.Agents) != 0 {
+		t.Errorf("without agents: %v, %v", c, err)
+	}
+	if _, err := WriteFirst(Options{Data: data}, nil); !errors.Is(err, fs.ErrExist) {
 		t.Errorf("second WriteFirst: %v, want that it exists", err)
 	}
 	again, err := Load(Options{Data: data})

@@ -112,16 +112,9 @@ func prefixEnd(prefix string) string { return prefix + "\U0010FFFF" }
 func (s *Store) matching(ctx context.Context, f call.Filter) (conditions, error) {
 	var c conditions
 	if f.NoStart {
-		c.add("started_at = 0")
-	}
-	if !f.From.IsZero() {
-		c.add("started_at >= ?", f.From.UnixMilli())
-	}
-	if !f.To.IsZero() {
-		c.add("started_at < ?", f.To.UnixMilli())
-		if f.From.IsZero() {
-			c.add("started_at > 0")
-		}
+		c.addNoStart(f.From, f.To)
+	} else {
+		c.addStart(f.From, f.To)
 	}
 	for _, equal := range []struct{ column, value string }{
 		{"account", f.Account},
@@ -187,6 +180,33 @@ func (s *Store) matching(ctx context.Context, f call.Filter) (conditions, error)
 		c.add("talk_seconds <= ?", *f.MaxTalk)
 	}
 	return c, nil
+}
+
+// addStart selects calls that started between two times, if they are set.
+func (c *conditions) addStart(from, to time.Time) {
+	if !from.IsZero() {
+		c.add("started_at >= ?", from.UnixMilli())
+	}
+	if !to.IsZero() {
+		c.add("started_at < ?", to.UnixMilli())
+		if from.IsZero() {
+			c.add("started_at > 0")
+		}
+	}
+}
+
+// addNoStart selects calls without a start, between two times if they are set:
+// by their end, else their answer, else by when they were first heard of. So
+// each is in exactly one day.
+func (c *conditions) addNoStart(from, to time.Time) {
+	const at = "coalesce(nullif(ended_at, 0), nullif(answered_at, 0))"
+	c.add("started_at = 0")
+	if !from.IsZero() {
+		c.add("("+at+" >= ? OR "+at+" IS NULL AND id >= ?)", from.UnixMilli(), idOf(from))
+	}
+	if !to.IsZero() {
+		c.add("("+at+" < ? OR "+at+" IS NULL AND id < ?)", to.UnixMilli(), idOf(to))
+	}
 }
 
 func likePrefix(s string) string {

@@ -3,6 +3,7 @@ package store
 import (
 	"crypto/sha256"
 	"encoding/binary"
+	"fmt"
 	"strconv"
 	"strings"
 	"time"
@@ -45,6 +46,30 @@ func splitID(l *leg) string {
 		copy(id[:8], from[:8])
 	}
 	return asVersion8(id)
+}
+
+// All ids begin with when they came about, in milliseconds: those of calls with
+// the receipt of the delivery that first spoke of them. It stays known when that
+// delivery is deleted, and of two calls that become one the older's stays.
+
+// idOf is what all ids from a time on do not come before.
+func idOf(t time.Time) string {
+	ms := max(t.UnixMilli(), 0)
+	return fmt.Sprintf("%08x-%04x", ms>>16, ms&0xffff)
+}
+
+// heardAt is when what has an id was first heard of; ok is false if its id does
+// not tell. The first eight digits are enough; they tell it to 66 seconds.
+func heardAt(id string) (at time.Time, ok bool) {
+	digits := strings.ReplaceAll(id[:min(len(id), 13)], "-", "")
+	if len(digits) < 8 {
+		return at, false
+	}
+	ms, err := strconv.ParseInt(digits, 16, 64)
+	if len(digits) < 12 {
+		ms <<= 16
+	}
+	return time.UnixMilli(ms).UTC(), err == nil
 }
 
 func hashedID(parts ...string) (id uuid.UUID) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 	"time"
@@ -67,24 +68,36 @@ func (s *Store) NoteLooked(ctx context.Context, ids []string, looked time.Time, 
 
 // TouchedHours returns the hours (by UTC) of whose calls deliveries after one
 // have told, in order, whether or not they changed anything. A call counts by
-// its start, else by its end or answer. It reads all deliveries since.
+// its start, else by its end or answer; and by when it was first heard of, for
+// until now no time of it may have been known. It reads all deliveries since.
 func (s *Store) TouchedHours(ctx context.Context, after int64) ([]call.TouchedHour, error) {
-	var hours []call.TouchedHour
-	err := s.each(ctx, `SELECT hour, max(delivery_id) FROM (
-			SELECT coalesce(nullif(calls.started_at, 0), nullif(calls.ended_at, 0), nullif(calls.answered_at, 0), 0) / 3600000 AS hour, i.delivery_id
-			FROM delivery_items i JOIN legs ON legs.id = i.leg_id JOIN calls ON calls.id = legs.call_id WHERE i.delivery_id > ?
-		) AS told GROUP BY hour ORDER BY hour`, []any{after}, func(rows *sql.Rows) error {
-		var hour int64
-		h := call.TouchedHour{}
-		err := rows.Scan(&hour, &h.Delivery)
-		if hour != 0 {
-			h.From = time.Unix(hour*3600, 0).UTC()
+	newest := make(map[int64]int64)
+	note := func(hour, delivery int64) { newest[hour] = max(newest[hour], delivery) }
+	const told = "FROM delivery_items i JOIN legs ON legs.id = i.leg_id "
+	err := s.each(ctx, `SELECT hour, heard, max(delivery_id) FROM (
+			SELECT coalesce(nullif(calls.started_at, 0), nullif(calls.ended_at, 0), nullif(calls.answered_at, 0), 0) / 3600000 AS hour,
+				substr(calls.id, 1, 8) AS heard, i.delivery_id `+told+`JOIN calls ON calls.id = legs.call_id WHERE i.delivery_id > ?
+			UNION ALL SELECT 0, substr(r.id, 1, 8), i.delivery_id `+told+`JOIN call_redirects r ON r.call_id = legs.call_id WHERE i.delivery_id > ?
+		) AS told GROUP BY hour, heard`, []any{after, after}, func(rows *sql.Rows) error {
+		var hour, delivery int64
+		var heard string
+		if err := rows.Scan(&hour, &heard, &delivery); err != nil {
+			return err
 		}
-		hours = append(hours, h)
-		return err
+		if hour != 0 {
+			note(hour, delivery)
+		}
+		if at, ok := heardAt(heard); ok {
+			note(at.Unix()/3600, delivery)
+		}
+		return nil
 	})
 	if err != nil {
 		return nil, fmt.Errorf("find the calls of late reports: %w", err)
+	}
+	var hours []call.TouchedHour
+	for _, hour := range slices.Sorted(maps.Keys(newest)) {
+		hours = append(hours, call.TouchedHour{From: time.Unix(hour*3600, 0).UTC(), Delivery: newest[hour]})
 	}
 	return hours, nil
 }
@@ -133,11 +146,22 @@ func (s *Store) CallFates(ctx context.Context, ids []string) (map[string]call.Ca
 const revisable = 36 * 24 * int64(time.Hour/time.Millisecond)
 
 // forgetKnown lets the runs over calls be looked at as if nothing were known of
-// what they tell: the calls were changed, and no new delivery says so. A call
-// without a time may be in any.
+// what they tell: the calls were changed, and no new delivery says so. They may
+// have counted by when they were heard of, if no time was known until now.
 func (t *tx) forgetKnown(ctx context.Context, callIDs []string) error {
 	const at = "coalesce(nullif(calls.started_at, 0), nullif(calls.ended_at, 0), nullif(calls.answered_at, 0))"
-	return selectMany(ctx, t, "look at reports again", "UPDATE runs SET known_deliveries = 0 WHERE known_deliveries <> 0 AND period_to > {now} - "+strconv.FormatInt(revisable, 10)+` AND EXISTS
-		(SELECT 1 FROM calls WHERE calls.id IN ({rows}) AND (`+at+" IS NULL OR "+at+" >= runs.period_from AND "+at+" < runs.period_to))", "t", callIDs,
-		func(id string, args []any) []any { return append(args, id) }, nil)
+	forget := "UPDATE runs SET known_deliveries = 0 WHERE known_deliveries <> 0 AND period_to > {now} - " + strconv.FormatInt(revisable, 10) + " AND EXISTS "
+	err := selectMany(ctx, t, "look at reports again", forget+"(SELECT 1 FROM calls WHERE calls.id IN ({rows}) AND "+at+" >= runs.period_from AND "+at+" < runs.period_to)",
+		"t", callIDs, func(id string, args []any) []any { return append(args, id) }, nil)
+	if err != nil {
+		return err
+	}
+	var heard []int64
+	for _, id := range callIDs {
+		if at, ok := heardAt(id); ok {
+			heard = append(heard, at.UnixMilli())
+		}
+	}
+	return selectMany(ctx, t, "look at reports again", "WITH heard (at) AS ({rows}) "+forget+"(SELECT 1 FROM heard WHERE heard.at >= runs.period_from AND heard.at < runs.period_to)",
+		"i", heard, func(at int64, args []any) []any { return append(args, at) }, nil)
 }

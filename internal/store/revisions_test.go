@@ -1,6 +1,8 @@
 package store_test
 
 import (
+	"encoding/json"
+	"fmt"
 	"path/filepath"
 	"slices"
 	"testing"
@@ -11,6 +13,7 @@ import (
 	"callvault/internal/testenv"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/uuid"
 )
 
 // built makes a run of the day from nine on.
@@ -211,19 +214,37 @@ func TestWhatIsRevised(t *testing.T) {
 		second.StartedAt = nine.Add(90 * time.Minute)
 		noTime := report("3.3")
 		noTime.StartedAt, noTime.RangAt, noTime.AnsweredAt, noTime.EndedAt = time.Time{}, time.Time{}, time.Time{}, time.Time{}
-		record(t, s, delivery(first))
+		// Ids tell when a call was first heard of: as these do not, the receipt.
+		uids := 0
+		named := func(d *call.Delivery) *call.Delivery {
+			uids++
+			d.UID = fmt.Sprint("told-", uids)
+			return d
+		}
+		record(t, s, named(delivery(first)))
 		settled := must(s.SettledDeliveries(t.Context()))(t)
 		if hours := must(s.TouchedHours(t.Context(), settled))(t); len(hours) != 0 {
 			t.Errorf("touched without a report: %v", hours)
 		}
 		again := delivery(report("1.1"))
 		again.Body = append(again.Body, ' ')
-		record(t, s, delivery(second), again)
-		record(t, s, delivery(noTime))
-		want := []call.TouchedHour{{Delivery: settled + 3},
-			{From: nine.Truncate(time.Hour), Delivery: settled + 2},
-			{From: nine.Add(90 * time.Minute).Truncate(time.Hour), Delivery: settled + 1}}
+		record(t, s, named(delivery(second)), named(again))
+		noTimeTold := named(delivery(noTime))
+		noTimeTold.ReceivedAt = nine.Add(50*time.Hour + 30*time.Minute)
+		record(t, s, noTimeTold)
+		want := []call.TouchedHour{{From: nine, Delivery: settled + 2},
+			{From: nine.Add(90 * time.Minute).Truncate(time.Hour), Delivery: settled + 1},
+			{From: nine.Add(50 * time.Hour), Delivery: settled + 3}}
 		if diff := cmp.Diff(want, must(s.TouchedHours(t.Context(), settled))(t)); diff != "" {
+			t.Error(diff)
+		}
+
+		// Where it was told of before is known, too, when a report tells its start.
+		later := report("3.3")
+		later.StartedAt = nine.Add(20 * time.Hour)
+		record(t, s, named(delivery(later)))
+		want = []call.TouchedHour{{From: nine.Add(20 * time.Hour), Delivery: settled + 4}, {From: nine.Add(50 * time.Hour), Delivery: settled + 4}}
+		if diff := cmp.Diff(want, must(s.TouchedHours(t.Context(), settled+3))(t)); diff != "" {
 			t.Error(diff)
 		}
 
@@ -245,6 +266,51 @@ func TestWhatIsRevised(t *testing.T) {
 			if got := must(s.Run(t.Context(), run.ID))(t); (got.KnownDeliveries == 0) == dry {
 				t.Errorf("a replay (dry: %v) that tells of a call: known up to %d", dry, got.KnownDeliveries)
 			}
+		}
+	})
+}
+
+// A call of which no time is known is in the day when it was first heard of, and
+// in no other, also when later reports tell of it; one without a start in the day
+// of its end, or else of its answer.
+func TestCallsWithoutStart(t *testing.T) {
+	t.Parallel()
+	forEachDatabase(t, func(t *testing.T, o store.Options) {
+		s := open(t, o)
+		midnight := time.Date(2020, 2, 1, 0, 0, 0, 0, time.UTC)
+		days := func(hours int) time.Time { return midnight.Add(time.Duration(hours) * time.Hour) }
+		tell := func(uid, sid string, received time.Time, times func(*call.Leg)) {
+			t.Helper()
+			l := report(sid)
+			l.StartedAt, l.RangAt, l.AnsweredAt, l.EndedAt = time.Time{}, time.Time{}, time.Time{}, time.Time{}
+			l.Attributes["report"] = json.RawMessage(`"` + uid + `"`)
+			times(l)
+			d := delivery(l)
+			d.UID, d.ReceivedAt, d.Body = uid, received, append(d.Body, uid...)
+			record(t, s, d)
+		}
+		none := func(*call.Leg) {}
+		tell("a", "nothing", days(24).Add(-time.Millisecond), none)
+		tell("b", "nothing", days(30), none)
+		tell("c", "at midnight", days(24), none)
+		tell("d", "ended", days(60), func(l *call.Leg) { l.EndedAt = days(1) })
+		tell("e", "started", days(1), func(l *call.Leg) { l.StartedAt = days(1) })
+		uid := must(uuid.NewV7())(t)
+		tell(uid.String(), "by its id", days(500), none)
+		today := time.Unix(uid.Time().UnixTime()).UTC().Truncate(24 * time.Hour)
+		got := map[string][]string{}
+		for _, from := range []time.Time{days(-24), days(0), days(24), days(48), today} {
+			f := call.Filter{NoStart: true, From: from, To: from.Add(24 * time.Hour)}
+			if err := s.EachCall(t.Context(), f, func(c call.CallWithRecordings) error {
+				got[c.Key] = append(got[c.Key], from.Format(time.DateOnly))
+				return nil
+			}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		want := map[string][]string{"nothing": {"2020-02-01"}, "at midnight": {"2020-02-02"}, "ended": {"2020-02-01"}, "by its id": {today.Format(time.DateOnly)}}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Error(diff)
 		}
 	})
 }
