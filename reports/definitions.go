@@ -39,7 +39,13 @@ func (f *Figures) permitted() string {
 	}
 	var rules []string
 	for i := range f.Settings.PermittedHours {
-		rules = append(rules, f.Settings.PermittedHours[i].String())
+		rule := f.Settings.PermittedHours[i].String()
+		if u := f.unseen[i]; u.agent {
+			rule += " (nobody knows this agent, and no call of this report is of them)"
+		} else if u.campaign {
+			rule += " (no call of this report is of this campaign)"
+		}
+		rules = append(rules, rule)
 	}
 	return "Outbound calls that started outside of these hours are listed, whatever became of them. The first that matches a call decides: " + strings.Join(rules, "; ") + "."
 }
@@ -77,7 +83,7 @@ func (f *Figures) definitions() []definition {
 		{"Period", fmt.Sprintf("%s to %s, the end not included (%s to %s UTC)",
 			f.Period.From.Format(time.DateTime), f.Period.To.Format(time.DateTime),
 			f.Period.From.UTC().Format(time.DateTime), f.Period.To.UTC().Format(time.DateTime))},
-		{"Time zone", zoneNote(zone, f.Period.From) + ". All times are by its clocks. A call belongs to the period in which it started."},
+		{"Time zone", zoneNote(f.Period) + ". All times are by its clocks. A call belongs to the period in which it started."},
 		{"Calls", match + ". A call is one conversation, however many legs and reports it had."},
 		{"Customers' numbers", customers},
 		{"As of", s.AsOf.In(zone).Format(time.DateTime) + ": what had arrived by then"},

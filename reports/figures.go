@@ -62,6 +62,9 @@ type Figures struct {
 	// Problems counts recordings that need attention: neither archived nor
 	// deleted, or archived with audio that is not as it should be.
 	Problems int64
+	// unseen are the rules of permitted hours, by index, whose agent or campaign no
+	// call has.
+	unseen map[int]unseen
 	// concerned has their calls alone, that nobody need read all of them again;
 	// nil if they were not gathered.
 	concerned *Input
@@ -163,7 +166,7 @@ func measure(ctx context.Context, in *Input, visit func(c *row, attention bool) 
 	for _, s := range slicers {
 		f.Slices[s.table] = s.ranked()
 	}
-	f.Outside = outside.ranked()
+	f.Outside, f.unseen = outside.ranked(), outside.unseen
 	return f, nil
 }
 

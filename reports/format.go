@@ -81,7 +81,18 @@ func (f *Figures) Completeness() string {
 	return strings.Join(parts, " · ")
 }
 
-// zoneNote names a moment's zone with its offset: Asia/Kolkata (UTC+05:30).
-func zoneNote(zone *time.Location, at time.Time) string {
-	return fmt.Sprintf("%s (UTC%s)", zone, at.In(zone).Format("-07:00"))
+// zoneNote names a period's zone with its offset, Asia/Kolkata (UTC+05:30), or
+// with both where the clocks are changed within the period: Europe/London
+// (UTC+01:00, from 25 October 01:00 on UTC+00:00).
+func zoneNote(p Period) string {
+	offset := func(at time.Time) string { return "UTC" + at.Format("-07:00") }
+	last := offset(p.From)
+	offsets := []string{last}
+	for _, at := p.From.ZoneBounds(); !at.IsZero() && at.Before(p.To); _, at = at.ZoneBounds() {
+		if is := offset(at); is != last {
+			offsets = append(offsets, at.Format("from 2 January 15:04 on ")+is)
+			last = is
+		}
+	}
+	return fmt.Sprintf("%s (%s)", p.From.Location(), strings.Join(offsets, ", "))
 }

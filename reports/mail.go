@@ -313,5 +313,5 @@ func (f *Figures) attention() []string {
 			list = append(list, plural(a.n, a.noun)+" "+a.text)
 		}
 	}
-	return list
+	return append(list, f.unknownAgents()...)
 }

@@ -109,3 +109,31 @@ func TestDue(t *testing.T) {
 		})
 	}
 }
+
+// The line about the zone says each offset that the clocks have in the period.
+func TestZoneNote(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		zone, day string
+		kind      Kind
+		want      string
+	}{
+		{"Asia/Kolkata", "2026-10-25", Month, "Asia/Kolkata (UTC+05:30)"},
+		{"UTC", "2026-10-25", Month, "UTC (UTC+00:00)"},
+		{"Europe/London", "2026-10-25", Month, "Europe/London (UTC+01:00, from 25 October 01:00 on UTC+00:00)"},
+		{"Europe/London", "2026-10-25", Week, "Europe/London (UTC+01:00, from 25 October 01:00 on UTC+00:00)"},
+		{"Europe/London", "2026-10-25", Day, "Europe/London (UTC+01:00, from 25 October 01:00 on UTC+00:00)"},
+		{"Europe/London", "2026-10-26", Day, "Europe/London (UTC+00:00)"},
+		{"Europe/London", "2026-03-01", Month, "Europe/London (UTC+00:00, from 29 March 02:00 on UTC+01:00)"},
+		// Ramadan: two changes within 35 days, one of them in each month.
+		{"Africa/Casablanca", "2026-02-10", Month, "Africa/Casablanca (UTC+01:00, from 15 February 02:00 on UTC+00:00)"},
+	} {
+		date, err := time.ParseInLocation(time.DateOnly, tt.day, zone(t, tt.zone))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := zoneNote(PeriodOf(tt.kind, date)); got != tt.want {
+			t.Errorf("%s of %s: %s, want %s", tt.kind, tt.day, got, tt.want)
+		}
+	}
+}

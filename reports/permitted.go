@@ -64,9 +64,7 @@ func (p *permit) broken(c *row) *PermittedHours {
 	}
 	for i := range p.rules {
 		rule := &p.rules[i]
-		agent := rule.Agent == "" || strings.EqualFold(rule.Agent, c.Agent.Name) ||
-			strings.EqualFold(rule.Agent, c.Agent.ID) || strings.EqualFold(rule.Agent, c.Agent.Number)
-		if !agent || rule.Campaign != "" && !p.campaigns[i].MatchString(c.Campaign) {
+		if !rule.ofAgent(c) || !p.ofCampaign(i, c) {
 			continue
 		}
 		at := time.UnixMilli(c.StartedAt).In(p.zone)
@@ -76,6 +74,17 @@ func (p *permit) broken(c *row) *PermittedHours {
 		return rule
 	}
 	return nil
+}
+
+// ofAgent reports whether a rule is about a call's agent.
+func (p *PermittedHours) ofAgent(c *row) bool {
+	return p.Agent == "" || strings.EqualFold(p.Agent, c.Agent.Name) ||
+		strings.EqualFold(p.Agent, c.Agent.ID) || strings.EqualFold(p.Agent, c.Agent.Number)
+}
+
+// ofCampaign reports whether the rule with an index is about a call's campaign.
+func (p *permit) ofCampaign(i int, c *row) bool {
+	return p.rules[i].Campaign == "" || p.campaigns[i].MatchString(c.Campaign)
 }
 
 // outsideCall is a call outside the hours permitted, and the rule.
@@ -102,11 +111,23 @@ type outside struct {
 	// campaign finds how a campaign's row is called.
 	campaign func(*row) string
 	rows     map[OutsideFigures]*OutsideFigures
+	// unseen are the rules by which no call has gone yet: one with the index has
+	// neither agent nor campaign, or not one of them.
+	unseen map[int]unseen
 }
+
+// unseen says what of a rule no call has.
+type unseen struct{ agent, campaign bool }
 
 func newOutside(in *Input, slicers []*slicer) *outside {
 	o := &outside{permit: newPermit(in), rows: make(map[OutsideFigures]*OutsideFigures),
-		campaign: func(c *row) string { return c.Campaign }}
+		campaign: func(c *row) string { return c.Campaign }, unseen: make(map[int]unseen)}
+	for i := range o.permit.rules {
+		if rule := &o.permit.rules[i]; rule.Agent != "" || rule.Campaign != "" {
+			known := in.Settings.Roster != nil && in.Settings.Roster.Knows(rule.Agent)
+			o.unseen[i] = unseen{agent: rule.Agent != "" && !known, campaign: rule.Campaign != ""}
+		}
+	}
 	for _, s := range slicers {
 		if s.table == CampaignsTable {
 			o.campaign = func(c *row) string { return s.label(s.find(c.Campaign)) }
@@ -115,11 +136,23 @@ func newOutside(in *Input, slicers []*slicer) *outside {
 	return o
 }
 
+// see notes that there are such an agent and such a campaign.
+func (o *outside) see(c *row) {
+	for i, u := range o.unseen {
+		u.agent = u.agent && !o.permit.rules[i].ofAgent(c)
+		u.campaign = u.campaign && !o.permit.ofCampaign(i, c)
+		if o.unseen[i] = u; u == (unseen{}) {
+			delete(o.unseen, i)
+		}
+	}
+}
+
 // add counts a call if it was made outside the hours permitted.
 func (o *outside) add(c *row) bool {
 	if len(o.permit.rules) == 0 {
 		return false
 	}
+	o.see(c)
 	rule := o.permit.broken(c)
 	if rule == nil {
 		return false
@@ -148,6 +181,19 @@ func (o *outside) add(c *row) bool {
 		f.Last = at
 	}
 	return true
+}
+
+// unknownAgents says which agents rules of permitted hours name in vain: a slip of
+// the pen would let them dial at any time that others may.
+func (f *Figures) unknownAgents() []string {
+	var list []string
+	for i := range f.Settings.PermittedHours {
+		if f.unseen[i].agent {
+			list = append(list, "Permitted hours name the agent "+f.Settings.PermittedHours[i].Agent+
+				", whom neither the configuration nor a call of this report knows: is the name as the calls have it?")
+		}
+	}
+	return list
 }
 
 // ranked are the rows, those with the most calls first.

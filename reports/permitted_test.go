@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -36,6 +37,8 @@ func TestPermittedHours(t *testing.T) {
 		{Campaign: "Collections-*", Hours: hours(t, "mon-fri 08:00-19:00")},
 		{Campaign: "spring", Agent: "asha", Hours: hours(t, "sat 10:00-12:00", "sat 14:00-24:00")},
 		{Agent: "+919311100000", Hours: hours(t, "daily 00:00-24:00")},
+		{Agent: "Ashaa", Hours: hours(t, "daily 00:00-24:00")},
+		{Campaign: "winter", Hours: hours(t, "daily 00:00-24:00")},
 		{Hours: hours(t, "sat 09:00-13:00")},
 	}
 	asha, bela := call.Agent{Name: "Asha"}, call.Agent{Number: "+919311100000"}
@@ -97,11 +100,51 @@ func TestPermittedHours(t *testing.T) {
 	if diff := cmp.Diff([]string{"6"}, valuesOf(summary, "outside_hours")); diff != "" {
 		t.Error(diff)
 	}
+	// What is wrong is said where people look first, in both forms of the mail, and
+	// which rules are about nobody.
+	f, err := measure(t.Context(), in, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []string{"10 answered calls without a recording named by the provider", "6 outbound calls outside the permitted hours (sheet Outside hours)", "1 call of unknown outcome, not counted",
+		"Permitted hours name the agent Ashaa, whom neither the configuration nor a call of this report knows: is the name as the calls have it?"}
+	if diff := cmp.Diff(want, f.mailPage(call.Run{}).Attention); diff != "" {
+		t.Errorf("needs attention: %s", diff)
+	}
+	for _, name := range []string{mailTextName, mailHTMLName} {
+		mail, err := os.ReadFile(filepath.Join(mailOf(t, o, in), name))
+		if err != nil || !strings.Contains(string(mail), want[1]) || !strings.Contains(string(mail), want[3]) {
+			t.Errorf("%s does not say so, %v", name, err)
+		}
+	}
+	said := f.permitted()
+	for _, unseen := range []string{"agent Ashaa: mon-sun 00:00-24:00 (nobody knows this agent", "campaign winter: mon-sun 00:00-24:00 (no call of this report is of this campaign)"} {
+		if !strings.Contains(said, unseen) {
+			t.Errorf("%q does not say %q", said, unseen)
+		}
+	}
+	if n := strings.Count(said, "("); n != 2 {
+		t.Errorf("%d rules are about nothing: %s", n, said)
+	}
 	// The rules stand in the input, as people wrote them.
 	text, err := json.Marshal(in.Settings.PermittedHours[1])
 	if err != nil || string(text) != `{"campaign":"spring","agent":"asha","hours":["sat 10:00-12:00","sat 14:00-24:00"]}` {
 		t.Errorf("%s, %v", text, err)
 	}
+}
+
+// mailOf writes the mail of an input's report, and gives the folder.
+func mailOf(t *testing.T, o *office, in *Input) string {
+	t.Helper()
+	dir := t.TempDir()
+	files, figures, err := BuildFiles(t.Context(), in, dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := o.reporter(t, MailOptions{}).writeMail(call.Run{ID: "run-1"}, &built{input: in, figures: figures, files: files}, dir); err != nil {
+		t.Fatal(err)
+	}
+	return dir
 }
 
 func valuesOf(summary [][]string, measure string) (values []string) {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -398,7 +399,8 @@ type Result struct {
 	Reconfigured bool
 	// Files are the paths of the files written to Out.
 	Files []string
-	// Mails are the run's mails, if it was to be sent.
+	// Mails are the run's mails, if it was to be sent: to each recipient the
+	// newest.
 	Mails []call.Mail
 }
 
@@ -480,7 +482,10 @@ func (r *Reporter) buildOne(ctx context.Context, name string, date time.Time, o 
 	if err := r.mailRun(ctx, result.Run, recipients, byHand); err != nil {
 		return result, err
 	}
-	result.Mails, err = r.store.Mails(ctx, result.Run.ID)
+	mails, err := r.mailsOf(ctx, result.Run)
+	for _, recipient := range slices.Sorted(maps.Keys(mails)) {
+		result.Mails = append(result.Mails, mails[recipient])
+	}
 	return result, err
 }
 

@@ -121,7 +121,7 @@ func (f *Figures) bounds() string {
 	zone := f.Period.From.Location()
 	text := fmt.Sprintf("From %s to %s, %s · as of %s",
 		f.Period.From.Format("2006-01-02 15:04"), f.Period.To.Format("2006-01-02 15:04"),
-		zoneNote(zone, f.Period.From), f.Settings.AsOf.In(zone).Format("2006-01-02 15:04:05"))
+		zoneNote(f.Period), f.Settings.AsOf.In(zone).Format("2006-01-02 15:04:05"))
 	if f.Settings.AsOf.Before(f.Period.To) {
 		text += " · not over yet"
 	}

@@ -163,6 +163,75 @@ func TestReportBrokenPipe(t *testing.T) {
 	}
 }
 
+// TestReportOnFullDisk: that the output cannot be written is said once, with what
+// to do.
+func TestReportOnFullDisk(t *testing.T) {
+	t.Parallel()
+	in := install(t, storage{}, anySize(), "")
+	in.reportedDays(t)
+	for _, form := range []string{"csv", "json", "parquet"} {
+		full, err := os.OpenFile("/dev/full", os.O_WRONLY, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		program := in.program("report", "daily", "--date", "2026-11-20", "--stdout", form, "calls")
+		var said bytes.Buffer
+		program.Stdout, program.Stderr = full, &said
+		err = program.Run()
+		const want = "callvault: standard output cannot be written (no space left on device): what came out is not the whole table; make room or write elsewhere, and ask again\n"
+		if program.ProcessState.ExitCode() != exitWrong || said.String() != want {
+			t.Errorf("%s: %v: %q", form, err, said.String())
+		}
+		if err := full.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// TestReportSentOnly: who sends a report, and does not say where to write it,
+// gets no files; who revises and sends it hears of each recipient once.
+func TestReportSentOnly(t *testing.T) {
+	t.Parallel()
+	in := install(t, storage{}, anySize(), "reports: [{name: daily, recipients: [ops@example.org, lead@example.org]}]\n")
+	in.tellLate(t, "2026-11-20 10:00:00")
+	here := t.TempDir()
+	send := func(more ...string) (got struct {
+		Files []string
+		Mails []mailed
+	}) {
+		t.Helper()
+		program := in.program(append([]string{"report", "daily", "--date", "2026-11-20", "--json"}, more...)...)
+		program.Dir, program.Stderr = here, t.Output()
+		said, err := program.Output()
+		if err == nil {
+			err = json.Unmarshal(said, &got)
+		}
+		if err != nil {
+			t.Fatalf("%v: %s", err, said)
+		}
+		return got
+	}
+	sent := send("--send")
+	if left, err := os.ReadDir(here); err != nil || len(left) > 0 || len(sent.Files) > 0 || len(sent.Mails) != 2 {
+		t.Errorf("written are %v, %v: %+v", left, err, sent)
+	}
+	if mails, err := os.ReadDir(filepath.Join(in.data, "mail")); err != nil || len(mails) != 2 {
+		t.Errorf("%d mails, %v", len(mails), err)
+	}
+	in.tellLate(t, "2026-11-20 11:00:00")
+	for range 2 {
+		if sent := send("--revise", "--send"); len(sent.Mails) != 2 || len(sent.Files) > 0 {
+			t.Errorf("revised and sent: %+v", sent)
+		}
+	}
+	if written := send(); len(written.Files) != 4 {
+		t.Errorf("neither sent nor --out: %+v", written)
+	}
+	if left, err := os.ReadDir(here); err != nil || len(left) != 4 {
+		t.Errorf("written are %v, %v", left, err)
+	}
+}
+
 // TestReportSentToNobodyThere: who sends by hand hears that it did not go, and why.
 func TestReportSentToNobodyThere(t *testing.T) {
 	t.Parallel()

@@ -123,6 +123,19 @@ func (r *Roster) Resolve(account string, provider Provider, a Agent) Agent {
 	return a
 }
 
+// Knows reports whether somebody has an id, a number or a name, whose case does
+// not count.
+func (r *Roster) Knows(who string) bool {
+	folded := FoldName(who)
+	for i := range r.people {
+		p := &r.people[i]
+		if slices.Contains(p.spellings(), folded) || slices.Contains(p.TeleCMI, who) || slices.Contains(p.Numbers, who) {
+			return true
+		}
+	}
+	return slices.ContainsFunc(r.members, func(m Member) bool { return m.Number == who || FoldName(m.Name) == folded })
+}
+
 // person is the index of the person who an agent is.
 func (r *Roster) person(account string, provider Provider, a Agent) (i int, ok bool) {
 	if provider == TeleCMI && a.ID != "" {
