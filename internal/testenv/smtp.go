@@ -57,6 +57,12 @@ type SMTPOptions struct {
 	// SilentAfterDot is for how many messages the server never answers the
 	// final dot. They are kept, too.
 	SilentAfterDot int
+	// BeforeAnswer, if set, is called with each message that is kept, before
+	// its final dot is answered.
+	BeforeAnswer func(Message)
+	// AfterAnswer, if set, is called with a message that was accepted when its
+	// sender has said goodbye or is gone.
+	AfterAnswer func(Message)
 }
 
 // SMTPServer is an SMTP server inside the test process.
@@ -229,6 +235,7 @@ type smtpSession struct {
 	authenticated bool
 	fate          fate
 	message       Message
+	accepted      []Message
 }
 
 // errCut ends a session whose connection has been cut.
@@ -284,6 +291,9 @@ func (s *smtpSession) Data(r io.Reader) error {
 	}
 	s.message.Data = data
 	s.server.keep(s.message)
+	if before := s.server.options.BeforeAnswer; before != nil {
+		before(s.message)
+	}
 	switch s.fate {
 	case cutAfterDot:
 		return errors.Join(errCut, s.conn.Conn().Close())
@@ -292,6 +302,7 @@ func (s *smtpSession) Data(r io.Reader) error {
 		return errCut
 	case accepted, refused, cutBeforeDot:
 	}
+	s.accepted = append(s.accepted, s.message)
 	return nil
 }
 
@@ -299,7 +310,14 @@ func (s *smtpSession) Data(r io.Reader) error {
 func (s *smtpSession) Reset() { s.message = Message{} }
 
 // Logout implements [smtp.Session].
-func (s *smtpSession) Logout() error { return nil }
+func (s *smtpSession) Logout() error {
+	if after := s.server.options.AfterAnswer; after != nil {
+		for _, m := range s.accepted {
+			after(m)
+		}
+	}
+	return nil
+}
 
 // selfSigned makes a certificate for the loopback, valid for a day, and
 // returns it with its PEM form, which is its own authority.
