@@ -24,7 +24,7 @@ func TestCallReportsAreUnderstood(t *testing.T) {
 	}
 	outcomes := map[call.Outcome]int{}
 	for i := range 800 {
-		d, err := bigDayReport(decoder, i, 800)
+		d, err := bigDayReport(decoder, 1600+i, 800, 2)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -38,6 +38,15 @@ func TestCallReportsAreUnderstood(t *testing.T) {
 		}
 		if got := len(leg.Recordings) == 1; got != (leg.Outcome == call.Answered) {
 			t.Errorf("call %d is %s and has recordings %v", i, leg.Outcome, leg.Recordings)
+		}
+	}
+	for number, days := range map[int]int{0: -2, 799: -2, 800: -1, 1599: -1} {
+		d, err := bigDayReport(decoder, number, 800, 2)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if at := d.Items[0].Leg.StartedAt; at.Before(bigDate().AddDate(0, 0, days)) || !at.Before(bigDate().AddDate(0, 0, days+1)) {
+			t.Errorf("call %d began at %s", number, at)
 		}
 	}
 	for _, o := range []call.Outcome{call.Answered, call.Missed, call.Busy} {

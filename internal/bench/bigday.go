@@ -27,15 +27,20 @@ const dayVersion = 2
 // bigDate is the day of the very many calls, long over.
 func bigDate() time.Time { return time.Date(2026, 3, 10, 0, 0, 0, 0, kolkata()) }
 
-// bigDay makes a database with a day of very many calls, decoded and recorded
-// as if they had been posted, their recordings archived. That takes minutes,
-// so the database is kept for the next time, in a folder that git ignores.
-func (b *bench) bigDay(ctx context.Context, calls int) (settings, error) {
+// bigDay makes a database with a day of very many calls, and so many days of as
+// many before it, decoded and recorded as if they had been posted, their
+// recordings archived. That takes minutes, so the database is kept for the next
+// time, in a folder that git ignores.
+func (b *bench) bigDay(ctx context.Context, calls, before int) (settings, error) {
 	schema, err := b.schema()
 	if err != nil {
 		return settings{}, err
 	}
-	s := settings{data: filepath.Join(b.root, "bench-results", fmt.Sprintf("day-%d-v%d-%s", calls, dayVersion, schema))}
+	name := fmt.Sprintf("day-%d-v%d-%s", calls, dayVersion, schema)
+	if before > 0 {
+		name = fmt.Sprintf("days-%d-of-%d-v%d-%s", before+1, calls, dayVersion, schema)
+	}
+	s := settings{data: filepath.Join(b.root, "bench-results", name)}
 	if _, err := os.Stat(s.database()); err == nil {
 		return s, nil
 	}
@@ -43,7 +48,7 @@ func (b *bench) bigDay(ctx context.Context, calls int) (settings, error) {
 	if err := errors.Join(os.RemoveAll(making.data), os.MkdirAll(making.data, 0o700)); err != nil {
 		return s, err
 	}
-	if err := fillDay(ctx, making, calls, nil); err != nil {
+	if err := fillDays(ctx, making, calls, before, nil); err != nil {
 		return s, err
 	}
 	return s, os.Rename(making.data, s.data)
@@ -67,9 +72,10 @@ func (b *bench) schema() (string, error) {
 	return hex.EncodeToString(h.Sum(nil)[:4]), nil
 }
 
-// fillDay fills a database with a day of calls. Their recordings are put into
-// the vault, if there is one, and marked as archived.
-func fillDay(ctx context.Context, c settings, calls int, v archive.Vault) (err error) {
+// fillDays fills a database with a day of calls, and so many days of as many
+// before it. Their recordings are put into the vault, if there is one, and marked
+// as archived.
+func fillDays(ctx context.Context, c settings, calls, before int, v archive.Vault) (err error) {
 	s, err := store.Open(ctx, c.storeOptions())
 	if err != nil {
 		return err
@@ -82,10 +88,11 @@ func fillDay(ctx context.Context, c settings, calls int, v archive.Vault) (err e
 		return err
 	}
 	const batch = 500
-	for first := 0; first < calls; first += batch {
-		deliveries := make([]*call.Delivery, min(batch, calls-first))
+	all := calls * (before + 1)
+	for first := 0; first < all; first += batch {
+		deliveries := make([]*call.Delivery, min(batch, all-first))
 		for i := range deliveries {
-			if deliveries[i], err = bigDayReport(decoder, first+i, calls); err != nil {
+			if deliveries[i], err = bigDayReport(decoder, first+i, calls, before); err != nil {
 				return err
 			}
 		}
@@ -93,19 +100,20 @@ func fillDay(ctx context.Context, c settings, calls int, v archive.Vault) (err e
 			return err
 		}
 		if first%50_000 == 0 {
-			progress("making a day of %d calls for this time and the next: %d", calls, first)
+			progress("making %d days of %d calls for this time and the next: %d", before+1, calls, first)
 		}
 	}
 	return archiveDay(ctx, s, v)
 }
 
-// bigDayReport is one of the day's call reports, as it was received.
-func bigDayReport(decoder *webhook.Decoder, number, calls int) (*call.Delivery, error) {
+// bigDayReport is one of the call reports of these days, as it was received.
+func bigDayReport(decoder *webhook.Decoder, number, calls, before int) (*call.Delivery, error) {
 	uid, err := uuid.NewV7()
 	if err != nil {
 		return nil, err
 	}
-	started := bigDate().Add(time.Duration(float64(number) / float64(calls) * float64(23*time.Hour)))
+	started := bigDate().AddDate(0, 0, number/calls-before).
+		Add(time.Duration(float64(number%calls) / float64(calls) * float64(23*time.Hour)))
 	report := callReport{
 		number: number, started: started, outcomes: usualEndings(), extras: true,
 		recordings: "https://callrecords.callerdesk.io",

@@ -127,7 +127,7 @@ func (b *bench) keptVault(ctx context.Context, calls int) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	if err := errors.Join(fillDay(ctx, making, calls, v), writeJournal(ctx, making, v), v.Close()); err != nil {
+	if err := errors.Join(fillDays(ctx, making, calls, 0, v), writeJournal(ctx, making, v), v.Close()); err != nil {
 		return "", err
 	}
 	return vault, os.Rename(making.data, made)

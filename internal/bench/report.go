@@ -18,18 +18,22 @@ import (
 type reportCase struct {
 	postgres bool
 	calls    int
+	// before is how many days of as many calls come before it, with which the
+	// report compares.
+	before int
 }
 
 // reportCases end with the day whose workbook is measured alone, too.
 func reportCases(quick bool) []reportCase {
-	sizes := []int{10_000, 100_000, 1_000_000}
+	days := []reportCase{{calls: 10_000}, {calls: 10_000, before: 30}, {calls: 100_000}, {calls: 1_000_000}}
 	if quick {
-		sizes = []int{2_000, 20_000}
+		days = []reportCase{{calls: 2_000}, {calls: 2_000, before: 30}, {calls: 20_000}}
 	}
 	var cases []reportCase
 	for _, postgres := range []bool{true, false} {
-		for _, calls := range sizes {
-			cases = append(cases, reportCase{postgres, calls})
+		for _, day := range days {
+			day.postgres = postgres
+			cases = append(cases, day)
 		}
 	}
 	return cases
@@ -92,7 +96,7 @@ func (b *bench) report(ctx context.Context) (_ []table, err error) {
 				return nil, err
 			}
 			all.report[i] = append(all.report[i], r)
-			progress("report %d/%d: %d calls, %s: %.2f s, %.0f MiB", n+1, b.runs, c.calls, c.database(), r.Wall.Seconds(), mib(r.Peak))
+			progress("report %d/%d: %s calls, %s: %.2f s, %.0f MiB", n+1, b.runs, c.days(), c.database(), r.Wall.Seconds(), mib(r.Peak))
 			if i == len(all.cases)-1 {
 				break
 			}
@@ -118,7 +122,7 @@ func (a *reportRuns) cells(r workbookRun) float64 { return float64(columns*a.cal
 func (a *reportRuns) tables() []table {
 	whole := table{head: []string{"database", "calls in the day", "time", "for 1,000 calls", "CPU", "peak memory"}}
 	for i, c := range a.cases {
-		whole.add(c.database(), strconv.Itoa(c.calls),
+		whole.add(c.database(), c.days(),
 			spread(a.report[i], "%.2f s", func(u usage) float64 { return u.Wall.Seconds() }),
 			spread(a.report[i], "%.0f ms", func(u usage) float64 { return u.Wall.Seconds() * 1e6 / float64(c.calls) }),
 			spread(a.report[i], "%.2f s", func(u usage) float64 { return u.CPU.Seconds() }),
@@ -148,10 +152,18 @@ func (a *reportRuns) tables() []table {
 
 func (c reportCase) database() string { return databaseName(c.postgres) }
 
+// days says how many calls the day has, and what stands beside it.
+func (c reportCase) days() string {
+	if c.before == 0 {
+		return strconv.Itoa(c.calls)
+	}
+	return fmt.Sprintf("%d beside %d such days", c.calls, c.before)
+}
+
 // reportDay is a day of that many calls in that database.
 func (b *bench) reportDay(ctx context.Context, c reportCase, server *testenv.PostgresServer) (s settings, err error) {
 	if !c.postgres {
-		return b.bigDay(ctx, c.calls)
+		return b.bigDay(ctx, c.calls, c.before)
 	}
 	if s.data, err = b.folder(); err != nil {
 		return s, err
@@ -159,7 +171,7 @@ func (b *bench) reportDay(ctx context.Context, c reportCase, server *testenv.Pos
 	if s.dsn, err = server.NewDatabase(ctx); err != nil {
 		return s, err
 	}
-	if err := fillDay(ctx, s, c.calls, nil); err != nil {
+	if err := fillDays(ctx, s, c.calls, c.before, nil); err != nil {
 		return s, err
 	}
 	return s, server.Vacuum(ctx, s.dsn)
