@@ -268,64 +268,133 @@ func ReadSegment(ctx context.Context, v Vault, number int64) (*Segment, error) {
 // consistent with itself: a *JournalFaultError if it is not, ErrNotFound if it is
 // not there.
 func ReadRevision(ctx context.Context, v Vault, number, revision int64) (*Segment, error) {
+	object, err := readSegmentObject(ctx, v, number, revision)
+	if err != nil {
+		return nil, err
+	}
+	g := &Segment{}
+	err = parseSegment(object, number, revision, &segmentReader{
+		header:   func(h call.JournalSegment) error { g.JournalSegment = h; return nil },
+		delivery: func(d *call.JournaledDelivery) error { g.Deliveries = append(g.Deliveries, d); return nil },
+		entry:    func(e audit.Entry) error { g.Entries = append(g.Entries, e); return nil },
+	})
+	if err != nil {
+		return nil, err
+	}
+	return g, nil
+}
+
+// readSegmentObject reads the bytes of a segment: a *JournalFaultError if there are
+// too many, ErrNotFound if it is not there.
+func readSegmentObject(ctx context.Context, v Vault, number, revision int64) ([]byte, error) {
 	key := RevisionKey(number, revision)
 	body, info, err := v.Open(ctx, key, 0, -1)
 	if err != nil {
 		return nil, fmt.Errorf("read the journal: %w", err)
 	}
-	object, err := io.ReadAll(io.LimitReader(body, maxSegment+1))
+	var object bytes.Buffer
+	object.Grow(int(min(max(info.Size, 0), maxSegment)) + bytes.MinRead)
+	_, err = object.ReadFrom(io.LimitReader(body, maxSegment+1))
 	if err = errors.Join(err, body.Close()); err != nil {
 		return nil, fmt.Errorf("read %s: %w", key, err)
 	}
-	if int64(len(object)) != info.Size || len(object) > maxSegment {
+	if int64(object.Len()) != info.Size || object.Len() > maxSegment {
 		return nil, &JournalFaultError{number, fmt.Sprintf("it has %d bytes", info.Size)}
 	}
-	g, err := parseSegment(object)
-	if err == nil && (g.Number != number || g.Revision != revision) {
-		err = fmt.Errorf("it says that it is segment %d, revision %d", g.Number, g.Revision)
-	}
-	if err != nil {
-		return nil, &JournalFaultError{number, err.Error()}
-	}
-	return g, nil
+	return object.Bytes(), nil
 }
 
-// parseSegment reads the object of a segment.
-func parseSegment(object []byte) (*Segment, error) {
+// segmentReader tells what segments hold, in their order; an error of whoever is
+// told ends the reading, and is returned as it is. It reads one at a time.
+type segmentReader struct {
+	header   func(call.JournalSegment) error
+	delivery func(*call.JournaledDelivery) error
+	entry    func(audit.Entry) error
+
+	// z is kept from one segment to the next, for it takes more to make one than
+	// to read a segment of a quiet minute.
+	z *zstd.Decoder
+
+	seen       call.JournalSegment
+	last       int64 // delivery
+	deliveries int64
+	entries    int64
+}
+
+// toldError is an error of whoever is told.
+type toldError struct{ error }
+
+// parseSegment reads the object of a segment: a *JournalFaultError if it is not whole
+// and consistent with itself.
+func parseSegment(object []byte, number, revision int64, r *segmentReader) error {
 	sum := sha256.Sum256(object)
-	g := &Segment{JournalSegment: call.JournalSegment{SHA256: hex.EncodeToString(sum[:]), Size: int64(len(object))}}
-	z, err := zstd.NewReader(bytes.NewReader(object), zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxMemory(maxSegmentText))
-	if err != nil {
-		return nil, err
+	r.seen = call.JournalSegment{SHA256: hex.EncodeToString(sum[:]), Size: int64(len(object))}
+	r.last, r.deliveries, r.entries = 0, 0, 0
+	err := r.read(object, number, revision)
+	if told, ok := errors.AsType[toldError](err); ok {
+		return told.error
 	}
-	defer z.Close()
-	scanner := bufio.NewScanner(io.LimitReader(z, maxSegmentText))
+	if err != nil {
+		return &JournalFaultError{number, err.Error()}
+	}
+	return nil
+}
+
+func (r *segmentReader) read(object []byte, number, revision int64) error {
+	var err error
+	if r.z == nil {
+		// Without goroutines it needs no closing.
+		r.z, err = zstd.NewReader(nil, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxMemory(maxSegmentText))
+	}
+	if err == nil {
+		err = r.z.Reset(bytes.NewReader(object))
+	}
+	if err != nil {
+		return err
+	}
+	scanner := bufio.NewScanner(io.LimitReader(r.z, maxSegmentText))
 	scanner.Buffer(make([]byte, 64<<10), maxJournalLine)
 	for n := 1; scanner.Scan(); n++ {
-		var line journalLine
-		err := json.Unmarshal(scanner.Bytes(), &line)
-		if err == nil {
-			err = g.take(n, &line)
+		err := r.line(n, scanner.Bytes())
+		if n == 1 && err == nil {
+			if r.seen.Number != number || r.seen.Revision != revision {
+				return fmt.Errorf("it says that it is segment %d, revision %d", r.seen.Number, r.seen.Revision)
+			}
+			err = r.tell(r.header(r.seen))
 		}
 		if err != nil {
-			return nil, fmt.Errorf("line %d: %w", n, err)
+			return fmt.Errorf("line %d: %w", n, err)
 		}
 	}
 	if err := scanner.Err(); err != nil {
-		return nil, err
+		return err
 	}
 	switch {
-	case g.Number == 0:
-		return nil, errors.New("it is empty")
-	case int64(len(g.Deliveries)) != g.JournalSegment.Deliveries:
-		return nil, fmt.Errorf("it has %d deliveries of %d", len(g.Deliveries), g.JournalSegment.Deliveries)
-	case int64(len(g.Entries)) != g.EntriesTo-g.EntriesFrom:
-		return nil, fmt.Errorf("it has %d audit entries of %d", len(g.Entries), g.EntriesTo-g.EntriesFrom)
+	case r.seen.Number == 0:
+		return errors.New("it is empty")
+	case r.deliveries != r.seen.Deliveries:
+		return fmt.Errorf("it has %d deliveries of %d", r.deliveries, r.seen.Deliveries)
+	case r.entries != r.seen.EntriesTo-r.seen.EntriesFrom:
+		return fmt.Errorf("it has %d audit entries of %d", r.entries, r.seen.EntriesTo-r.seen.EntriesFrom)
 	}
-	return g, nil
+	return nil
 }
 
-func (g *Segment) take(n int, line *journalLine) error {
+func (r *segmentReader) tell(err error) error {
+	if err != nil {
+		return toldError{err}
+	}
+	return nil
+}
+
+func (r *segmentReader) line(n int, text []byte) error {
+	if record, ok := bytes.CutPrefix(text, []byte(`{"entry":`)); ok && n > 1 && bytes.HasSuffix(record, []byte("}")) {
+		return r.record(record[:len(record)-1])
+	}
+	var line journalLine
+	if err := json.Unmarshal(text, &line); err != nil {
+		return err
+	}
 	switch {
 	case n == 1:
 		h := line.Segment
@@ -335,37 +404,43 @@ func (g *Segment) take(n int, line *journalLine) error {
 		if h.Format != journalFormat {
 			return fmt.Errorf("format %d, and this program knows %d: use the Callvault that wrote it, or a newer one", h.Format, journalFormat)
 		}
+		g := &r.seen
 		g.Number, g.Previous, g.At, g.DeliveriesAfter, g.DeliveriesTo = h.Number, h.Previous, h.At, h.DeliveriesAfter, h.DeliveriesTo
-		g.JournalSegment.Deliveries, g.EntriesFrom, g.EntriesTo = h.Deliveries, h.EntriesFrom, h.EntriesTo
+		g.Deliveries, g.EntriesFrom, g.EntriesTo = h.Deliveries, h.EntriesFrom, h.EntriesTo
 		g.RetainUntil, g.Revision, g.Replaces = h.RetainUntil, h.Revision, h.Replaces
+		r.last = g.DeliveriesAfter
+		return nil
 	case line.Delivery != nil:
 		d, err := line.Delivery.delivery()
 		if err != nil {
 			return err
 		}
-		after := g.DeliveriesAfter
-		if len(g.Deliveries) > 0 {
-			after = g.Deliveries[len(g.Deliveries)-1].ID
-		}
-		if d.ID <= after || d.ID > g.DeliveriesTo {
+		if d.ID <= r.last || d.ID > r.seen.DeliveriesTo {
 			return fmt.Errorf("delivery %d is out of place", d.ID)
 		}
-		g.Deliveries = append(g.Deliveries, d)
+		r.last = d.ID
+		r.deliveries++
+		return r.tell(r.delivery(d))
 	case line.Entry != nil:
-		var e audit.Entry
-		if err := json.Unmarshal(line.Entry, &e); err != nil {
-			return err
-		}
-		// What is appended again must hash as it did.
-		if again, err := e.Record(); err != nil || !bytes.Equal(again, line.Entry) {
-			return fmt.Errorf("audit entry %d is not as it was written", e.Seq)
-		}
-		if e.Seq != g.EntriesFrom+int64(len(g.Entries)) {
-			return fmt.Errorf("audit entry %d is out of place", e.Seq)
-		}
-		g.Entries = append(g.Entries, e)
+		return r.record(line.Entry)
 	default:
 		return errors.New("it holds nothing that is known")
 	}
-	return nil
+}
+
+// record reads the record of an audit entry.
+func (r *segmentReader) record(record []byte) error {
+	var e audit.Entry
+	if err := json.Unmarshal(record, &e); err != nil {
+		return err
+	}
+	// What is appended again must hash as it did.
+	if again, err := e.Record(); err != nil || !bytes.Equal(again, record) {
+		return fmt.Errorf("audit entry %d is not as it was written", e.Seq)
+	}
+	if e.Seq != r.seen.EntriesFrom+r.entries {
+		return fmt.Errorf("audit entry %d is out of place", e.Seq)
+	}
+	r.entries++
+	return r.tell(r.entry(e))
 }

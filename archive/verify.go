@@ -56,6 +56,8 @@ type Verifier struct {
 	limiter *rate.Limiter
 	buffers *sync.Pool
 	found   func(call.Checked) error
+	// segments reads the journal, one segment at a time.
+	segments segmentReader
 
 	mu      sync.Mutex
 	objects int64

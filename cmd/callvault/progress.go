@@ -27,11 +27,20 @@ const sayEvery = 2 * time.Second
 
 func newProgress(w io.Writer, what string) *progress {
 	p := &progress{w: w, what: what}
-	if f, ok := w.(*os.File); ok && isatty.IsTerminal(f.Fd()) {
-		p.bar = progressbar.NewOptions(-1, progressbar.OptionSetWriter(w), progressbar.OptionSetDescription(what),
-			progressbar.OptionShowCount(), progressbar.OptionSetWidth(30), progressbar.OptionThrottle(100*time.Millisecond))
+	if isTerminal(w) {
+		p.bar = newBar(w, what, progressbar.OptionSetWidth(30))
 	}
 	return p
+}
+
+func isTerminal(w io.Writer) bool {
+	f, ok := w.(*os.File)
+	return ok && isatty.IsTerminal(f.Fd())
+}
+
+func newBar(w io.Writer, what string, more ...progressbar.Option) *progressbar.ProgressBar {
+	return progressbar.NewOptions(-1, append(more, progressbar.OptionSetWriter(w), progressbar.OptionSetDescription(what),
+		progressbar.OptionShowCount(), progressbar.OptionThrottle(100*time.Millisecond))...)
 }
 
 // show says that done of total are done; total may be 0 while it is not known.
@@ -76,5 +85,23 @@ func (p *progress) end(done, total int) {
 func (p *progress) check(err error) {
 	if err != nil {
 		p.bar = nil
+	}
+}
+
+// describe changes what is said before the bar.
+func (p *progress) describe(what string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.bar != nil {
+		p.bar.Describe(what)
+	}
+}
+
+// clear takes the bar from the terminal's line.
+func (p *progress) clear() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.bar != nil {
+		p.check(p.bar.Clear())
 	}
 }

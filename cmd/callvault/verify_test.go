@@ -1,12 +1,15 @@
 package main
 
 import (
+	"bytes"
+	"context"
 	"database/sql"
 	"encoding/json"
 	"log/slog"
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -110,25 +113,28 @@ func TestVerify(t *testing.T) {
 		}
 		for _, tt := range []struct {
 			name, change, undo string
-			want               []string
+			// only are the parts that find it.
+			only []string
+			want []string
 		}{
 			{
 				"a call", "UPDATE calls SET customer_number = customer_number || '0' WHERE id = '" + victim.ID + "'",
 				"UPDATE calls SET customer_number = substr(customer_number, 1, length(customer_number) - 1) WHERE id = '" + victim.ID + "'",
-				[]string{"call call/" + victim.ID},
+				[]string{"calls"}, []string{"call call/" + victim.ID},
 			},
 			{
 				"a recording's hash", "UPDATE recordings SET sha256 = 'x' || sha256 WHERE call_id = '" + victim.ID + "'",
 				"UPDATE recordings SET sha256 = substr(sha256, 2) WHERE call_id = '" + victim.ID + "'",
-				[]string{"mismatch " + victim.Recordings[0].ObjectKey, "recording recording/" + victim.Recordings[0].ID},
+				[]string{"objects", "rows"}, []string{"mismatch " + victim.Recordings[0].ObjectKey, "recording recording/" + victim.Recordings[0].ID},
 			},
 			{
 				"a line of the log", "UPDATE audit_entries SET actor_name = actor_name || 'x' WHERE seq = 3",
 				"UPDATE audit_entries SET actor_name = substr(actor_name, 1, length(actor_name) - 1) WHERE seq = 3",
-				[]string{"journal log/3", "log log/3"},
+				[]string{"journal", "log"}, []string{"journal log/3", "log log/3"},
 			},
 		} {
 			in.tamper(t, s, tt.change)
+			in.verifyParts(t, tt.only, tt.want)
 			got, status := in.verify(t)
 			var found []string
 			for _, f := range got.Faults {
@@ -145,6 +151,7 @@ func TestVerify(t *testing.T) {
 		if open, closed := faultCount(t, stored, call.AlertOpen), faultCount(t, stored, call.AlertClosed); open != 2 || closed != 3 {
 			t.Errorf("%d faults are open and %d closed: nothing was verified since the last was undone", open, closed)
 		}
+		in.interrupt(t)
 		in.verify(t)
 		if open := faultCount(t, stored, call.AlertOpen); open != 0 {
 			t.Errorf("%d faults are still open", open)
@@ -157,6 +164,55 @@ func TestVerify(t *testing.T) {
 			t.Errorf("days without calls: status %d, %+v", status, got)
 		}
 	})
+}
+
+// verifyParts verifies part by part, and expects some of them to find what was
+// changed, each its own, and the others nothing.
+func (in installation) verifyParts(t *testing.T, finding, want []string) {
+	t.Helper()
+	var found []string
+	for _, p := range verifyParts() {
+		got, status := in.verify(t, "--only", p.name)
+		wrong := slices.Contains(finding, p.name)
+		if _, done := got.Parts[p.name]; len(got.Parts) != 1 || !done || (status == exitWrong) != wrong || wrong == (len(got.Faults) == 0) {
+			t.Errorf("--only %s: status %d, %+v", p.name, status, got)
+		}
+		for _, f := range got.Faults {
+			found = append(found, string(f.Kind)+" "+f.Where)
+		}
+	}
+	slices.Sort(found)
+	if diff := cmp.Diff(want, found); diff != "" {
+		t.Errorf("the parts together:\n%s", diff)
+	}
+}
+
+// cancelWriter ends a context when something is written to it.
+type cancelWriter struct {
+	bytes.Buffer
+	cancel func()
+	when   string
+}
+
+func (w *cancelWriter) Write(p []byte) (int, error) {
+	if bytes.Contains(p, []byte(w.when)) {
+		w.cancel()
+	}
+	return w.Buffer.Write(p)
+}
+
+// interrupt interrupts verify while it waits to read an object: what it has found
+// by then is told.
+func (in installation) interrupt(t *testing.T) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	var stdout bytes.Buffer
+	stderr := &cancelWriter{cancel: cancel, when: "calls checked"}
+	status := run(ctx, []string{"verify", "--data", in.data, "--rate", "1KiB/s", "--only", "objects", "--only", "calls"}, &globals{stdout: &stdout, stderr: stderr, environ: func() []string { return nil }})
+	if status != exitWrong || !strings.HasSuffix(stderr.String(), "callvault: interrupted\n") || !strings.Contains(stdout.String(), " computed again. ") {
+		t.Errorf("interrupted: status %d, %s%s", status, stdout.String(), stderr.String())
+	}
 }
 
 func faultCount(t *testing.T, s *store.Store, state call.AlertState) int {
@@ -240,14 +296,18 @@ func TestVerifyUsage(t *testing.T) {
 		t.Errorf("nothing there: %+v", got)
 	}
 	commandJSON[map[string]int](t, "migrate", "--data", in.data)
-	for _, args := range [][]string{{"--rate", "fast"}, {"--rate", "0"}, {"--from", "yesterday"}, {"--from", "2026-11-20", "--to", "2026-11-19"}} {
+	for _, args := range [][]string{
+		{"--rate", "fast"}, {"--rate", "0"}, {"--from", "yesterday"}, {"--from", "2026-11-20", "--to", "2026-11-19"},
+		{"--only", "recordings"}, {"--only", ""}, {"--only", "calls,legs"}, {"--only", "log", "--to", "2026-11-20"}, {"--only", "calls", "--only", "journal", "--from", "2026-11-20"},
+		{"--bundle", "x.zip", "--only", "objects"},
+	} {
 		if got := command(t, "", append([]string{"verify", "--data", in.data}, args...)...); got.status != exitUsage {
 			t.Errorf("%v: %+v", args, got)
 		}
 	}
 	got, status := in.verify(t)
 	// Of the log there are always a head and a key to look at.
-	want := verifyResult{Checked: 2, OK: 2, Faults: []call.Fault{}, Notices: []call.Fault{}, Parts: map[string]int64{"calls": 0, "legs": 0, "deliveries": 0, "rows": 0, "log": 2}}
+	want := verifyResult{Checked: 2, OK: 2, Faults: []call.Fault{}, Notices: []call.Fault{}, Parts: map[string]int64{"objects": 0, "journal": 0, "calls": 0, "legs": 0, "deliveries": 0, "rows": 0, "log": 2}}
 	if diff := cmp.Diff(want, got); diff != "" || status != exitDone {
 		t.Errorf("an empty vault: status %d\n%s", status, diff)
 	}

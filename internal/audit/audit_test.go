@@ -58,6 +58,34 @@ func TestCanonicalForm(t *testing.T) {
 	}
 }
 
+// TestCanonicalFormIsJSON: the record is what encoding/json makes of the entry's
+// normal form.
+func TestCanonicalFormIsJSON(t *testing.T) {
+	t.Parallel()
+	text := rapid.OneOf(rapid.String(), rapid.StringMatching(`[a-z./ "\\\\<>&\x00-\x1f\x7f\x{2028}é\x{10ffff}]*`), rapid.Just(""),
+		rapid.Map(rapid.SliceOf(rapid.Byte()), func(b []byte) string { return string(b) }))
+	rapid.Check(t, func(t *rapid.T) {
+		facts, err := json.Marshal(rapid.MapOf(text, text).Draw(t, "facts"))
+		if err != nil || rapid.Bool().Draw(t, "no facts") {
+			facts = nil
+		}
+		e := audit.Entry{
+			Seq: rapid.Int64().Draw(t, "seq"), At: time.UnixMicro(rapid.OneOf(rapid.Int64Range(-1<<50, 1<<53), rapid.Int64()).Draw(t, "at")), Action: audit.Action("a" + text.Draw(t, "action")),
+			Actor:   audit.Actor{Kind: text.Draw(t, "kind"), Name: text.Draw(t, "name"), Address: text.Draw(t, "address")},
+			Subject: text.Draw(t, "subject"), Reason: text.Draw(t, "reason"), Facts: facts,
+		}
+		normal, err := e.Normal()
+		if err != nil {
+			t.Fatal(err)
+		}
+		want, wantErr := json.Marshal(normal)
+		got, err := e.Record()
+		if diff := cmp.Diff(string(want), string(got)); diff != "" || (err == nil) != (wantErr == nil) {
+			t.Error(diff, err, wantErr)
+		}
+	})
+}
+
 func TestFactsMustBeAnObject(t *testing.T) {
 	t.Parallel()
 	for _, facts := range []string{`[1]`, `"text"`, `{`, `{} {}`, ` `, `null`} {

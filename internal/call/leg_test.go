@@ -128,6 +128,13 @@ func TestMergeInAnyOrder(t *testing.T) {
 		if diff := cmp.Diff(want, got); diff != "" {
 			t.Fatalf("another order gives another call:\n%s", diff)
 		}
+		// What the provider sent decides nothing: checks leave it out.
+		for i := range list {
+			list[i].Attributes = nil
+		}
+		if diff := cmp.Diff(want, call.Merge(list)); diff != "" {
+			t.Fatalf("attributes decide something:\n%s", diff)
+		}
 		if want.TalkSeconds != nil && *want.TalkSeconds < 0 || want.WaitSeconds != nil && *want.WaitSeconds < 0 {
 			t.Fatalf("a negative duration: %+v", want)
 		}

@@ -42,7 +42,7 @@ func (s *Store) CheckAgain(ctx context.Context, o call.CheckOptions, where strin
 			if string(table.kind) != kind {
 				continue
 			}
-			var rows []loggedRow
+			var rows []*loggedRow
 			if rows, err = table.rows(ctx, s, " WHERE id = ?", name); err == nil {
 				err = c.logged(ctx, table, rows)
 			}

@@ -278,6 +278,9 @@ func (j *JournalCheck) CheckLogged(ctx context.Context, lines []audit.Entry) (ca
 			c.fault(call.FaultJournal, where, "it is gone; the journal has it")
 			continue
 		}
+		if isSameEntry(&row, &line) {
+			continue // and so is what would be hashed
+		}
 		was, err := line.Record()
 		if err != nil {
 			return c.checked, err
@@ -287,4 +290,10 @@ func (j *JournalCheck) CheckLogged(ctx context.Context, lines []audit.Entry) (ca
 		}
 	}
 	return c.checked, nil
+}
+
+// isSameEntry reports whether two entries are the same as they stand, without
+// bringing them into their normal form.
+func isSameEntry(a, b *audit.Entry) bool {
+	return a.Seq == b.Seq && a.At.Equal(b.At) && a.Action == b.Action && a.Actor == b.Actor && a.Subject == b.Subject && a.Reason == b.Reason && bytes.Equal(a.Facts, b.Facts)
 }

@@ -37,12 +37,18 @@ func (s *Store) CheckLegs(ctx context.Context, o call.CheckOptions, after string
 	return c.checked, nil
 }
 
-// keptLeg is a leg's row, and what its deliveries say today.
+// keptLeg is a leg's row, and what its deliveries say today. Its Leg is read from
+// its facts only where these are not what the deliveries say.
 type keptLeg struct {
 	leg
-	where string
+	where        string
+	account, key string
+	facts        string
+	hasCall      bool
 	// broken says what is wrong with the row itself.
 	broken string
+	// found is the call that the identifier by which it is found leads to.
+	found string
 	// deliveries is how many of its deliveries are kept, unknown how many of
 	// them nobody can read any more: they are of an account that is not
 	// configured, or hold no longer what came, on somebody's request.
@@ -51,6 +57,8 @@ type keptLeg struct {
 	// once spoke of it, and now do of another.
 	reports, moved []call.Leg
 	readAt         time.Time
+	// isSaid: its facts are those that its deliveries give, to the byte.
+	isSaid bool
 }
 
 func (c *checker) legPage(ctx context.Context, where string, args ...any) ([]*keptLeg, error) {
@@ -58,24 +66,55 @@ func (c *checker) legPage(ctx context.Context, where string, args ...any) ([]*ke
 	err := c.each(ctx, "SELECT id, account, leg_key, call_id, facts, EXISTS (SELECT 1 FROM calls WHERE calls.id = legs.call_id) FROM legs WHERE "+where, args,
 		func(rows *sql.Rows) error {
 			k := &keptLeg{}
-			var account, key, facts string
-			var hasCall bool
-			if err := rows.Scan(&k.id, &account, &key, &k.callID, &facts, &hasCall); err != nil {
-				return err
-			}
-			k.where = "leg/" + account + "/" + key
-			switch err := (jsonInto{&k.Leg}).Scan(facts); {
-			case err != nil:
-				k.broken = "its row cannot be read any more"
-			case k.Account != account || cleanText(k.Key) != key:
-				k.broken = "its row speaks of another leg than its facts"
-			case !hasCall:
-				k.broken = "the call that it belongs to is gone"
-			}
+			err := rows.Scan(&k.id, &k.account, &k.key, &k.callID, &k.facts, &k.hasCall)
+			k.where = "leg/" + k.account + "/" + k.key
 			page = append(page, k)
-			return nil
+			return err
 		})
 	return page, err
+}
+
+// read takes the leg from its facts; where these are what its deliveries say there is
+// nothing to take.
+func (k *keptLeg) read() {
+	var again call.Leg
+	isTold := len(k.reports) > 0 && k.unknown == 0
+	if isTold {
+		again = fillAll(k.reports)
+		if k.isSaid = k.isWrittenAs(&again); k.isSaid {
+			k.Leg = again
+		}
+	}
+	var err error
+	if !k.isSaid {
+		err = (jsonInto{&k.Leg}).Scan(k.facts)
+	}
+	switch {
+	case err != nil:
+		k.broken = "its row cannot be read any more"
+	case k.Account != k.account || cleanText(k.Key) != k.key:
+		k.broken = "its row speaks of another leg than its facts"
+	case !k.hasCall:
+		k.broken = "the call that it belongs to is gone"
+	case isTold && !k.isSaid:
+		again.LiveFrom, again.Joined = k.LiveFrom, k.Joined // which no report tells
+		k.isSaid = k.isWrittenAs(&again)
+	}
+}
+
+// isWrittenAs reports whether the row has just the facts that would be written.
+func (k *keptLeg) isWrittenAs(l *call.Leg) bool {
+	text, err := l.JSON()
+	return err == nil && cleanText(text) == k.facts
+}
+
+// fillAll is what reports of one leg give together; there is at least one.
+func fillAll(reports []call.Leg) call.Leg {
+	again := reports[0]
+	for _, r := range reports[1:] {
+		again.Fill(r)
+	}
+	return again
 }
 
 // legs checks legs. What looks wrong is looked at once more: a report may have
@@ -84,7 +123,7 @@ func (c *checker) legs(ctx context.Context, page []*keptLeg) error {
 	if len(page) == 0 {
 		return nil
 	}
-	if err := c.readReports(ctx, page); err != nil {
+	if err := c.readWhole(ctx, page); err != nil {
 		return err
 	}
 	for _, k := range page {
@@ -104,7 +143,7 @@ func (c *checker) legs(ctx context.Context, page []*keptLeg) error {
 			continue // it has become one with another
 		}
 		k = again[0]
-		if err := c.readReports(ctx, again); err != nil {
+		if err := c.readWhole(ctx, again); err != nil {
 			return err
 		}
 		if what, err = c.leg(ctx, k); err != nil {
@@ -121,6 +160,44 @@ func (c *checker) legs(ctx context.Context, page []*keptLeg) error {
 	return nil
 }
 
+// readWhole reads what the legs' deliveries say today, the legs themselves, and by
+// what they are found.
+func (c *checker) readWhole(ctx context.Context, page []*keptLeg) error {
+	if err := c.readReports(ctx, page); err != nil {
+		return err
+	}
+	for _, k := range page {
+		k.read()
+	}
+	return c.readKeys(ctx, page)
+}
+
+// readKeys reads which calls the identifiers of legs lead to.
+func (c *checker) readKeys(ctx context.Context, page []*keptLeg) error {
+	found := map[callKey]string{}
+	err := inChunks(page, func(chunk []*keptLeg) error {
+		args := make([]any, 0, 3*len(chunk))
+		for _, k := range chunk {
+			key := k.callKey()
+			args = append(args, key.value, string(key.kind), key.account)
+		}
+		return c.each(ctx, "SELECT value, kind, account, call_id FROM call_keys WHERE (value, kind, account) IN (VALUES "+tuples(len(chunk), 3)+")", args,
+			func(rows *sql.Rows) error {
+				var key callKey
+				var id string
+				err := rows.Scan(&key.value, &key.kind, &key.account, &id)
+				found[key] = id
+				return err
+			})
+	})
+	for _, k := range page {
+		key := k.callKey()
+		key.value, key.account = cleanText(key.value), cleanText(key.account)
+		k.found = found[key]
+	}
+	return err
+}
+
 // readReports reads what the legs' deliveries say today.
 func (c *checker) readReports(ctx context.Context, page []*keptLeg) error {
 	byID := map[int64]*keptLeg{}
@@ -130,24 +207,19 @@ func (c *checker) readReports(ctx context.Context, page []*keptLeg) error {
 	}
 	type link struct{ item, leg int64 }
 	links := map[int64][]link{}
-	var ids []int64
+	first, last := page[0].id, page[len(page)-1].id
 	err := c.each(ctx, "SELECT delivery_id, item, leg_id FROM delivery_items WHERE leg_id >= ? AND leg_id <= ? ORDER BY delivery_id, item",
-		[]any{page[0].id, page[len(page)-1].id}, func(rows *sql.Rows) error {
+		[]any{first, last}, func(rows *sql.Rows) error {
 			var delivery int64
 			var l link
-			if err := rows.Scan(&delivery, &l.item, &l.leg); err != nil {
-				return err
-			}
-			if links[delivery] == nil {
-				ids = append(ids, delivery)
-			}
+			err := rows.Scan(&delivery, &l.item, &l.leg)
 			links[delivery] = append(links[delivery], l)
-			return nil
+			return err
 		})
 	if err != nil {
 		return err
 	}
-	return c.eachWhole(ctx, ids, func(d *call.Delivery, erased bool) {
+	return c.eachWhole(ctx, first, last, func(d *call.Delivery, erased bool) {
 		known := c.o.Decode(d) && !erased
 		seen := map[int64]bool{}
 		for _, l := range links[d.ID] {
@@ -167,7 +239,7 @@ func (c *checker) readReports(ctx context.Context, page []*keptLeg) error {
 			if l.item >= int64(len(d.Items)) || d.Items[l.item].Leg == nil {
 				continue
 			}
-			if told := d.Items[l.item].Leg; told.Account == k.Account && cleanText(told.Key) == cleanText(k.Key) {
+			if told := d.Items[l.item].Leg; told.Account == k.account && cleanText(told.Key) == k.key {
 				k.reports = append(k.reports, *told)
 			} else {
 				k.moved = append(k.moved, *told)
@@ -176,27 +248,19 @@ func (c *checker) readReports(ctx context.Context, page []*keptLeg) error {
 	})
 }
 
-// eachWhole reads deliveries with their bodies, one after the other.
-func (c *checker) eachWhole(ctx context.Context, ids []int64, f func(d *call.Delivery, erased bool)) error {
-	for chunk := range slices.Chunk(ids, chunkSizes[0]) {
-		args := make([]any, len(chunk))
-		for i, id := range chunk {
-			args[i] = id
-		}
-		err := c.each(ctx, "SELECT "+deliveryColumns+", (SELECT body FROM bodies WHERE sha256 = body_sha256), erased FROM deliveries WHERE id IN "+tuples(1, len(args)), args,
-			func(rows *sql.Rows) error {
-				var erased string
-				d, err := scanWhole(rows, &erased)
-				if err == nil {
-					f(d, erased != "")
-				}
-				return err
-			})
-		if err != nil {
+// eachWhole reads the deliveries that told of legs, from one id to another, with
+// their bodies, one after the other.
+func (c *checker) eachWhole(ctx context.Context, first, last int64, f func(d *call.Delivery, erased bool)) error {
+	return c.each(ctx, "SELECT "+deliveryColumns+`, (SELECT body FROM bodies WHERE sha256 = body_sha256), erased FROM deliveries
+		WHERE id IN (SELECT delivery_id FROM delivery_items WHERE leg_id >= ? AND leg_id <= ?)`, []any{first, last},
+		func(rows *sql.Rows) error {
+			var erased string
+			d, err := scanWhole(rows, &erased)
+			if err == nil {
+				f(d, erased != "")
+			}
 			return err
-		}
-	}
-	return nil
+		})
 }
 
 // scanWhole scans deliveryColumns and the body, and what else is selected.
@@ -226,6 +290,9 @@ func (c *checker) leg(ctx context.Context, k *keptLeg) (what string, err error) 
 		}
 		return "none of its deliveries tells of it", nil
 	}
+	if k.isSaid {
+		return "", nil
+	}
 	differ, err := k.DiffersFrom(k.reports)
 	if err != nil {
 		return "its row cannot be written as it was read", nil //nolint:nilerr // that is the fault
@@ -252,12 +319,8 @@ func (c *checker) leg(ctx context.Context, k *keptLeg) (what string, err error) 
 
 // keyOf compares a leg with what finds it.
 func (c *checker) keyOf(ctx context.Context, k *keptLeg) (what string, err error) {
-	key := k.callKey()
-	found := ""
-	err = c.each(ctx, "SELECT call_id FROM call_keys WHERE value = ? AND kind = ? AND account = ?", []any{key.value, string(key.kind), key.account},
-		func(rows *sql.Rows) error { return rows.Scan(&found) })
-	if err != nil || found != k.callID {
-		return "the identifier by which it is found does not lead to its call", err
+	if k.found != k.callID {
+		return "the identifier by which it is found does not lead to its call", nil
 	}
 	if k.Joined == (call.Key{}) {
 		return "", nil

@@ -88,6 +88,9 @@ type logChecker struct {
 	*checker
 	place logPlace
 	tree  audit.Tree
+	// grown are entries that the tree is still to take in, together: that costs
+	// a fraction of one after the other.
+	grown []grownEntry
 	seals []audit.KeptSeal
 	// made are the ids of rows that the log tells of, by their tables.
 	made map[string][]string
@@ -102,6 +105,13 @@ type logChecker struct {
 type keptEntry struct {
 	audit.Entry
 	hashes []byte
+}
+
+// grownEntry is an entry that the tree is to take in: its hash, and what is stored
+// with it; nil, if something else is wrong with it.
+type grownEntry struct {
+	leaf   tlog.Hash
+	stored []tlog.Hash
 }
 
 func entryPlace(seq int64) string { return "log/" + strconv.FormatInt(seq, 10) }
@@ -131,6 +141,9 @@ func (c *logChecker) page(ctx context.Context, entries []keptEntry, limit int) e
 			return err
 		}
 	}
+	if err := c.grow(); err != nil {
+		return err
+	}
 	if err := c.gone(ctx); err != nil {
 		return err
 	}
@@ -149,17 +162,20 @@ func (c *logChecker) page(ctx context.Context, entries []keptEntry, limit int) e
 // entry takes an entry into the tree.
 func (c *logChecker) entry(e *keptEntry) error {
 	where := entryPlace(e.Seq)
-	if e.Seq != c.tree.Size {
-		gone := entryPlace(c.tree.Size)
+	if next := c.tree.Size + int64(len(c.grown)); e.Seq != next {
+		if err := c.grow(); err != nil {
+			return err
+		}
+		gone := entryPlace(next)
 		c.checked.Where = append(c.checked.Where, gone)
-		c.fault(call.FaultLog, gone, "it is gone, and %d after it with it", e.Seq-c.tree.Size-1)
+		c.fault(call.FaultLog, gone, "it is gone, and %d after it with it", e.Seq-next-1)
 		c.place.Broken = true
 		c.tree = audit.Tree{Size: e.Seq} // its edge is not known any more
 	}
 	c.checked.Where = append(c.checked.Where, where)
-	before := len(c.checked.Faults)
 	stored, err := readHashes(e.hashes)
 	leaf, hashErr := e.Hash()
+	grown := grownEntry{leaf: leaf}
 	switch {
 	case err != nil || len(stored) == 0:
 		c.fault(call.FaultLog, where, "its hashes cannot be read")
@@ -170,24 +186,43 @@ func (c *logChecker) entry(e *keptEntry) error {
 			c.fault(call.FaultLog, where, "the hash that is stored with it is another")
 		} else {
 			c.fault(call.FaultLog, where, "it is not what was logged: its hash is another")
-			leaf = stored[0]
+			grown.leaf = stored[0]
 		}
 	default:
 		c.note(e)
+		grown.stored = stored
 	}
 	if c.place.Broken {
 		c.tree.Size++
 		return nil
 	}
-	tree, hashes, err := c.tree.Append([]tlog.Hash{leaf})
+	c.grown = append(c.grown, grown)
+	if len(c.seals) > 0 && c.seals[0].Size == c.tree.Size+int64(len(c.grown)) {
+		return c.seal()
+	}
+	return nil
+}
+
+// grow takes into the tree what waits for it.
+func (c *logChecker) grow() error {
+	if len(c.grown) == 0 {
+		return nil
+	}
+	leaves := make([]tlog.Hash, len(c.grown))
+	for i, g := range c.grown {
+		leaves[i] = g.leaf
+	}
+	tree, hashes, err := c.tree.Append(leaves)
 	if err != nil {
 		return err
 	}
-	if len(stored) > 0 && len(c.checked.Faults) == before && !slices.Equal(hashes[0][1:], stored[1:]) {
-		c.fault(call.FaultLog, where, "the tree's hashes that are stored with it are others")
+	for i, g := range c.grown {
+		if g.stored != nil && !slices.Equal(hashes[i][1:], g.stored[1:]) {
+			c.fault(call.FaultLog, entryPlace(c.tree.Size+int64(i)), "the tree's hashes that are stored with it are others")
+		}
 	}
-	c.tree = tree
-	return c.seal()
+	c.tree, c.grown = tree, c.grown[:0]
+	return nil
 }
 
 // note takes what an entry says.
@@ -213,6 +248,9 @@ func (c *logChecker) note(e *keptEntry) {
 
 // seal compares the seals of the tree as it is now.
 func (c *logChecker) seal() error {
+	if err := c.grow(); err != nil {
+		return err
+	}
 	for len(c.seals) > 0 && c.seals[0].Size == c.tree.Size {
 		k := c.seals[0]
 		c.seals = c.seals[1:]

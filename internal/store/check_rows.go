@@ -26,30 +26,82 @@ type loggedTable struct {
 	noun    string
 	actions []audit.Action
 	// rows reads rows by their ids, each as the log would tell of it.
-	rows func(ctx context.Context, s *Store, where string, args ...any) ([]loggedRow, error)
+	rows func(ctx context.Context, s *Store, where string, args ...any) ([]*loggedRow, error)
 	// fields are what must be as the last entry has it.
 	fields []string
 	// check, if not nil, says what else is wrong with a row, given its last
 	// entry, or that a difference has a reason: then it returns true.
-	check func(ctx context.Context, s *Store, row loggedRow, last audit.Entry, differ []string) (what string, excused bool, err error)
-	// astray, if not nil, says of rows what is wrong with them whatever the log
-	// tells.
-	astray func(ctx context.Context, s *Store, ids []string) (wrong map[string]string, err error)
+	check func(ctx context.Context, s *Store, row *loggedRow, last audit.Entry, differ []string) (what string, excused bool, err error)
 	// silent are the states in which the log need not have told of a row.
 	silent []string
 }
 
+// loggedRow is a row as the log would tell of it.
 type loggedRow struct {
-	id    string
-	facts map[string]json.RawMessage
+	id string
+	// facts are that in JSON; nil, if something of it was set otherwise since.
+	facts []byte
+	// parsed are its fields, once somebody has asked for one.
+	parsed map[string]json.RawMessage
+	// wrong is what is wrong with it whatever the log tells.
+	wrong string
+}
+
+// field is a field as JSON, nil if there is none.
+func (r *loggedRow) field(name string) json.RawMessage {
+	if r.parsed == nil && (json.Unmarshal(r.facts, &r.parsed) != nil || r.parsed == nil) {
+		r.parsed = map[string]json.RawMessage{} // it cannot be read, and differs in all
+	}
+	return r.parsed[name]
+}
+
+// set sets a field; nil: it has none.
+func (r *loggedRow) set(name string, value json.RawMessage) {
+	_ = r.field(name)
+	r.facts = nil
+	r.parsed[name] = value
 }
 
 // text is a field that is a JSON string, without the quotes.
-func (r loggedRow) text(field string) (text string) {
-	if json.Unmarshal(r.facts[field], &text) != nil {
+func (r *loggedRow) text(field string) (text string) {
+	if json.Unmarshal(r.field(field), &text) != nil {
 		return ""
 	}
 	return text
+}
+
+// differs names those of the fields in which an entry's facts are not the row.
+func (r *loggedRow) differs(fields []string, facts json.RawMessage) ([]string, error) {
+	if r.isToldBy(facts) {
+		return nil, nil
+	}
+	var told map[string]json.RawMessage
+	if err := json.Unmarshal(facts, &told); err != nil {
+		return nil, err
+	}
+	var differ []string
+	for _, field := range fields {
+		if !bytes.Equal(r.field(field), told[field]) {
+			differ = append(differ, field)
+		}
+	}
+	return differ, nil
+}
+
+// isToldBy reports whether facts are the row byte for byte, with nothing more than
+// what was found in a recording's audio. False says nothing.
+func (r *loggedRow) isToldBy(facts []byte) bool {
+	if len(r.facts) < len("{}") {
+		return false
+	}
+	more, isSame := bytes.CutPrefix(facts, r.facts[:len(r.facts)-1])
+	if !isSame || string(more) == "}" {
+		return isSame
+	}
+	media, isMedia := bytes.CutPrefix(more, []byte(`,"media":`))
+	// A field that stands there twice would count as it stands there last.
+	var behind map[string]json.RawMessage
+	return isMedia && json.Unmarshal(slices.Concat([]byte(`{"media":`), media), &behind) == nil && len(behind) == 1
 }
 
 func loggedTables() []loggedTable {
@@ -60,7 +112,7 @@ func loggedTables() []loggedTable {
 				audit.RecordingArchived, audit.RecordingAbsent, audit.RecordingRefused, audit.RecordingWoken, audit.RecordingRetained, audit.RecordingExpiring,
 				audit.RecordingExpired, audit.RecordingKept, audit.RecordingErased, audit.RecordingErasureFailed,
 			},
-			silent: []string{string(call.Pending)}, check: checkRecordingRow, astray: strayRecordings,
+			silent: []string{string(call.Pending)}, check: checkRecordingRow,
 			fields: []string{
 				"account", "provider", "kind", "source", "state", "object_key", "size", "sha256", "stored_sha256", "media_type", "audio_seconds",
 				"created_at", "archived_at", "retain_until", "rule", "due_at", "expired_at",
@@ -89,16 +141,12 @@ func loggedTables() []loggedTable {
 }
 
 // entryRows reads rows by the entries that would be made of them.
-func entryRows(query string, entry func(row) (audit.Entry, error)) func(context.Context, *Store, string, ...any) ([]loggedRow, error) {
-	return func(ctx context.Context, s *Store, where string, args ...any) (rows []loggedRow, err error) {
+func entryRows(query string, entry func(row) (audit.Entry, error)) func(context.Context, *Store, string, ...any) ([]*loggedRow, error) {
+	return func(ctx context.Context, s *Store, where string, args ...any) (rows []*loggedRow, err error) {
 		err = s.each(ctx, query+where, args, func(r *sql.Rows) error {
 			e, err := entry(r)
-			if err != nil {
-				return err
-			}
-			row := loggedRow{id: e.Subject[strings.Index(e.Subject, "/")+1:]}
-			rows = append(rows, row)
-			return json.Unmarshal(e.Facts, &rows[len(rows)-1].facts)
+			rows = append(rows, &loggedRow{id: e.Subject[strings.Index(e.Subject, "/")+1:], facts: e.Facts})
+			return err
 		})
 		return rows, err
 	}
@@ -129,7 +177,7 @@ func (s *Store) CheckRows(ctx context.Context, o call.CheckOptions, after string
 
 // logged compares rows. What looks wrong is looked at once more: something may
 // have been done between the row and the log being read.
-func (c *checker) logged(ctx context.Context, table loggedTable, rows []loggedRow) error {
+func (c *checker) logged(ctx context.Context, table loggedTable, rows []*loggedRow) error {
 	wrong, err := c.compareLogged(ctx, table, rows)
 	if err != nil {
 		return err
@@ -156,7 +204,7 @@ func (c *checker) logged(ctx context.Context, table loggedTable, rows []loggedRo
 }
 
 // compareLogged says what is wrong with rows, by their ids.
-func (c *checker) compareLogged(ctx context.Context, table loggedTable, rows []loggedRow) (map[string]string, error) {
+func (c *checker) compareLogged(ctx context.Context, table loggedTable, rows []*loggedRow) (map[string]string, error) {
 	subjects := make([]string, len(rows))
 	for i, r := range rows {
 		subjects[i] = table.noun + "/" + r.id
@@ -166,16 +214,10 @@ func (c *checker) compareLogged(ctx context.Context, table loggedTable, rows []l
 		return nil, err
 	}
 	wrong := map[string]string{}
-	if table.astray != nil {
-		ids := make([]string, len(rows))
-		for i, r := range rows {
-			ids[i] = r.id
-		}
-		if wrong, err = table.astray(ctx, c.Store, ids); err != nil {
-			return nil, err
-		}
-	}
 	for _, r := range rows {
+		if r.wrong != "" {
+			wrong[r.id] = r.wrong
+		}
 		entry, told := last[table.noun+"/"+r.id]
 		if !told {
 			if !slices.Contains(table.silent, r.text("state")) {
@@ -183,15 +225,9 @@ func (c *checker) compareLogged(ctx context.Context, table loggedTable, rows []l
 			}
 			continue
 		}
-		var facts map[string]json.RawMessage
-		if err := json.Unmarshal(entry.Facts, &facts); err != nil {
+		differ, err := r.differs(table.fields, entry.Facts)
+		if err != nil {
 			continue // the check of the log names the entry
-		}
-		var differ []string
-		for _, field := range table.fields {
-			if !bytes.Equal(r.facts[field], facts[field]) {
-				differ = append(differ, field)
-			}
 		}
 		what, excused := "", false
 		if table.check != nil {
@@ -209,25 +245,30 @@ func (c *checker) compareLogged(ctx context.Context, table loggedTable, rows []l
 	return wrong, nil
 }
 
-// lastEntries are the last entries about subjects of which the actions are.
+// lastEntries are the last entries about subjects of which the actions are. The
+// subjects must be neighbours, or few.
 func (s *Store) lastEntries(ctx context.Context, subjects []string, actions ...audit.Action) (map[string]audit.Entry, error) {
-	last := map[string]audit.Entry{}
-	err := inChunks(subjects, func(chunk []string) error {
-		var args []any
-		for _, subject := range chunk {
-			args = append(args, subject)
-		}
-		for _, action := range actions {
-			args = append(args, string(action))
-		}
-		return s.each(ctx, "SELECT "+auditColumns+" FROM audit_entries WHERE seq IN (SELECT max(seq) FROM audit_entries WHERE subject <> '' AND subject IN "+
-			tuples(1, len(chunk))+" AND action IN "+tuples(1, len(actions))+" GROUP BY subject)", args, func(rows *sql.Rows) error {
+	last := make(map[string]audit.Entry, len(subjects))
+	if len(subjects) == 0 {
+		return last, nil
+	}
+	isAsked := make(map[string]bool, len(subjects))
+	for _, subject := range subjects {
+		isAsked[subject] = true
+	}
+	args := []any{slices.Min(subjects), slices.Max(subjects)}
+	for _, action := range actions {
+		args = append(args, string(action))
+	}
+	err := s.each(ctx, "SELECT "+auditColumns+" FROM audit_entries WHERE subject <> '' AND subject >= ? AND subject <= ? AND action IN "+tuples(1, len(actions)), args,
+		func(rows *sql.Rows) error {
 			var e audit.Entry
 			err := scanAuditEntry(rows, &e)
-			last[e.Subject] = e
+			if before, ok := last[e.Subject]; isAsked[e.Subject] && (!ok || e.Seq > before.Seq) {
+				last[e.Subject] = e
+			}
 			return err
 		})
-	})
 	return last, err
 }
 
@@ -245,64 +286,53 @@ func only(differ []string, fields ...string) bool {
 	return !slices.ContainsFunc(differ, func(d string) bool { return !slices.Contains(fields, d) })
 }
 
-// strayRecordings finds recordings that are not of the call of their leg.
-func strayRecordings(ctx context.Context, s *Store, ids []string) (map[string]string, error) {
-	stray := map[string]string{}
-	err := inChunks(ids, func(chunk []string) error {
-		args := make([]any, len(chunk))
-		for i, id := range chunk {
-			args[i] = id
-		}
-		return s.each(ctx, "SELECT id FROM recordings WHERE id IN "+tuples(1, len(args))+
-			" AND NOT EXISTS (SELECT 1 FROM legs WHERE legs.id = recordings.leg_id AND legs.call_id = recordings.call_id)", args, func(rows *sql.Rows) error {
-			var id string
-			err := rows.Scan(&id)
-			stray[id] = "it is not of the call of its leg"
-			return err
-		})
-	})
-	return stray, err
-}
-
 // namedByLeg says in SQL whether a leg of its call names where a recording's audio
 // lay, of which the log does not tell; nobody knows of an erased leg. What JSON
 // spells otherwise is not looked for.
 const namedByLeg = `CASE WHEN source LIKE '%"%' OR source LIKE '%\%' ESCAPE '!' OR EXISTS (SELECT 1 FROM legs l WHERE l.call_id = recordings.call_id
 	AND (replace(l.facts, '"source":"' || recordings.source || '"', '') <> l.facts OR l.facts LIKE '%"erased":true%')) THEN 1 ELSE 0 END`
 
-// rowWith is a row with one more column than whoever scans it knows of.
+// ofItsLeg says in SQL whether a recording is of the call of its leg.
+const ofItsLeg = `CASE WHEN EXISTS (SELECT 1 FROM legs WHERE legs.id = recordings.leg_id AND legs.call_id = recordings.call_id) THEN 1 ELSE 0 END`
+
+// rowWith is a row with more columns than whoever scans it knows of.
 type rowWith struct {
 	row
-	last any
+	more []any
 }
 
 // Scan implements row.
-func (r rowWith) Scan(dest ...any) error { return r.row.Scan(append(dest, r.last)...) }
+func (r rowWith) Scan(dest ...any) error { return r.row.Scan(append(dest, r.more...)...) }
 
 // recordingRows reads recordings; one that no leg of its call names has a source
 // that differs from all that are told.
-func recordingRows(ctx context.Context, s *Store, where string, args ...any) ([]loggedRow, error) {
-	var named []int
+func recordingRows(ctx context.Context, s *Store, where string, args ...any) ([]*loggedRow, error) {
+	type seen struct{ named, ofItsLeg int }
+	var all []*seen
 	entry := recordingEntry("", nil)
-	rows, err := entryRows("SELECT "+auditedRecording+", "+namedByLeg+" FROM recordings", func(r row) (audit.Entry, error) {
-		named = append(named, 0)
-		return entry(rowWith{r, &named[len(named)-1]})
+	rows, err := entryRows("SELECT "+auditedRecording+", "+namedByLeg+", "+ofItsLeg+" FROM recordings", func(r row) (audit.Entry, error) {
+		is := &seen{}
+		all = append(all, is)
+		return entry(rowWith{r, []any{&is.named, &is.ofItsLeg}})
 	})(ctx, s, where, args...)
-	for i := range rows {
-		if named[i] == 0 {
-			rows[i].facts["source"] = json.RawMessage(`"?"`)
+	for i, r := range rows {
+		if all[i].named == 0 {
+			r.set("source", json.RawMessage(`"?"`))
+		}
+		if all[i].ofItsLeg == 0 {
+			r.wrong = "it is not of the call of its leg"
 		}
 	}
 	return rows, err
 }
 
-func checkRecordingRow(ctx context.Context, s *Store, row loggedRow, last audit.Entry, differ []string) (string, bool, error) {
+func checkRecordingRow(ctx context.Context, s *Store, row *loggedRow, last audit.Entry, differ []string) (string, bool, error) {
 	// A report that came later wakes it, and retries leave no entry.
 	if (last.Action == audit.RecordingAbsent || last.Action == audit.RecordingWoken) && row.text("state") == string(call.Pending) {
 		return "", true, nil
 	}
 	if slices.Contains(differ, "source") && only(differ, "source") {
-		if row.facts["source"] == nil {
+		if row.field("source") == nil {
 			return "", true, nil // entries of an earlier version have it
 		}
 		erased, err := s.isErased(ctx, call.ErasedCall, row.text("call_id"))
@@ -311,18 +341,18 @@ func checkRecordingRow(ctx context.Context, s *Store, row loggedRow, last audit.
 	return "", false, nil
 }
 
-func checkRunRow(ctx context.Context, s *Store, row loggedRow, _ audit.Entry, differ []string) (string, bool, error) {
+func checkRunRow(ctx context.Context, s *Store, row *loggedRow, _ audit.Entry, differ []string) (string, bool, error) {
 	if row.text("state") == string(call.RunBuilding) && only(differ, "state") {
 		return "", true, nil // it failed, and is being built again
 	}
-	if len(differ) > 0 && only(differ, "files", "error") && len(row.facts["files"]) == 0 {
+	if len(differ) > 0 && only(differ, "files", "error") && len(row.field("files")) == 0 {
 		erased, err := s.isErased(ctx, call.ErasedReport, row.id)
 		return "", erased, err
 	}
 	return "", false, nil
 }
 
-func checkMailRow(ctx context.Context, s *Store, row loggedRow, last audit.Entry, differ []string) (string, bool, error) {
+func checkMailRow(ctx context.Context, s *Store, row *loggedRow, last audit.Entry, differ []string) (string, bool, error) {
 	if len(differ) == 0 || row.text("state") != string(call.MailUncertain) || !only(differ, "state", "detail", "next_try_at") {
 		return "", false, nil
 	}
@@ -336,9 +366,9 @@ func checkMailRow(ctx context.Context, s *Store, row loggedRow, last audit.Entry
 	return "", rebuilt, err
 }
 
-func holdRows(ctx context.Context, s *Store, where string, args ...any) (rows []loggedRow, err error) {
+func holdRows(ctx context.Context, s *Store, where string, args ...any) (rows []*loggedRow, err error) {
 	err = s.each(ctx, "SELECT id, name, facts, released_at FROM holds"+where, args, func(r *sql.Rows) error {
-		row := loggedRow{}
+		row := &loggedRow{}
 		var name string
 		var facts []byte
 		var released sql.NullInt64
@@ -346,18 +376,18 @@ func holdRows(ctx context.Context, s *Store, where string, args ...any) (rows []
 			return err
 		}
 		// In the same form as in the log.
-		if text, err := json.Marshal(json.RawMessage(facts)); err != nil || json.Unmarshal(text, &row.facts) != nil {
-			row.facts = map[string]json.RawMessage{} // it cannot be read, and differs in all
+		if text, err := json.Marshal(json.RawMessage(facts)); err == nil {
+			row.facts = text
 		}
 		var at time.Time
-		if r := (call.HoldRelease{}); row.facts["released"] != nil && json.Unmarshal(row.facts["released"], &r) == nil {
+		if r := (call.HoldRelease{}); row.field("released") != nil && json.Unmarshal(row.field("released"), &r) == nil {
 			at = r.At
 		}
 		if row.text("name") != name {
-			delete(row.facts, "name")
+			row.set("name", nil)
 		}
 		if released.Valid != !at.IsZero() || released.Valid && released.Int64 != at.UnixMilli() {
-			row.facts["released"] = json.RawMessage("false")
+			row.set("released", json.RawMessage("false"))
 		}
 		rows = append(rows, row)
 		return nil
@@ -367,7 +397,7 @@ func holdRows(ctx context.Context, s *Store, where string, args ...any) (rows []
 
 // checkHoldRow looks whether the calls that came under a hold in force, by the
 // log, are under it, or those that they became one with.
-func checkHoldRow(ctx context.Context, s *Store, row loggedRow, last audit.Entry, _ []string) (string, bool, error) {
+func checkHoldRow(ctx context.Context, s *Store, row *loggedRow, last audit.Entry, _ []string) (string, bool, error) {
 	if last.Action == audit.HoldReleased {
 		return "", false, nil
 	}
@@ -410,21 +440,20 @@ func checkHoldRow(ctx context.Context, s *Store, row loggedRow, last audit.Entry
 	return fmt.Sprintf("the log says of %d calls that they came under it, and they are not any more", lost), false, nil
 }
 
-func erasureRows(ctx context.Context, s *Store, where string, args ...any) (rows []loggedRow, err error) {
+func erasureRows(ctx context.Context, s *Store, where string, args ...any) (rows []*loggedRow, err error) {
 	err = s.each(ctx, `SELECT id, number_hash, reason, asked_by, CASE WHEN EXISTS (SELECT 1 FROM suppressed_numbers n WHERE n.number_hash = erasures.number_hash) THEN 'yes' ELSE 'no' END
 		FROM erasures`+where, args, func(r *sql.Rows) error {
-		var row loggedRow
+		row := &loggedRow{}
 		var hash, reason, by, suppressed string
 		if err := r.Scan(&row.id, &hash, &reason, &by, &suppressed); err != nil {
 			return err
 		}
-		row.facts = map[string]json.RawMessage{}
 		for field, text := range map[string]string{"number_hash": hash, "reason": reason, "asked_by": by, "suppressed": suppressed} {
 			quoted, err := json.Marshal(text)
 			if err != nil {
 				return err
 			}
-			row.facts[field] = quoted
+			row.set(field, quoted)
 		}
 		rows = append(rows, row)
 		return nil
@@ -432,7 +461,7 @@ func erasureRows(ctx context.Context, s *Store, where string, args ...any) (rows
 	return rows, err
 }
 
-func checkErasureRow(_ context.Context, _ *Store, row loggedRow, last audit.Entry, _ []string) (string, bool, error) {
+func checkErasureRow(_ context.Context, _ *Store, row *loggedRow, last audit.Entry, _ []string) (string, bool, error) {
 	switch {
 	case row.text("reason") != last.Reason, row.text("asked_by") != actorName(last.Actor):
 		return "its row is not what the log told: reason, or who asked for it, is another", false, nil

@@ -17,6 +17,13 @@ import (
 // is who looked. It returns those that it opened.
 func (s *Store) NoteChecked(ctx context.Context, checked ...call.Checked) (opened []call.Fault, err error) {
 	actor := audit.ActorOf(ctx)
+	checked, err = s.noteworthy(ctx, checked)
+	if err != nil {
+		return nil, fmt.Errorf("note what was found: %w", err)
+	}
+	if len(checked) == 0 {
+		return nil, nil
+	}
 	err = s.change(ctx, func(ctx context.Context, t *tx) error {
 		opened = nil
 		for _, c := range checked {
@@ -30,6 +37,32 @@ func (s *Store) NoteChecked(ctx context.Context, checked ...call.Checked) (opene
 		return nil, fmt.Errorf("note what was found: %w", err)
 	}
 	return opened, nil
+}
+
+// fewFaults is how many open faults are looked through in memory.
+const fewFaults = 1000
+
+// noteworthy leaves out what is well and was so when it was looked at last: most
+// of what is checked, and no reason to write.
+func (s *Store) noteworthy(ctx context.Context, checked []call.Checked) ([]call.Checked, error) {
+	open, rows := map[string]bool{}, 0
+	err := s.each(ctx, "SELECT place FROM faults WHERE closed_at IS NULL LIMIT ?", []any{fewFaults}, func(r *sql.Rows) error {
+		var place string
+		err := r.Scan(&place)
+		open[place] = true
+		rows++
+		return err
+	})
+	if err != nil || rows == fewFaults {
+		return checked, err
+	}
+	var worthy []call.Checked
+	for _, c := range checked {
+		if len(c.Faults) > 0 || slices.ContainsFunc(c.Where, func(where string) bool { return open[cleanText(where)] }) {
+			worthy = append(worthy, c)
+		}
+	}
+	return worthy, nil
 }
 
 func (t *tx) noteChecked(ctx context.Context, actor audit.Actor, c call.Checked, opened *[]call.Fault) error {
