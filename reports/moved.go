@@ -107,6 +107,9 @@ func (f *Figures) revised() []string {
 	list := []string{"Revised: since revision " + strconv.Itoa(v.Revision) + " (as of " +
 		v.AsOf.In(f.Period.From.Location()).Format("2006-01-02 15:04") + ") " +
 		plural(v.Added, "call") + " added, " + count(v.Changed) + " changed, " + count(v.Gone) + " taken away (sheet Changes)"}
+	if v.Rules == rulesNew {
+		list = append(list, "It was revised by hand, by the agents, groups, match, thresholds and permitted hours that were configured then: all may count otherwise")
+	}
 	// Who reads this has the figures of the last mail, not those of a revision
 	// that was only kept.
 	was, when := v.Before, " before, "

@@ -128,6 +128,9 @@ func TestRevisionByRulesOfNow(t *testing.T) {
 	if in.Settings.Within != 10 || !strings.Contains(said, "those configured when this revision was made, by hand") {
 		t.Errorf("within %d s; %q", in.Settings.Within, said)
 	}
+	if text := o.mailText(o.firstRun(), 2); !strings.Contains(text, "It was revised by hand, by the agents, groups, match") {
+		t.Errorf("the mail does not say why:\n%s", text)
+	}
 	again, err := r.Build(t.Context(), "daily", day, BuildOptions{Revise: true, RulesOfNow: true})
 	if err != nil || again.Revised || again.Reconfigured {
 		t.Errorf("once more: %+v, %v", again, err)

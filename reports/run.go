@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -399,8 +398,8 @@ type Result struct {
 	Reconfigured bool
 	// Files are the paths of the files written to Out.
 	Files []string
-	// Mails are the run's mails, if it was to be sent: to each recipient the
-	// newest.
+	// Mails are the run's mails, if it was to be sent: to each of those whom it was
+	// to be sent to the newest.
 	Mails []call.Mail
 }
 
@@ -483,8 +482,10 @@ func (r *Reporter) buildOne(ctx context.Context, name string, date time.Time, o 
 		return result, err
 	}
 	mails, err := r.mailsOf(ctx, result.Run)
-	for _, recipient := range slices.Sorted(maps.Keys(mails)) {
-		result.Mails = append(result.Mails, mails[recipient])
+	for _, recipient := range recipients {
+		if m, begun := mails[recipient]; begun {
+			result.Mails = append(result.Mails, m)
+		}
 	}
 	return result, err
 }

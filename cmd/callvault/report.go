@@ -37,7 +37,9 @@ type reportCommand struct {
 // Help is the end of the command's help.
 func (reportCommand) Help() string {
 	var b strings.Builder
-	b.WriteString(`  callvault report daily --date 2026-11-21 --out .
+	b.WriteString(`Examples:
+
+  callvault report daily --date 2026-11-21 --out .
   callvault report daily --date 2026-11-21 --revise [--current-config]
   callvault report daily --date 2026-11-21 --check FILE
   callvault report daily --date 2026-11-21 --stdout csv calls | wc -l
