@@ -116,6 +116,7 @@ func (s *Sealer) seal(ctx context.Context) (audit.Seal, error) {
 			if err := s.put(ctx, &newest); err != nil {
 				return audit.Seal{}, err
 			}
+			s.o.Logger.InfoContext(ctx, "a seal that was on its way is in the vault", "object_key", newest.ObjectKey, "sealed_at", newest.At)
 		}
 		head, err := s.o.Store.AuditHead(ctx)
 		if err != nil {
