@@ -18,12 +18,12 @@ type AgentFigures struct {
 	Account string
 	// Group is that of the agent's last call that has one.
 	Group string
-	// Inbound are calls that ended with the agent: a transferred call counts
-	// for the last who talked. Unanswered are the times the agent was rung and
-	// did not answer, on any call.
-	Inbound, Outbound Tally
-	Unanswered        int64
-	Talk              Durations
+	// CallFigures are of the calls that ended with the agent: a transferred call
+	// counts for the last who talked. Unanswered are the times the agent was rung
+	// and did not answer, on any call.
+	CallFigures
+	Unanswered int64
+	Talk       Durations
 	// Ring is how long the agent's phone rang, of inbound calls answered, where
 	// the wait is just that.
 	Ring Durations
@@ -114,19 +114,16 @@ func (f *Figures) addReturn(agents map[string]*AgentFigures, r *returned) {
 	agentOf(agents, r.Account, r.Agent).Callbacks++
 }
 
-func (a *AgentFigures) add(c *row, s *Settings, zone *time.Location) {
+func (a *AgentFigures) add(c *row, match call.AudioMatch, s *Settings, zone *time.Location) {
 	a.Group = cmp.Or(c.Group, a.Group)
-	switch c.Direction {
-	case call.Inbound:
-		a.Inbound.add(c, s)
-		if c.Outcome == call.Answered && c.Provider == call.CallerDesk {
-			a.Ring.Add(c.WaitSeconds)
-		}
+	a.CallFigures.add(c, match, s)
+	if c.Direction == call.Inbound {
 		if c.Outcome != call.Answered {
 			return // a call offered and not answered: counted by its offers
 		}
-	case call.Outbound:
-		a.Outbound.add(c, s)
+		if c.Provider == call.CallerDesk {
+			a.Ring.Add(c.WaitSeconds)
+		}
 	}
 	a.active(c, zone, max(c.StartedAt, c.EndedAt))
 	if c.Outcome != call.Answered {
@@ -259,8 +256,7 @@ func (a *AgentFigures) merge(o *AgentFigures) {
 	if a.Group == "" || o.Group != "" && o.Last.After(a.Last) {
 		a.Group = o.Group
 	}
-	a.Inbound.merge(&o.Inbound)
-	a.Outbound.merge(&o.Outbound)
+	a.CallFigures.merge(&o.CallFigures)
 	a.Talk.merge(&o.Talk)
 	a.Ring.merge(&o.Ring)
 	a.Callbacks += o.Callbacks

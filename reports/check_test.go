@@ -71,13 +71,13 @@ func TestCompareSheets(t *testing.T) {
 		part, old, with string
 		want            []Difference
 	}{
-		"a time, a duration": {"xl/worksheets/sheet9.xml", `<v>0.0010416667</v>`, `<v>0.0416666667</v>`, []Difference{{"Calls!O2", "1:00:00", "1:30"}}},
-		"a row less":         {"xl/worksheets/sheet8.xml", `<row r="3">`, `<row r="30">`, nil},
-		"a cell less":        {"xl/worksheets/sheet9.xml", `t="inlineStr"><is><t>inbound</t></is></c>`, `/>`, nil},
+		"a time, a duration": {"xl/worksheets/sheet10.xml", `<v>0.0010416667</v>`, `<v>0.0416666667</v>`, []Difference{{"Calls!O2", "1:00:00", "1:30"}}},
+		"a row less":         {"xl/worksheets/sheet9.xml", `<row r="3">`, `<row r="30">`, nil},
+		"a cell less":        {"xl/worksheets/sheet10.xml", `t="inlineStr"><is><t>inbound</t></is></c>`, `/>`, nil},
 		"a share":            {"xl/worksheets/sheet1.xml", `<v>0.6666666666666666</v>`, `<v>0.9</v>`, []Difference{{"Summary!B7", "90%", "66.7%"}}},
 		"a share that looks alike": {"xl/worksheets/sheet1.xml", `<v>0.6666666666666666</v>`, `<v>0.66667</v>`,
 			[]Difference{{"Summary!B7", `"0.66667" (number)`, `"0.6666666666666666" (number)`}}},
-		"what a terminal would obey": {"xl/worksheets/sheet9.xml", `<is><t>inbound</t>`, `<is><t>&#x9b;31m</t>`, []Difference{{"Calls!D2", `"\u009b31m"`, `"inbound"`}}},
+		"what a terminal would obey": {"xl/worksheets/sheet10.xml", `<is><t>inbound</t>`, `<is><t>&#x9b;31m</t>`, []Difference{{"Calls!D2", `"\u009b31m"`, `"inbound"`}}},
 		"nothing":                    {"xl/worksheets/sheet1.xml", `<v>0.6666666666666666</v>`, `<v>0.6666666666666666</v>`, []Difference{}},
 	} {
 		path := edited(t, want, test.part, test.old, test.with)
@@ -97,8 +97,8 @@ func TestCompareSheets(t *testing.T) {
 		}
 	}
 	for name, test := range map[string]struct{ part, old, with string }{
-		"not XML":             {"xl/worksheets/sheet9.xml", `</row>`, `</wor>`},
-		"rows out of order":   {"xl/worksheets/sheet9.xml", `<row r="4">`, `<row r="2">`},
+		"not XML":             {"xl/worksheets/sheet10.xml", `</row>`, `</wor>`},
+		"rows out of order":   {"xl/worksheets/sheet10.xml", `<row r="4">`, `<row r="2">`},
 		"a text that is none": {"xl/worksheets/sheet1.xml", `t="s"><v>`, `t="s"><v>-`},
 		"no relation":         {"xl/_rels/workbook.xml.rels", `worksheets/sheet1.xml`, `worksheets/sheet99.xml`},
 	} {

@@ -26,6 +26,8 @@ type column[T any] struct {
 	text func(T) string
 	// right: its figures stand to the right, and so does the title.
 	right bool
+	// detail: the sheet shows it when it is asked to.
+	detail bool
 }
 
 func textColumn[T any](st *styles, title, name string, width float64, of func(T) string) column[T] {

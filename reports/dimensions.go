@@ -2,11 +2,10 @@ package reports
 
 import (
 	"cmp"
+	"context"
 	"hash/maphash"
 	"slices"
 	"strings"
-
-	"callvault/internal/call"
 )
 
 // A dimension is by what calls are told apart in a table of its own.
@@ -20,7 +19,7 @@ type dimension struct {
 	// least is how many calls have a row of their own; fewer share one.
 	least uint32
 	of    func(*row) string
-	// lastCalled is where a customer was missed last; nil if that is not known.
+	// lastCalled is where a customer was missed last.
 	lastCalled func(*missing) string
 }
 
@@ -33,7 +32,7 @@ func dimensions() []dimension {
 			func(r *row) string { return r.BusinessNumber }, func(m *missing) string { return m.Called }},
 		// CallerDesk gives every click-to-call a campaign of its own.
 		{CampaignsTable, "Campaigns", "Campaign", "campaign", "campaign", 2,
-			func(r *row) string { return r.Campaign }, nil},
+			func(r *row) string { return r.Campaign }, (*missing).campaign},
 		{AccountsTable, "Accounts", "Account", "account", "account", 1,
 			func(r *row) string { return r.Account }, func(m *missing) string { return m.Account }},
 	}
@@ -134,48 +133,7 @@ type SliceFigures struct {
 	Name string
 	// Others is how many share the row; 0 is a row of its own.
 	Others int
-	// Undirected are calls of which nobody said who dialled.
-	Inbound, Outbound, Undirected Tally
-	Recordings                    RecordingFigures
-	// Missing are customers to call back whose last call was here, Returned
-	// those who were.
-	Missing, Returned int64
-}
-
-// Calls are all calls whose outcome is known.
-func (s *SliceFigures) Calls() int64 { return s.Inbound.Calls + s.Outbound.Calls + s.Undirected.Calls }
-
-// talk are all talks.
-func (s *SliceFigures) talk() *Durations {
-	var d Durations
-	for _, t := range []*Tally{&s.Inbound, &s.Outbound, &s.Undirected} {
-		d.merge(&t.Talk)
-	}
-	return &d
-}
-
-// cost is the sum of the costs; NaN if no call told one.
-func (s *SliceFigures) cost() float64 {
-	var all Tally
-	for _, t := range []*Tally{&s.Inbound, &s.Outbound, &s.Undirected} {
-		all.mergeCosts(t)
-	}
-	return all.Cost()
-}
-
-func (s *SliceFigures) add(c *row, match call.AudioMatch, settings *Settings) {
-	s.Recordings.add(c, match)
-	if c.StartedAt == 0 {
-		return
-	}
-	switch c.Direction {
-	case call.Inbound:
-		s.Inbound.add(c, settings)
-	case call.Outbound:
-		s.Outbound.add(c, settings)
-	default:
-		s.Undirected.add(c, settings)
-	}
+	CallFigures
 }
 
 // slicer measures a dimension.
@@ -215,28 +173,15 @@ func (s *slicer) find(name string) *SliceFigures {
 	return &s.others
 }
 
-func (s *slicer) addMissing(m *missing) {
-	if s.lastCalled == nil {
-		return
-	}
-	if found := s.find(s.lastCalled(m)); m.ReturnedAt == 0 {
-		found.Missing++
-	} else {
-		found.Returned++
-	}
-}
-
 // ranked are the rows: by their calls, then by talk time and name, and last
 // what is no row of its own.
 func (s *slicer) ranked() []*SliceFigures {
 	var all []*SliceFigures
-	talk := make(map[*SliceFigures]int64, len(s.rows))
 	for _, row := range s.rows {
 		all = append(all, row)
-		talk[row] = row.talk().Sum()
 	}
 	slices.SortFunc(all, func(a, b *SliceFigures) int {
-		return cmp.Or(cmp.Compare(b.Calls(), a.Calls()), cmp.Compare(talk[b], talk[a]), strings.Compare(a.Name, b.Name))
+		return cmp.Or(cmp.Compare(b.Calls(), a.Calls()), cmp.Compare(b.TalkSeconds(), a.TalkSeconds()), strings.Compare(a.Name, b.Name))
 	})
 	if s.others.Others > 0 {
 		all = append(all, &s.others)
@@ -245,12 +190,6 @@ func (s *slicer) ranked() []*SliceFigures {
 		all = append(all, &s.none)
 	}
 	return all
-}
-
-// has reports whether there is anything in a row.
-func (s *SliceFigures) has() bool {
-	unknown := s.Inbound.Unknown + s.Outbound.Unknown + s.Undirected.Unknown
-	return s.Calls()+unknown+s.Recordings.Expected()+s.Missing+s.Returned > 0
 }
 
 // label is how a row is called in the workbook.
@@ -264,67 +203,23 @@ func (d *dimension) label(s *SliceFigures) string {
 	return s.Name
 }
 
-// sliceMeasure is one figure of a row of a dimension.
-type sliceMeasure struct {
-	title, name string
-	unit        unit
-	figure      func(*SliceFigures) float64
+// measured is a row of a table whose figures are those of some calls.
+type measured interface {
+	figures() (f *CallFigures, total *Tally)
 }
 
-// measures are those of the dimension's rows.
-func (d *dimension) measures(formula Formula) []sliceMeasure {
-	n := func(fn func(*SliceFigures) int64) func(*SliceFigures) float64 {
-		return func(s *SliceFigures) float64 { return float64(fn(s)) }
+// measureColumns are all measures of some calls, but those whose names are taken.
+func measureColumns[T measured](st *styles, formula Formula, taken ...string) []column[T] {
+	var columns []column[T]
+	for _, m := range callMeasures(formula) {
+		if slices.Contains(taken, m.name) {
+			continue
+		}
+		c := figureColumn(st, m.title, m.name, m.unit, func(of T) float64 { return m.figure(of.figures()) })
+		c.detail = m.detail
+		columns = append(columns, c)
 	}
-	in := func(fn func(*Tally) int64) func(*SliceFigures) float64 {
-		return func(s *SliceFigures) float64 { return float64(fn(&s.Inbound)) }
-	}
-	rate := func(fn func(*Tally) float64) func(*SliceFigures) float64 {
-		return func(s *SliceFigures) float64 { return fn(&s.Inbound) }
-	}
-	talk := func(fn func(*Durations) float64) func(*SliceFigures) float64 {
-		return func(s *SliceFigures) float64 { return fn(s.talk()) }
-	}
-	list := []sliceMeasure{
-		{"Calls", "calls", counts, n((*SliceFigures).Calls)},
-		{"Offered", "offered", counts, in(func(t *Tally) int64 { return t.Calls })},
-		{"Answered", "answered", counts, in((*Tally).Answered)},
-		{"Missed", "missed", counts, in((*Tally).Missed)},
-		{"Abandoned", "abandoned", counts, in((*Tally).Abandoned)},
-		{"Short abandons", "short_abandons", counts, in(func(t *Tally) int64 { return t.ShortAbandons })},
-		{"Answer rate", "answer_rate", rates, rate((*Tally).AnswerRate)},
-		{"Abandon. rate", "abandonment_rate", rates, rate((*Tally).AbandonmentRate)},
-		{"Service level", "service_level", rates, rate(func(t *Tally) float64 { return t.ServiceLevel(formula) })},
-		{"Share judged", "service_level_judged", rates, rate((*Tally).Judged)},
-		{"Speed of answer", "asa_seconds", seconds, rate(func(t *Tally) float64 { return t.Wait.Mean() })},
-		{"Wait before abandoning", "abandon_wait_seconds", seconds, rate(func(t *Tally) float64 { return t.AbandonWait.Mean() })},
-		{"Outbound", "outbound", counts, n(func(s *SliceFigures) int64 { return s.Outbound.Calls })},
-		{"Connected", "connected", counts, n(func(s *SliceFigures) int64 { return s.Outbound.Answered() })},
-		{"Connect rate", "connect_rate", rates, func(s *SliceFigures) float64 { return s.Outbound.ConnectRate() }},
-		{"Outcome not known", "unknown", counts, n(func(s *SliceFigures) int64 {
-			return s.Inbound.Unknown + s.Outbound.Unknown + s.Undirected.Unknown
-		})},
-		{"Talk time", "talk_total_seconds", seconds, talk(func(d *Durations) float64 { return float64(d.Sum()) })},
-		{"Mean talk (AHT)", "aht_seconds", seconds, talk((*Durations).Mean)},
-		{"Median talk", "talk_median_seconds", seconds, talk((*Durations).Median)},
-		{"90th perc. of talk", "talk_p90_seconds", seconds, talk(func(d *Durations) float64 { return d.Percentile(90) })},
-		{"Longest talk", "talk_longest_seconds", seconds, talk((*Durations).Longest)},
-	}
-	if d.lastCalled != nil {
-		list = append(list,
-			sliceMeasure{"To call back", "not_returned", counts, n(func(s *SliceFigures) int64 { return s.Missing })},
-			sliceMeasure{"Called back", "returned", counts, n(func(s *SliceFigures) int64 { return s.Returned })})
-	}
-	return append(list,
-		sliceMeasure{"Recordings expected", "recordings_expected", counts, n(func(s *SliceFigures) int64 { return s.Recordings.Expected() })},
-		sliceMeasure{"Archived", "recordings_archived", counts, n(func(s *SliceFigures) int64 { return s.Recordings.States[call.Archived] })},
-		sliceMeasure{"Pending", "recordings_pending", counts, n(func(s *SliceFigures) int64 { return s.Recordings.States[call.Pending] })},
-		sliceMeasure{"Absent", "recordings_absent", counts, n(func(s *SliceFigures) int64 { return s.Recordings.States[call.Absent] })},
-		sliceMeasure{"Refused", "recordings_refused", counts, n(func(s *SliceFigures) int64 { return s.Recordings.States[call.Refused] })},
-		sliceMeasure{"Not named", "recordings_not_named", counts, n(func(s *SliceFigures) int64 { return s.Recordings.NotNamed })},
-		sliceMeasure{"Audio shorter", "audio_shorter", counts, n(func(s *SliceFigures) int64 { return s.Recordings.Shorter })},
-		sliceMeasure{"Audio longer", "audio_longer", counts, n(func(s *SliceFigures) int64 { return s.Recordings.Longer })},
-		sliceMeasure{"Cost", "cost", costs, (*SliceFigures).cost})
+	return columns
 }
 
 // rankedSlice is a row of a dimension and its place; nil for a row that several
@@ -332,7 +227,10 @@ func (d *dimension) measures(formula Formula) []sliceMeasure {
 type rankedSlice struct {
 	rank *int
 	*SliceFigures
+	all *Tally
 }
+
+func (s rankedSlice) figures() (*CallFigures, *Tally) { return &s.CallFigures, s.all }
 
 // records are the dimension's rows. One that several share, and that of the calls
 // that name none, have no name and no rank.
@@ -344,35 +242,46 @@ func (d dimension) records(st *styles, _ *Input, f *Figures) records[rankedSlice
 			value: func(s rankedSlice) any { return s.Name }},
 		countColumn(st, "", "others", 0, func(s rankedSlice) int64 { return int64(s.Others) }),
 	}
-	for _, m := range d.measures(f.Settings.Formula) {
-		columns = append(columns, figureColumn(st, m.title, m.name, m.unit, func(s rankedSlice) float64 { return m.figure(s.SliceFigures) }))
-	}
-	var ranked []rankedSlice
-	for i, s := range f.Slices[d.table] {
-		one := rankedSlice{nil, s}
-		if s.Name != "" {
-			one.rank = new(i + 1)
+	columns = append(columns, measureColumns[rankedSlice](st, f.Settings.Formula)...)
+	return records[rankedSlice]{columns, rankedSlice{nil, new(SliceFigures), new(Tally)}, func(_ context.Context, fn func(rankedSlice) error) error {
+		for i, s := range f.Slices[d.table] {
+			one := rankedSlice{nil, s, s.total()}
+			if s.Name != "" {
+				one.rank = new(i + 1)
+			}
+			if err := fn(one); err != nil {
+				return err
+			}
 		}
-		ranked = append(ranked, one)
-	}
-	return records[rankedSlice]{columns, rankedSlice{nil, new(SliceFigures)}, eachOf(ranked)}
+		return nil
+	}}
 }
 
 // weekdayHour is an hour of a weekday, Monday being 0.
-type weekdayHour struct{ day, hour int }
+type weekdayHour struct {
+	day, hour int
+	of        *CallFigures
+	all       *Tally
+}
+
+func (h weekdayHour) figures() (*CallFigures, *Tally) { return h.of, h.all }
 
 // weekdayHourRecords are the hours of the period's weekdays.
 func weekdayHourRecords(st *styles, _ *Input, f *Figures) records[weekdayHour] {
 	columns := []column[weekdayHour]{
 		textColumn(st, "Weekday", "weekday", 13, func(h weekdayHour) string { return weekdayNames[h.day] }),
 		countColumn(st, "Hour", "hour", 9, func(h weekdayHour) int64 { return int64(h.hour) }),
-		figureColumn(st, "Offered", "offered", counts, func(h weekdayHour) float64 { return float64(f.Heat[h.day][h.hour]) }),
 	}
-	var hours []weekdayHour
-	for _, day := range f.weekdays() {
-		for hour := range 24 {
-			hours = append(hours, weekdayHour{day, hour})
+	columns = append(columns, measureColumns[weekdayHour](st, f.Settings.Formula)...)
+	return records[weekdayHour]{columns, weekdayHour{of: new(CallFigures), all: new(Tally)}, func(_ context.Context, fn func(weekdayHour) error) error {
+		for _, day := range f.weekdays() {
+			for hour := range f.Week[day] {
+				of := &f.Week[day][hour]
+				if err := fn(weekdayHour{day, hour, of, of.total()}); err != nil {
+					return err
+				}
+			}
 		}
-	}
-	return records[weekdayHour]{columns: columns, each: eachOf(hours)}
+		return nil
+	}}
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/csv"
+	"errors"
 	"fmt"
 	"path/filepath"
 	"strings"
@@ -83,9 +84,21 @@ func dimensionOffice(t *testing.T) *office {
 	add("", "+911", "", "sales", in, call.Unknown, -1, -1, "9")
 	add("", "", "", "support", "", yes, -1, 7, "")
 	o.store.calls = append(o.store.calls, call.CallWithRecordings{Call: call.Call{ID: "timeless", Account: "support", Group: "Sales", Direction: in, Outcome: yes}})
+	// Three customers: the first calls Sales on two numbers, the second twice, the
+	// third has no number in one call. What is dialled or of unknown end is no call
+	// of theirs.
+	for i, customer := range []string{"+91", "+92", "+91", "+92", "+93", "", "+93", "+94", ""} {
+		o.store.calls[i].CustomerNumber = customer
+	}
+	o.store.calls[1].CustomerNumber = "+91" // +911 has one customer, who called twice
+	asha := call.Agent{ID: "7", Name: "Asha"}
+	for _, i := range []int{0, 1, 2, 4} {
+		o.store.calls[i].Agent = asha
+	}
 	o.store.missing = []call.Missing{
-		{Number: "+98", Called: "+912", Account: "sales", Group: "Sales", LastAt: at("2026-11-21 10:00:00"), Attempts: 1},
-		{Number: "+99", Called: "+912", Account: "support", Group: "Sales", LastAt: at("2026-11-21 10:00:00"), ReturnedAt: at("2026-11-21 10:10:00"), Attempts: 1},
+		{Number: "+98", Called: "+912", Account: "sales", Group: "Sales", Campaign: "spring", Agent: asha, LastAt: at("2026-11-21 10:00:00"), Attempts: 1},
+		{Number: "+99", Called: "+912", Account: "support", Group: "Sales", LastAt: at("2026-11-21 11:00:00"), ReturnedAt: at("2026-11-21 11:10:00"), Attempts: 1},
+		{Number: "+97", Called: "+912", Account: "support", Group: "Sales", LastAt: at("2026-11-21 11:00:00"), ReturnedAt: at("2026-11-21 11:30:00"), Attempts: 1},
 	}
 	return o
 }
@@ -137,10 +150,52 @@ func TestDimensions(t *testing.T) {
 		}
 	}
 	for table, want := range map[Table][]string{
-		GroupsTable: {"Sales,1,1", "Billing,0,0", ",0,0"}, NumbersTable: {"+911,0,0", "+912,1,1", ",0,0"}, AccountsTable: {"sales,1,0", "support,0,1"},
+		// To call back, called back, after how many minutes (median, 90th
+		// percentile); unique and repeat callers.
+		GroupsTable:       {"Sales,1,2,20,30,2,1", "Billing,0,0,n/a,n/a,0,0", ",0,0,n/a,n/a,0,0"},
+		NumbersTable:      {"+911,0,0,n/a,n/a,1,1", "+912,1,2,20,30,2,0", ",0,0,n/a,n/a,0,0"},
+		AccountsTable:     {"sales,1,0,n/a,n/a,1,1", "support,0,2,20,30,1,0"},
+		CampaignsTable:    {"spring,1,0,n/a,n/a,1,1", ",0,0,n/a,n/a,2,0", ",0,2,20,30,0,0"},
+		AgentsTable:       {"1,1,0,n/a,n/a,1,1"},
+		WeekdayHoursTable: {"10,1,0,n/a,n/a,2,1", "11,0,2,20,30,0,0"},
 	} {
 		records := tableOf(t, in, table)
-		if diff := cmp.Diff(want, columnsOf(t, records, records[0][1], "not_returned", "returned")); diff != "" {
+		if table == WeekdayHoursTable {
+			records = append(records[:1:1], records[11:13]...)
+		}
+		key := records[0][1]
+		if table == AgentsTable {
+			key = "rank"
+		}
+		if diff := cmp.Diff(want, columnsOf(t, records, key, "not_returned", "returned", "return_median_minutes", "return_p90_minutes", "unique_callers", "repeat_callers")); diff != "" {
+			t.Errorf("%s: %s", table, diff)
+		}
+	}
+	// Inbound and outbound apart.
+	apart := []string{"outcome_missed", "outcome_abandoned", "talk_total_seconds", "talk_median_seconds", "recordings_expected", "recordings_archived", "audio_shorter", "cost"}
+	for _, table := range []Table{GroupsTable, AccountsTable, WeekdayHoursTable} {
+		records := tableOf(t, in, table)
+		if table == WeekdayHoursTable {
+			records = append(records[:1:1], records[11])
+		}
+		columns := []string{records[0][1]}
+		for _, side := range []string{"inbound_", "outbound_"} {
+			for _, name := range apart {
+				columns = append(columns, side+name)
+			}
+		}
+		want := map[Table][]string{
+			GroupsTable: {
+				"Sales,1,1,80,40,3,1,1,0.3,0,0,0,n/a,0,0,0,n/a", "Billing,0,0,0,n/a,0,0,0,n/a,1,0,100,100,1,0,0,5",
+				",0,0,0,n/a,0,0,0,n/a,0,0,0,n/a,0,0,0,n/a", // of which nobody dialled
+			},
+			AccountsTable: {
+				"sales,1,0,80,40,2,1,1,0.3,1,0,100,100,1,0,0,5", "support,0,1,0,n/a,1,0,0,n/a,0,0,0,n/a,0,0,0,n/a",
+			},
+			// The call without a start is of no hour.
+			WeekdayHoursTable: {"10,1,1,80,40,2,1,1,0.3,1,0,100,100,1,0,0,5"},
+		}[table]
+		if diff := cmp.Diff(want, columnsOf(t, records, columns...)); diff != "" {
 			t.Errorf("%s: %s", table, diff)
 		}
 	}
@@ -170,8 +225,8 @@ func TestDimensionsAgree(t *testing.T) {
 			cost := new(Tally)
 			for _, s := range f.Slices[d.table] {
 				calls += s.Calls()
-				talk += s.talk().Sum()
-				expected += s.Recordings.Expected()
+				talk += s.TalkSeconds()
+				expected += s.total().Recordings.Expected()
 				for _, tally := range []*Tally{&s.Inbound, &s.Outbound, &s.Undirected} {
 					cost.mergeCosts(tally)
 					if tally.Calls != tally.Answered()+tally.Missed()+tally.Abandoned() {
@@ -225,6 +280,35 @@ func TestLongTables(t *testing.T) {
 			got = append(got, strings.Join(record, ","))
 		}
 		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("%s: %s", table, diff)
+		}
+	}
+}
+
+// What an older program wrote does not tell which campaign and agent a customer
+// had called last: then these figures are n/a.
+func TestMissingOfOlderInput(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), inputName)
+	from := at("2026-11-21 00:00:00")
+	w, err := createInput(path, Settings{Report: "daily", Kind: Day, From: from, To: from.AddDate(0, 0, 1), Zone: "Asia/Kolkata", Rules: Rules{Formula: OfOffered}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := row{ID: "a", Account: "sales", Direction: call.Inbound, Outcome: call.Missed, StartedAt: from.UnixMilli(), Campaign: "spring", Group: "Sales", Agent: call.Agent{ID: "7"}}
+	err = errors.Join(w.write(line{Call: &r}), w.write(line{Missing: &missing{Number: "+98", LastAt: from.UnixMilli(), Account: "sales", Group: "Sales"}}),
+		w.write(line{Comparison: &comparison{Named: map[Table]named{GroupsTable: {Names: []string{"Sales"}}, CampaignsTable: {Names: []string{"spring"}}}}}), w.close())
+	if err != nil {
+		t.Fatal(err)
+	}
+	in, err := OpenInput(t.Context(), path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for table, want := range map[Table][]string{
+		AgentsTable: {"n/a,n/a,n/a,1"}, CampaignsTable: {"n/a,n/a,n/a,1"}, GroupsTable: {"1,0,n/a,1"},
+	} {
+		if diff := cmp.Diff(want, columnsOf(t, tableOf(t, in, table), "not_returned", "returned", "return_median_minutes", "missed")); diff != "" {
 			t.Errorf("%s: %s", table, diff)
 		}
 	}

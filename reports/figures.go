@@ -2,7 +2,9 @@ package reports
 
 import (
 	"context"
+	"errors"
 	"math"
+	"path/filepath"
 	"time"
 
 	"callvault/internal/call"
@@ -16,9 +18,10 @@ type Figures struct {
 	// Period is the report's, in its zone.
 	Period Period
 
-	// Inbound and Outbound are by direction. Undirected are calls of which
-	// nobody said who dialled; Total are all three.
-	Inbound, Outbound, Undirected, Total Tally
+	// CallFigures are those of all calls, but that unique and repeat callers are as
+	// the input tells them. Total are the calls of all directions.
+	CallFigures
+	Total Tally
 	// NoStart counts calls whose start is not known: they are in nothing else
 	// but Recordings.
 	NoStart int64
@@ -26,12 +29,13 @@ type Figures struct {
 	Rows     int64
 	Accounts map[string]int64
 
-	// Hours are by hour of the day, Heat inbound calls by weekday (Monday
-	// first) and hour, both by the clocks of the report's zone.
+	// Hours are by hour of the day, Week by weekday (Monday first) and hour, both
+	// by the clocks of the report's zone.
 	Hours [24]Hour
-	Heat  [7][24]int64
+	Week  [7][24]CallFigures
 
-	Agents     []*AgentFigures
+	Agents []*AgentFigures
+	// Recordings are those of Total.
 	Recordings RecordingFigures
 	// Slices are the rows of each dimension: groups, numbers, campaigns, accounts.
 	// A dimension of which the input, made by an older program, does not tell is
@@ -50,15 +54,10 @@ type Figures struct {
 	// tellsEarlier is false for the inputs of older programs.
 	tellsEarlier bool
 
-	Unique, Repeat int64
-	Deliveries     map[call.DeliveryOutcome]int64
+	Deliveries map[call.DeliveryOutcome]int64
 
-	// Missing are customers nobody answered, not yet called back;
-	// FirstMissing the first of them. Returned are those called back, and
-	// ReturnMinutes after how many whole minutes.
-	Missing, Returned int64
-	FirstMissing      []missing
-	ReturnMinutes     Durations
+	// FirstMissing are the first of those to call back.
+	FirstMissing []missing
 	// Problems counts recordings that need attention: neither archived nor
 	// deleted, or archived with audio that is not as it should be.
 	Problems int64
@@ -68,6 +67,8 @@ type Figures struct {
 	// concerned has their calls alone, that nobody need read all of them again;
 	// nil if they were not gathered.
 	concerned *Input
+	// callers are those who count the call at hand.
+	callers []*Callers
 }
 
 // Hour is an hour of the day.
@@ -101,14 +102,16 @@ const firstMissing = 20
 
 // measure computes a report's figures in one pass over its input. visit, if
 // any, sees every call, too, and whether a recording of it needs attention.
-func measure(ctx context.Context, in *Input, visit func(c *row, attention bool) error) (*Figures, error) {
-	f := &Figures{
+func measure(ctx context.Context, in *Input, visit func(c *row, attention bool) error) (f *Figures, err error) {
+	f = &Figures{
 		Settings: in.Settings, InputHash: in.Hash, Period: in.period(),
 		Accounts: make(map[string]int64),
 		Slices:   make(map[Table][]*SliceFigures),
 	}
 	slicers := newSlicers(in)
 	outside := newOutside(in, slicers)
+	callers := newCallerCounter(filepath.Dir(in.path))
+	defer func() { err = errors.Join(err, callers.close()) }()
 	for _, d := range days(f.Period.From, f.Period.To) {
 		f.Trend = append(f.Trend, DayFigures{From: d.From, To: d.To, Known: true})
 	}
@@ -120,7 +123,14 @@ func measure(ctx context.Context, in *Input, visit func(c *row, attention bool) 
 		before := f.Problems
 		match := f.add(c, in.zone, agents)
 		for _, s := range slicers {
-			s.find(s.of(c)).add(c, match, &f.Settings)
+			found := s.find(s.of(c))
+			found.add(c, match, &f.Settings)
+			f.callers = append(f.callers, &found.Callers)
+		}
+		if c.Direction == call.Inbound && c.Outcome != call.Unknown && c.CustomerNumber != "" && c.StartedAt != 0 {
+			if err := callers.add(c.CustomerNumber, f.callers...); err != nil {
+				return err
+			}
 		}
 		if outside.add(c) {
 			f.OutsideCalls++
@@ -130,20 +140,16 @@ func measure(ctx context.Context, in *Input, visit func(c *row, attention bool) 
 		}
 		return visit(c, f.Problems > before)
 	}
-	toldBy := true
+	// What older programs did not write.
+	toldBy, toldOf := true, true
 	onMissing := func(m *missing) error {
-		for _, s := range slicers {
-			s.addMissing(m)
+		for _, of := range f.lastCalled(m, slicers, agents, in.zone) {
+			of.addMissing(m)
 		}
 		f.addReturn(agents, m.Return)
 		toldBy = toldBy && (m.ReturnedAt == 0 || m.Return != nil)
-		if m.ReturnedAt != 0 {
-			f.Returned++
-			f.ReturnMinutes.Add(new(int((m.ReturnedAt - m.LastAt) / time.Minute.Milliseconds())))
-			return nil
-		}
-		f.Missing++
-		if len(f.FirstMissing) < firstMissing {
+		toldOf = toldOf && m.Of != nil
+		if m.ReturnedAt == 0 && len(f.FirstMissing) < firstMissing {
 			f.FirstMissing = append(f.FirstMissing, *m)
 		}
 		return nil
@@ -153,52 +159,92 @@ func measure(ctx context.Context, in *Input, visit func(c *row, attention bool) 
 		return nil, err
 	}
 	f.Unique, f.Repeat, f.Deliveries = compare.Unique, compare.Repeat, compare.Deliveries
+	f.Total = *f.total()
+	f.Recordings = f.Total.Recordings
+	for day := range f.Week {
+		for hour := range f.Week[day] {
+			f.Hours[hour].Inbound.merge(&f.Week[day][hour].Inbound)
+			f.Hours[hour].Outbound.merge(&f.Week[day][hour].Outbound)
+		}
+	}
 	if day := &f.Trend[0]; len(f.Trend) == 1 {
 		day.Inbound, day.Outbound, day.Total = f.Inbound, f.Outbound, f.Total
 	}
 	f.compare(compare.Days)
 	f.Agents = rankAgents(agents)
-	if !toldBy {
-		for _, a := range f.Agents {
-			a.Callbacks = -1
-		}
+	if err := callers.count(); err != nil {
+		return nil, err
 	}
 	for _, s := range slicers {
 		f.Slices[s.table] = s.ranked()
 	}
 	f.Outside, f.unseen = outside.ranked(), outside.unseen
+	f.forget(toldBy, toldOf)
 	return f, nil
+}
+
+// lastCalled are those who count a customer whom nobody answered.
+func (f *Figures) lastCalled(m *missing, slicers []*slicer, agents map[string]*AgentFigures, zone *time.Location) []*CallFigures {
+	of := []*CallFigures{&f.CallFigures, f.weekCell(m.LastAt, zone)}
+	for _, s := range slicers {
+		if m.Of != nil || s.table != CampaignsTable {
+			of = append(of, &s.find(s.lastCalled(m)).CallFigures)
+		}
+	}
+	if m.Of != nil {
+		if a := agents[agentKey(m.Account, m.Of.Agent)]; a != nil {
+			of = append(of, &a.CallFigures)
+		}
+	}
+	return of
+}
+
+// forget marks what the input, of an older program, does not tell: who called
+// back, and which agent and campaign a customer called last.
+func (f *Figures) forget(toldBy, toldOf bool) {
+	for _, a := range f.Agents {
+		if !toldBy {
+			a.Callbacks = -1
+		}
+		if !toldOf {
+			a.Missing, a.Returned, a.ReturnMinutes = -1, -1, Durations{}
+		}
+	}
+	if !toldOf {
+		for _, s := range f.Slices[CampaignsTable] {
+			s.Missing, s.Returned, s.ReturnMinutes = -1, -1, Durations{}
+		}
+	}
+}
+
+// weekCell is the hour of a weekday that a moment (Unix milliseconds) is in.
+func (f *Figures) weekCell(ms int64, zone *time.Location) *CallFigures {
+	at := time.UnixMilli(ms).In(zone)
+	return &f.Week[(int(at.Weekday())+6)%7][at.Hour()]
 }
 
 // add counts a call, and returns how its audio compares with its talk.
 func (f *Figures) add(c *row, zone *time.Location, agents map[string]*AgentFigures) call.AudioMatch {
+	f.callers = f.callers[:0]
 	f.Rows++
 	f.Accounts[c.Account]++
+	s := &f.Settings
 	match := c.audioMatch()
-	f.addRecordings(c, match)
+	f.CallFigures.add(c, match, s)
+	for i := range c.Recordings {
+		if (problem{c, &c.Recordings[i]}).needsAttention(match) {
+			f.Problems++
+		}
+	}
 	if c.StartedAt == 0 {
 		f.NoStart++
 		return match
 	}
-	s := &f.Settings
-	started := time.UnixMilli(c.StartedAt).In(zone)
-	hour := &f.Hours[started.Hour()]
-	f.Total.add(c, s)
+	hour := f.weekCell(c.StartedAt, zone)
+	hour.add(c, match, s)
+	f.callers = append(f.callers, &hour.Callers)
 	if len(f.Trend) > 1 {
 		f.dayAt(c.StartedAt).add(c, s)
-	}
-	switch c.Direction {
-	case call.Inbound:
-		f.Inbound.add(c, s)
-		hour.Inbound.add(c, s)
-		if c.Outcome != call.Unknown {
-			f.Heat[(int(started.Weekday())+6)%7][started.Hour()]++
-		}
-	case call.Outbound:
-		f.Outbound.add(c, s)
-		hour.Outbound.add(c, s)
-	default:
-		f.Undirected.add(c, s)
 	}
 	for _, offer := range c.Offers {
 		a := agentOf(agents, c.Account, offer)
@@ -206,18 +252,11 @@ func (f *Figures) add(c *row, zone *time.Location, agents map[string]*AgentFigur
 		a.active(c, zone, c.StartedAt)
 	}
 	if c.Agent != (call.Agent{}) {
-		agentOf(agents, c.Account, c.Agent).add(c, s, zone)
+		a := agentOf(agents, c.Account, c.Agent)
+		a.add(c, match, s, zone)
+		f.callers = append(f.callers, &a.Callers)
 	}
 	return match
-}
-
-func (f *Figures) addRecordings(c *row, match call.AudioMatch) {
-	f.Recordings.add(c, match)
-	for i := range c.Recordings {
-		if (problem{c, &c.Recordings[i]}).needsAttention(match) {
-			f.Problems++
-		}
-	}
 }
 
 // add counts the recordings of a call.
@@ -238,6 +277,21 @@ func (r *RecordingFigures) add(c *row, match call.AudioMatch) {
 	if c.Outcome == call.Answered && !named {
 		r.NotNamed++
 	}
+}
+
+// merge adds other recordings.
+func (r *RecordingFigures) merge(o *RecordingFigures) {
+	if r.States == nil && o.States != nil {
+		r.States = make(map[call.RecordingState]int64)
+	}
+	for state, n := range o.States {
+		r.States[state] += n
+	}
+	r.NotNamed += o.NotNamed
+	r.Shorter += o.Shorter
+	r.Longer += o.Longer
+	r.Compared += o.Compared
+	r.Truncated += o.Truncated
 }
 
 // compare counts how the audio of a call compares with its talk time.

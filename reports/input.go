@@ -102,6 +102,21 @@ type missing struct {
 	// Return is the call in which they were talked with; nil if there was none,
 	// and in the inputs of older programs.
 	Return *returned `json:"return,omitempty"`
+	// Of is more of the last call; nil in the inputs of older programs.
+	Of *lastCall `json:"of,omitempty"`
+}
+
+// lastCall is the last call of a customer who was missed.
+type lastCall struct {
+	Campaign string     `json:"campaign,omitempty"`
+	Agent    call.Agent `json:"agent,omitzero"`
+}
+
+func (m *missing) campaign() string {
+	if m.Of == nil {
+		return ""
+	}
+	return m.Of.Campaign
 }
 
 // returned is a call with a customer who had been missed.
@@ -269,10 +284,13 @@ func (r *Reporter) fill(ctx context.Context, w *inputWriter) error {
 		return err
 	}
 	err := r.store.NotReturned(ctx, filter, s.AsOf, func(m call.Missing) error {
+		last := call.Call{Account: m.Account, Provider: m.Provider, Agent: m.Agent, Group: m.Group}
+		roster.Name(&last)
 		l := missing{
 			Number: m.Number, FirstAt: milliseconds(m.FirstAt), LastAt: milliseconds(m.LastAt),
-			Attempts: m.Attempts, Called: m.Called, Account: m.Account, Group: m.Group,
+			Attempts: m.Attempts, Called: m.Called, Account: m.Account, Group: last.Group,
 			ReturnedAt: milliseconds(m.ReturnedAt),
+			Of:         &lastCall{m.Campaign, last.Agent},
 		}
 		if !m.ReturnedAt.IsZero() {
 			l.Return = &returned{m.Return.Account, m.Return.Direction, roster.Resolve(m.Return.Account, m.Return.Provider, m.Return.Agent)}

@@ -69,6 +69,7 @@ func TestLibreOffice(t *testing.T) {
 		"Calls": CallsTable, "Missed": MissedTable, "Recordings": RecordingsTable, "Changes": ChangesTable, "Agents": AgentsTable,
 		"Permitted hours": PermittedTable, "Outside hours": OutsideTable, "Definitions": DefinitionsTable,
 		"Groups": GroupsTable, "Numbers": NumbersTable, "Campaigns": CampaignsTable, "Accounts": AccountsTable,
+		"Weekday hours": WeekdayHoursTable,
 	} {
 		book.compareTable(t, sheet, table)
 		compared[sheet] = true

@@ -125,16 +125,18 @@ func (f *Figures) measures() []measureLine {
 	add("90th percentile", "return_p90", minutes, func() float64 { return f.ReturnMinutes.Percentile(90) }, nil, nil).detail = true
 
 	section = "Recordings"
-	r := &f.Recordings
-	total("Expected", "recordings_expected", r.Expected())
-	for _, s := range call.RecordingStates() {
-		total(stateLabel(s), "recordings_"+string(s), r.States[s]).detail = true
+	recordings := func(label, name string, fn func(*RecordingFigures) int64) *measureLine {
+		return all(label, name, counts, n(func(t *Tally) int64 { return fn(&t.Recordings) }))
 	}
-	total("not named by the provider", "recordings_not_named", r.NotNamed).detail = true
-	total("Audio shorter than the talk time", "audio_shorter", r.Shorter)
-	total("Audio longer than the talk time", "audio_longer", r.Longer)
-	total("calls compared", "audio_compared", r.Compared).detail = true
-	total("Audio without its end", "audio_truncated", r.Truncated)
+	recordings("Expected", "recordings_expected", (*RecordingFigures).Expected)
+	for _, s := range call.RecordingStates() {
+		recordings(stateLabel(s), "recordings_"+string(s), func(r *RecordingFigures) int64 { return r.States[s] }).detail = true
+	}
+	recordings("not named by the provider", "recordings_not_named", func(r *RecordingFigures) int64 { return r.NotNamed }).detail = true
+	recordings("Audio shorter than the talk time", "audio_shorter", func(r *RecordingFigures) int64 { return r.Shorter })
+	recordings("Audio longer than the talk time", "audio_longer", func(r *RecordingFigures) int64 { return r.Longer })
+	recordings("calls compared", "audio_compared", func(r *RecordingFigures) int64 { return r.Compared }).detail = true
+	recordings("Audio without its end", "audio_truncated", func(r *RecordingFigures) int64 { return r.Truncated })
 
 	section = "Cost"
 	all("Cost, in the provider's units", "cost", costs, (*Tally).Cost)
@@ -229,7 +231,10 @@ func hourMeasures() []hourMeasure {
 type rankedAgent struct {
 	rank int
 	*AgentFigures
+	all *Tally
 }
+
+func (a rankedAgent) figures() (*CallFigures, *Tally) { return &a.CallFigures, a.all }
 
 // agentRecords are the agents, the one who talked longest first.
 func agentRecords(st *styles, in *Input, f *Figures) records[rankedAgent] {
@@ -259,11 +264,24 @@ func agentRecords(st *styles, in *Input, f *Figures) records[rankedAgent] {
 		}
 		columns = append(columns, figureColumn(st, m.title, m.name, m.unit, func(a rankedAgent) float64 { return m.figure(a.AgentFigures) }))
 	}
-	ranked := make([]rankedAgent, len(f.Agents))
-	for i, a := range f.Agents {
-		ranked[i] = rankedAgent{i + 1, a}
+	// What agents are offered and answer is counted in another way than of others;
+	// all else is as for a group.
+	var taken []string
+	for _, c := range columns {
+		taken = append(taken, c.name)
 	}
-	return records[rankedAgent]{columns, rankedAgent{0, new(AgentFigures)}, eachOf(ranked)}
+	for _, c := range measureColumns[rankedAgent](st, f.Settings.Formula, taken...) {
+		c.detail = true
+		columns = append(columns, c)
+	}
+	return records[rankedAgent]{columns, rankedAgent{0, new(AgentFigures), new(Tally)}, func(_ context.Context, fn func(rankedAgent) error) error {
+		for i, a := range f.Agents {
+			if err := fn(rankedAgent{i + 1, a, a.total()}); err != nil {
+				return err
+			}
+		}
+		return nil
+	}}
 }
 
 // hourRecords are the hours of the day.

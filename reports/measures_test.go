@@ -269,11 +269,11 @@ func TestMeasure(t *testing.T) {
 		"not_returned":         {"1", nil, nil},
 		"returned":             {"1", nil, nil},
 		"return_median":        {"12", nil, nil},
-		"recordings_expected":  {nil, nil, "3"},
-		"recordings_archived":  {nil, nil, "1"},
-		"recordings_absent":    {nil, nil, "1"},
-		"recordings_not_named": {nil, nil, "1"},
-		"audio_shorter":        {nil, nil, "0"}, // 6 s of 90 s: within 10 %
+		"recordings_expected":  {"2", "1", "3"},
+		"recordings_archived":  {"1", "0", "1"},
+		"recordings_absent":    {"1", "0", "1"},
+		"recordings_not_named": {"0", "1", "1"},
+		"audio_shorter":        {"0", "0", "0"}, // 6 s of 90 s: within 10 %
 		"cost":                 {"6", "1.5", "7.5"},
 	} {
 		if diff := cmp.Diff(want, got[name]); diff != "" {
@@ -371,7 +371,7 @@ func TestOnePersonOnTwoAccounts(t *testing.T) {
 		{Account: "sales", Agent: call.Agent{Name: "Bela", Number: "205"}, Outcome: call.Missed, Offers: []call.Agent{{Name: "Asha", Number: number}}},
 	}
 	for range 20 { // maps are walked in another order each time
-		f := Figures{Accounts: map[string]int64{}, Recordings: RecordingFigures{States: map[call.RecordingState]int64{}}}
+		f := Figures{Accounts: map[string]int64{}}
 		agents := make(map[string]*AgentFigures)
 		for i, c := range calls {
 			c.Direction, c.StartedAt = call.Inbound, at("2026-11-21 09:00:00").Add(time.Duration(i)*time.Hour).UnixMilli()
@@ -446,7 +446,7 @@ func TestHourTwice(t *testing.T) {
 	t.Parallel()
 	berlin := zone(t, "Europe/Berlin")
 	var f Figures
-	f.Accounts, f.Recordings.States = map[string]int64{}, map[call.RecordingState]int64{}
+	f.Accounts = map[string]int64{}
 	for _, utc := range []string{"2026-10-25T00:30:00Z", "2026-10-25T01:30:00Z", "2026-10-25T02:30:00Z"} {
 		started, err := time.Parse(time.RFC3339, utc)
 		if err != nil {
@@ -454,8 +454,8 @@ func TestHourTwice(t *testing.T) {
 		}
 		f.add(&row{Direction: call.Inbound, Outcome: call.Answered, StartedAt: started.UnixMilli()}, berlin, nil)
 	}
-	if f.Hours[2].Inbound.Calls != 2 || f.Hours[3].Inbound.Calls != 1 || f.Heat[6][2] != 2 {
-		t.Errorf("hours 2 and 3 have %d and %d calls", f.Hours[2].Inbound.Calls, f.Hours[3].Inbound.Calls)
+	if sunday := &f.Week[6]; sunday[2].Inbound.Calls != 2 || sunday[3].Inbound.Calls != 1 {
+		t.Errorf("hours 2 and 3 have %d and %d calls", sunday[2].Inbound.Calls, sunday[3].Inbound.Calls)
 	}
 }
 

@@ -138,6 +138,10 @@ func (p *packager) write(w io.Writer, name string) error {
 		_, err := w.Write(content)
 		return err
 	}
+	// excelize folds columns away without saying that there are any to unfold.
+	if bytes.Contains(content, []byte(` outlineLevel="1"`)) {
+		content = bytes.Replace(content, []byte("<sheetFormatPr "), []byte(`<sheetFormatPr outlineLevelCol="1" `), 1)
+	}
 	head, tail, found := bytes.Cut(content, []byte("</sheetData>"))
 	if !found {
 		return errors.New("sheet without data")

@@ -189,7 +189,7 @@ func TestSameRank(t *testing.T) {
 			{Account: "sales", Group: "Billing", Direction: call.Inbound, Agent: call.Agent{Name: "Asha"}},
 			{Account: "sales", Group: "Sales", Direction: call.Inbound, Agent: call.Agent{Name: "Asha", Known: true}},
 		} {
-			agentOf(agents, c.Account, c.Agent).add(&c, &settings, time.UTC)
+			agentOf(agents, c.Account, c.Agent).add(&c, c.audioMatch(), &settings, time.UTC)
 		}
 		var groups []string
 		for _, a := range rankAgents(agents) {

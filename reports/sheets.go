@@ -155,6 +155,16 @@ func (b *book) slices(ctx context.Context, d dimension) {
 	b.bars(d.sheet, fmt.Sprintf("C2:C%d", max(len(rows), 1)+1), accentTint)
 }
 
+// weekdayHours are the hours of each weekday.
+func (b *book) weekdayHours(ctx context.Context) {
+	const sheet = "Weekday hours"
+	rows := 24 * len(b.figures.weekdays())
+	addList(ctx, b, list[weekdayHour]{
+		sheet: sheet, records: weekdayHourRecords(b.styles, b.in, b.figures), rows: int64(rows), frozen: 2, pages: 3,
+	})
+	b.bars(sheet, fmt.Sprintf("C2:C%d", rows+1), accentTint)
+}
+
 // bars draws the size of each figure into its cell.
 func (b *book) bars(sheet, area, color string) {
 	b.do(b.file.SetConditionalFormat(sheet, area, []excelize.ConditionalFormatOptions{{
@@ -195,7 +205,7 @@ func (b *book) hours() {
 		}
 		b.put(sheet, heat, row, name, b.text)
 		for i, day := range days {
-			b.figure(sheet, heat+1+i, row, float64(b.figures.Heat[day][hour]), counts)
+			b.figure(sheet, heat+1+i, row, float64(b.figures.Week[day][hour].Inbound.Calls), counts)
 		}
 	}
 	b.heat("B2:B25", accentTint)

@@ -31,6 +31,9 @@ type Tally struct {
 	// the rest. cost is the exact sum of others.
 	costs map[string]int64
 	cost  *big.Rat
+	// Recordings are those of all these calls, also where their outcome or their
+	// start is not known.
+	Recordings RecordingFigures
 }
 
 // maxCosts bounds Tally.costs.
@@ -101,6 +104,7 @@ func (t *Tally) merge(o *Tally) {
 	t.AbandonWait.merge(&o.AbandonWait)
 	t.Talk.merge(&o.Talk)
 	t.mergeCosts(o)
+	t.Recordings.merge(&o.Recordings)
 }
 
 func (t *Tally) mergeCosts(o *Tally) {

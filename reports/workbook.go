@@ -60,6 +60,7 @@ func makeWorkbook(ctx context.Context, in *Input, figures *Figures, out *os.File
 	}
 	b.hours()
 	b.summary()
+	b.weekdayHours(ctx)
 	b.missed(ctx)
 	b.calls(ctx)
 	b.recordings(ctx)
@@ -243,6 +244,10 @@ func addList[T any](ctx context.Context, b *book, l list[T]) {
 			}
 			b.put(name, i+1, 1, c.title, style)
 			b.do(b.file.SetColWidth(name, columnName(i), columnName(i), c.width))
+			if c.detail {
+				b.do(b.file.SetColOutlineLevel(name, columnName(i), 1))
+				b.do(b.file.SetColVisible(name, columnName(i), false))
+			}
 		}
 		b.do(b.file.SetRowHeight(name, 1, 30))
 		b.view(name, 1, l.frozen)

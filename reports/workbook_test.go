@@ -62,7 +62,7 @@ func cellsOf(t *testing.T, f *excelize.File, sheet string, cells ...string) []st
 func TestWorkbookCells(t *testing.T) {
 	t.Parallel()
 	f := openBook(t, filepath.Join(buildBusy(t, busyInput(t)), "daily-2026-11-21.xlsx"))
-	want := []string{"Summary", "Agents", "Groups", "Numbers", "Campaigns", "Accounts", "Hours", "Missed", "Calls", "Recordings", "Definitions"}
+	want := []string{"Summary", "Agents", "Groups", "Numbers", "Campaigns", "Accounts", "Hours", "Weekday hours", "Missed", "Calls", "Recordings", "Definitions"}
 	if diff := cmp.Diff(want, f.GetSheetList()); diff != "" {
 		t.Fatal(diff)
 	}
@@ -122,7 +122,7 @@ func TestWorkbookCells(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		wantTables := map[string]int{"Agents": 1, "Groups": 1, "Numbers": 1, "Campaigns": 1, "Accounts": 1, "Missed": 1, "Calls": 1, "Recordings": 1}[sheet]
+		wantTables := map[string]int{"Agents": 1, "Groups": 1, "Numbers": 1, "Campaigns": 1, "Accounts": 1, "Weekday hours": 1, "Missed": 1, "Calls": 1, "Recordings": 1}[sheet]
 		if len(tables) != wantTables {
 			t.Errorf("%s has %d tables", sheet, len(tables))
 		}
@@ -186,7 +186,7 @@ func TestTalkChart(t *testing.T) {
 	agents := make(map[string]*AgentFigures)
 	for i, talk := range []int{30, 30, 100} {
 		who := call.Agent{Name: map[bool]string{true: "Often", false: "Long"}[i < 2]}
-		agentOf(agents, "sales", who).add(&row{Direction: call.Inbound, Outcome: call.Answered, TalkSeconds: &talk}, &settings, time.UTC)
+		agentOf(agents, "sales", who).add(&row{Direction: call.Inbound, Outcome: call.Answered, TalkSeconds: &talk}, "", &settings, time.UTC)
 	}
 	if ranked := rankAgents(agents); ranked[0].Name != "Long" || ranked[1].Name != "Often" {
 		t.Errorf("%s before %s", ranked[0].Name, ranked[1].Name)

@@ -97,7 +97,24 @@ func fillCalls(t *testing.T, db *sql.DB, postgres bool) {
 }
 
 // plainMeasures are the measures in SQL, each as what it says.
-const plainMeasures = `
+func plainMeasures() string {
+	all := wholeMeasures
+	for _, side := range []string{"inbound", "outbound"} {
+		of := "direction = '" + side + "' AND "
+		for _, outcome := range []string{"missed", "voicemail", "busy", "rejected", "failed", "abandoned", "cancelled"} {
+			all += ", count(CASE WHEN " + of + "outcome = '" + outcome + "' THEN 1 END) AS " + side + "_outcome_" + outcome
+		}
+		all += ", count(CASE WHEN " + of + "outcome = 'unknown' THEN 1 END) AS " + side + "_unknown" +
+			", coalesce(sum(CASE WHEN " + of + "outcome = 'answered' THEN talk_seconds END), 0) AS " + side + "_talk_total_seconds" +
+			", avg(CASE WHEN " + of + "outcome = 'answered' THEN 1.0 * talk_seconds END) AS " + side + "_aht_seconds" +
+			", max(CASE WHEN " + of + "outcome = 'answered' THEN talk_seconds END) AS " + side + "_talk_longest_seconds" +
+			", count(CASE WHEN " + of + "outcome = 'answered' THEN 1 END) AS " + side + "_recordings_not_named" +
+			", sum(CASE WHEN " + of + "outcome <> 'unknown' AND cost IN ('0.25', '1', '2.5') THEN CAST(cost AS NUMERIC) END) AS " + side + "_cost"
+	}
+	return all
+}
+
+const wholeMeasures = `
 	count(CASE WHEN outcome <> 'unknown' THEN 1 END) AS calls,
 	count(CASE WHEN direction = 'inbound' AND outcome <> 'unknown' THEN 1 END) AS offered,
 	count(CASE WHEN direction = 'inbound' AND outcome = 'answered' THEN 1 END) AS answered,
@@ -114,7 +131,35 @@ const plainMeasures = `
 	coalesce(sum(CASE WHEN outcome = 'answered' THEN talk_seconds END), 0) AS talk_total_seconds,
 	avg(CASE WHEN outcome = 'answered' THEN 1.0 * talk_seconds END) AS aht_seconds,
 	max(CASE WHEN outcome = 'answered' THEN talk_seconds END) AS talk_longest_seconds,
-	sum(CASE WHEN outcome <> 'unknown' AND cost IN ('0.25', '1', '2.5') THEN CAST(cost AS NUMERIC) END) AS cost`
+	sum(CASE WHEN outcome <> 'unknown' AND cost IN ('0.25', '1', '2.5') THEN CAST(cost AS NUMERIC) END) AS cost,
+	count(CASE WHEN direction = 'inbound' AND outcome = 'answered' AND wait_seconds >= 0 THEN 1 END) AS asa_known,
+	count(CASE WHEN direction = 'inbound' AND outcome IN ('abandoned', 'cancelled') AND wait_seconds >= 0 THEN 1 END) AS abandon_wait_known,
+	count(CASE WHEN outcome = 'answered' THEN 1 END) AS answered_total,
+	count(CASE WHEN outcome IN ('missed', 'busy', 'rejected', 'voicemail', 'failed') THEN 1 END) AS missed_total,
+	count(CASE WHEN outcome IN ('abandoned', 'cancelled') THEN 1 END) AS abandoned_total,
+	count(CASE WHEN direction = 'outbound' AND outcome IN ('missed', 'busy', 'rejected', 'voicemail', 'failed') THEN 1 END) AS outbound_missed,
+	count(CASE WHEN direction = 'outbound' AND outcome IN ('abandoned', 'cancelled') THEN 1 END) AS outbound_abandoned`
+
+// sliceMeasures are the names of the measures that tables of groups and the like
+// have, as far as SQL computes them.
+func sliceMeasures() []string {
+	all := []string{"calls", "offered", "answered", "missed", "abandoned", "short_abandons", "answer_rate", "abandonment_rate",
+		"service_level", "service_level_judged", "asa_seconds", "abandon_wait_seconds", "outbound", "connected", "connect_rate", "unknown",
+		"unique_callers", "repeat_callers", "not_returned", "returned", "asa_known", "abandon_wait_known",
+		"answered_total", "missed_total", "abandoned_total", "outbound_missed", "outbound_abandoned"}
+	for _, side := range []string{"", "inbound_", "outbound_"} {
+		for _, name := range []string{"talk_total_seconds", "aht_seconds", "talk_median_seconds", "talk_p90_seconds", "talk_longest_seconds", "cost"} {
+			all = append(all, side+name)
+		}
+	}
+	for _, side := range []string{"inbound_", "outbound_"} {
+		for _, name := range []string{"outcome_missed", "outcome_voicemail", "outcome_busy", "outcome_rejected", "outcome_failed",
+			"outcome_abandoned", "outcome_cancelled", "unknown", "recordings_not_named"} {
+			all = append(all, side+name)
+		}
+	}
+	return all
+}
 
 // plain is a row of figures by their names; what is NULL is not there.
 type plain map[string]float64
@@ -128,7 +173,7 @@ func (p plain) ratio(name string, a, b float64) {
 // query computes the measures of each value of an SQL expression.
 func query(t *testing.T, db *sql.DB, key, where string) map[string]plain {
 	t.Helper()
-	rows, err := db.QueryContext(t.Context(), "SELECT "+key+" AS k,"+plainMeasures+" FROM calls WHERE "+where+" GROUP BY k")
+	rows, err := db.QueryContext(t.Context(), "SELECT "+key+" AS k,"+plainMeasures()+" FROM calls WHERE "+where+" GROUP BY k")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -143,17 +188,44 @@ func query(t *testing.T, db *sql.DB, key, where string) map[string]plain {
 		}
 	}
 	// Percentiles by rank.
-	rows, err = db.QueryContext(t.Context(), `SELECT k,
-			avg(CASE WHEN place = (n + 1) / 2 OR place = n / 2 + 1 THEN 1.0 * talk END) AS talk_median_seconds,
-			min(CASE WHEN 100 * place >= 90 * n THEN talk END) AS talk_p90_seconds
-		FROM (SELECT `+key+` AS k, talk_seconds AS talk, count(*) OVER (PARTITION BY `+key+`) AS n,
-			row_number() OVER (PARTITION BY `+key+` ORDER BY talk_seconds) AS place
-			FROM calls WHERE outcome = 'answered' AND talk_seconds IS NOT NULL AND `+where+`) AS talks GROUP BY k`)
-	if err != nil {
-		t.Fatal(err)
+	for side, of := range map[string]string{"": "", "inbound_": " AND direction = 'inbound'", "outbound_": " AND direction = 'outbound'"} {
+		rows, err = db.QueryContext(t.Context(), `SELECT k,
+				avg(CASE WHEN place = (n + 1) / 2 OR place = n / 2 + 1 THEN 1.0 * talk END) AS `+side+`talk_median_seconds,
+				min(CASE WHEN 100 * place >= 90 * n THEN talk END) AS `+side+`talk_p90_seconds
+			FROM (SELECT `+key+` AS k, talk_seconds AS talk, count(*) OVER (PARTITION BY `+key+`) AS n,
+				row_number() OVER (PARTITION BY `+key+` ORDER BY talk_seconds) AS place
+				FROM calls WHERE outcome = 'answered' AND talk_seconds IS NOT NULL`+of+` AND `+where+`) AS talks GROUP BY k`)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for k, p := range scanPlain(t, rows) {
+			maps.Copy(found[k], p)
+		}
 	}
-	for k, p := range scanPlain(t, rows) {
-		maps.Copy(found[k], p)
+	for _, p := range found {
+		p["unique_callers"], p["repeat_callers"], p["not_returned"], p["returned"] = 0, 0, 0, 0
+	}
+	// Customers, and where those called last whom nobody answered.
+	for _, query := range []string{
+		`SELECT k, count(*) AS unique_callers, count(CASE WHEN n > 1 THEN 1 END) AS repeat_callers
+			FROM (SELECT ` + key + ` AS k, customer_number, count(*) AS n FROM calls
+				WHERE direction = 'inbound' AND outcome <> 'unknown' AND ` + where + ` GROUP BY 1, 2) AS customers GROUP BY k`,
+		`SELECT k, count(CASE WHEN back = 0 THEN 1 END) AS not_returned, count(CASE WHEN back > 0 THEN 1 END) AS returned
+			FROM (SELECT ` + key + ` AS k, (SELECT count(*) FROM calls AS a WHERE a.customer_rev = c.customer_rev
+					AND a.outcome = 'answered' AND a.started_at > c.started_at) AS back
+				FROM calls AS c WHERE direction = 'inbound' AND outcome NOT IN ('answered', 'unknown') AND ` + where + `
+				AND NOT EXISTS (SELECT 1 FROM calls AS l WHERE l.customer_rev = c.customer_rev AND l.direction = 'inbound'
+					AND l.outcome NOT IN ('answered', 'unknown') AND (l.started_at > c.started_at OR l.started_at = c.started_at AND l.id > c.id)
+					AND l.started_at < ` + fmt.Sprint(reportedDay+dayLength) + `)) AS missed GROUP BY k`,
+	} {
+		if rows, err = db.QueryContext(t.Context(), query); err != nil {
+			t.Fatal(err)
+		}
+		for k, p := range scanPlain(t, rows) {
+			if found[k] != nil {
+				maps.Copy(found[k], p)
+			}
+		}
 	}
 	return found
 }
@@ -299,9 +371,7 @@ func measuresAgainstSQL(t *testing.T, s *store.Store, db *sql.DB) {
 			if row["others"] != "0" {
 				k = "others"
 			}
-			for _, measure := range []string{"calls", "offered", "answered", "missed", "abandoned", "short_abandons", "answer_rate", "abandonment_rate",
-				"service_level", "service_level_judged", "asa_seconds", "abandon_wait_seconds", "outbound", "connected", "connect_rate", "unknown",
-				"talk_total_seconds", "aht_seconds", "talk_median_seconds", "talk_p90_seconds", "talk_longest_seconds", "cost"} {
+			for _, measure := range sliceMeasures() {
 				compareFigure(t, string(name)+" "+k, measure, row[measure], want[k])
 			}
 		}
@@ -313,6 +383,19 @@ func measuresAgainstSQL(t *testing.T, s *store.Store, db *sql.DB) {
 		want := agents[row["agent_number"]]
 		for shown, measure := range map[string]string{"answered": "answered", "outbound": "outbound", "connected": "connected", "wait_mean_seconds": "asa_seconds"} {
 			compareFigure(t, "agent "+row["agent_number"], measure, row[shown], want)
+		}
+		all := query(t, db, "agent_number", today+" AND agent_number = '"+row["agent_number"]+"'")[row["agent_number"]]
+		for _, measure := range sliceMeasures() {
+			// What an agent is offered, and answers of it, is counted by the rings.
+			if measure != "offered" && measure != "answer_rate" {
+				compareFigure(t, "all of agent "+row["agent_number"], measure, row[measure], all)
+			}
+		}
+	}
+	ofWeek := query(t, db, fmt.Sprintf("CAST((started_at + %d) / 3600000 %% 24 AS TEXT)", istOffset), today)
+	for _, row := range table(reports.WeekdayHoursTable) {
+		for _, measure := range sliceMeasures() {
+			compareFigure(t, row["weekday"]+" "+row["hour"], measure, row[measure], ofWeek[row["hour"]])
 		}
 	}
 	hours := query(t, db, fmt.Sprintf("CAST((started_at + %d) / 3600000 %% 24 AS TEXT)", istOffset), today+" AND direction <> ''")

@@ -34,6 +34,10 @@ type Missing struct {
 	Called  string
 	Account string
 	Group   string
+	// Provider, Campaign and Agent are of the last attempt, too.
+	Provider Provider
+	Campaign string
+	Agent    Agent
 	// ReturnedAt is the start of the first answered call after LastAt; zero
 	// when there was none.
 	ReturnedAt time.Time

@@ -60,11 +60,13 @@ func (s *Store) NotReturned(ctx context.Context, filter call.Filter, asOf time.T
 	// The last attempt of each customer says where they called.
 	query := `WITH attempts AS (
 			SELECT customer_number, customer_rev, started_at, business_number, account, group_name,
+				provider, campaign, agent_id, agent_name, agent_number,
 				min(started_at) OVER customer AS first_at, count(*) OVER customer AS n,
 				row_number() OVER (PARTITION BY customer_number ORDER BY started_at DESC, id DESC) AS place
 			FROM calls` + c.where() + ` WINDOW customer AS (PARTITION BY customer_number)
 		), missed AS (
 			SELECT a.customer_number, a.first_at, a.started_at AS last_at, a.n, a.business_number, a.account, a.group_name,
+				a.provider, a.campaign, a.agent_id, a.agent_name, a.agent_number,
 				(SELECT r.id FROM calls r WHERE r.customer_rev = a.customer_rev
 					AND r.customer_number = a.customer_number AND r.outcome = 'answered'
 					AND r.started_at > a.started_at AND r.started_at < ?
@@ -72,6 +74,7 @@ func (s *Store) NotReturned(ctx context.Context, filter call.Filter, asOf time.T
 			FROM attempts a WHERE a.place = 1
 		)
 		SELECT m.customer_number, m.first_at, m.last_at, m.n, m.business_number, m.account, m.group_name,
+			m.provider, m.campaign, m.agent_id, m.agent_name, m.agent_number,
 			r.started_at, coalesce(r.account, ''), coalesce(r.provider, ''), coalesce(r.direction, ''),
 			coalesce(r.agent_id, ''), coalesce(r.agent_name, ''), coalesce(r.agent_number, '')
 		FROM missed m LEFT JOIN calls r ON r.id = m.returned
@@ -79,6 +82,7 @@ func (s *Store) NotReturned(ctx context.Context, filter call.Filter, asOf time.T
 	err = s.each(ctx, query, append(c.args, asOf.UnixMilli()), func(rows *sql.Rows) error {
 		var m call.Missing
 		err := rows.Scan(&m.Number, timeInto{&m.FirstAt}, timeInto{&m.LastAt}, &m.Attempts, &m.Called, &m.Account, &m.Group,
+			&m.Provider, &m.Campaign, &m.Agent.ID, &m.Agent.Name, &m.Agent.Number,
 			timeInto{&m.ReturnedAt}, &m.Return.Account, &m.Return.Provider, &m.Return.Direction,
 			&m.Return.Agent.ID, &m.Return.Agent.Name, &m.Return.Agent.Number)
 		if err != nil {

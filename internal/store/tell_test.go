@@ -125,6 +125,7 @@ func TestNotReturned(t *testing.T) {
 			n++
 			l := report(fmt.Sprintf("1.%d", n))
 			l.Account, l.CustomerNumber, l.Direction, l.StartedAt = account, number, d, nine.Add(time.Duration(minute)*time.Minute)
+			l.Campaign = "spring"
 			if outcome != call.Answered {
 				l.Status, l.Outcome, l.AnsweredAt, l.TalkSeconds = "NOANSWER", call.Missed, time.Time{}, nil
 			}
@@ -149,7 +150,8 @@ func TestNotReturned(t *testing.T) {
 		}
 		missing := func(number string, first, last, attempts, returned int) call.Missing {
 			m := call.Missing{Number: number, FirstAt: nine.Add(time.Duration(first) * time.Minute), LastAt: nine.Add(time.Duration(last) * time.Minute),
-				Attempts: attempts, Called: "+911204567890", Account: "sales", Group: "TestGroup"}
+				Attempts: attempts, Called: "+911204567890", Account: "sales", Group: "TestGroup",
+				Provider: call.CallerDesk, Campaign: "spring", Agent: call.Agent{Name: "Ashish", Number: "+919281234567"}}
 			if returned > 0 {
 				m.ReturnedAt = nine.Add(time.Duration(returned) * time.Minute)
 				m.Return = call.Return{Account: "other", Provider: call.CallerDesk, Direction: call.Outbound, Agent: call.Agent{Name: "Ashish", Number: "+919281234567"}}
