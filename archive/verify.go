@@ -69,6 +69,9 @@ const (
 	verifyBuffer = 256 << 10
 	// verifyPage is how many rows are read at a time.
 	verifyPage = 500
+	// verifyAhead is how many objects are known that are still to be read: enough
+	// to read while the vault lists more.
+	verifyAhead = 256
 	// readTries is how often an object is read before it counts as unreadable.
 	readTries = 3
 )
@@ -222,7 +225,7 @@ func (v *Verifier) collect(ctx context.Context, find func(context.Context, chan<
 // run lets the workers read what find gives them.
 func (v *Verifier) run(ctx context.Context, find func(context.Context, chan<- object) error) error {
 	group, ctx := errgroup.WithContext(ctx)
-	jobs := make(chan object, v.o.Workers)
+	jobs := make(chan object, verifyAhead)
 	group.Go(func() error {
 		defer close(jobs)
 		return find(ctx, jobs)
