@@ -7,6 +7,8 @@ import (
 	"slices"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	"callvault/internal/call"
 )
 
@@ -19,6 +21,9 @@ const (
 	// knownBefore is how far before the first day that is compared an account's
 	// calls are looked for: one that has none there is as good as new.
 	knownBefore = 30 * 24 * time.Hour
+	// sumsAtOnce is of how many days the calls are added up at a time: the
+	// database has something to do, and something left for others.
+	sumsAtOnce = 2
 )
 
 // dayBefore is a day before the report's period, as a frozen input has it. Days
@@ -121,33 +126,58 @@ func (p Period) trendFrom() time.Time {
 	return first
 }
 
-// daysBefore asks what the period's figures are compared with: all days since
-// the first of the trend, or of the usual periods if that is earlier. accounts
-// are those of the period's calls.
-func (r *Reporter) daysBefore(ctx context.Context, p Period, filter call.Filter, soon call.WaitBounds, accounts map[string]bool) ([]dayBefore, error) {
+// sumsBefore are the sums of the days before a period that its figures are
+// compared with, by account.
+type sumsBefore struct {
+	days    []Period
+	sums    [][]call.CallSums
+	working *errgroup.Group
+}
+
+// sumBefore begins to add up the calls of all days before a period since the
+// first of the trend, or of the usual periods if that is earlier. They are many
+// times as many calls as the period's, so that is done beside reading these.
+func (r *Reporter) sumBefore(ctx context.Context, p Period, filter call.Filter, soon call.WaitBounds) *sumsBefore {
 	first := p.trendFrom()
 	for _, u := range p.usual() {
 		if u.From.Before(first) {
 			first = u.From
 		}
 	}
+	b := &sumsBefore{days: days(first, p.From)}
+	b.sums = make([][]call.CallSums, len(b.days))
+	b.working, ctx = errgroup.WithContext(ctx)
+	for worker := range sumsAtOnce {
+		b.working.Go(func() (err error) {
+			day := filter
+			for i := worker; i < len(b.days) && err == nil; i += sumsAtOnce {
+				day.From, day.To = b.days[i].From, b.days[i].To
+				b.sums[i], err = r.store.SumCalls(ctx, day, soon)
+			}
+			return err
+		})
+	}
+	return b
+}
+
+// daysBefore waits for the sums and tells what the period's figures are compared
+// with. accounts are those of the period's calls.
+func (r *Reporter) daysBefore(ctx context.Context, p Period, b *sumsBefore, accounts map[string]bool) ([]dayBefore, error) {
+	if err := b.working.Wait(); err != nil {
+		return nil, err
+	}
 	before := []dayBefore{}
 	accounts = maps.Clone(accounts)
-	for _, d := range days(first, p.From) {
-		filter.From, filter.To = d.From, d.To
-		sums, err := r.store.SumCalls(ctx, filter, soon)
-		if err != nil {
-			return nil, err
-		}
-		for _, s := range sums {
+	for i, d := range b.days {
+		for _, s := range b.sums[i] {
 			accounts[s.Account] = true
 		}
-		before = append(before, dayBefore{From: d.From.UnixMilli(), To: d.To.UnixMilli(), Sums: addAccounts(sums)})
+		before = append(before, dayBefore{From: d.From.UnixMilli(), To: d.To.UnixMilli(), Sums: addAccounts(b.sums[i])})
 	}
 	// Before its first call an account is not known: it may not have been
 	// connected yet, and nothing is not the same as no calls.
 	for account := range accounts {
-		at, err := r.store.FirstCall(ctx, account, first.Add(-knownBefore), p.From)
+		at, err := r.store.FirstCall(ctx, account, b.days[0].From.Add(-knownBefore), p.From)
 		if err != nil {
 			return nil, err
 		}

@@ -266,6 +266,12 @@ func (r *Reporter) fill(ctx context.Context, w *inputWriter) error {
 	roster := s.Roster
 	filter := roster.Expand(*s.Filter)
 	filter.From, filter.To = s.From, s.To
+	ctx, stop := context.WithCancel(ctx)
+	before := r.sumBefore(ctx, w.input.period(), filter, s.soon())
+	defer func() {
+		stop()
+		_ = before.working.Wait() // daysBefore has told, or nobody needs it any more
+	}()
 	var current row
 	accounts, count := make(map[string]bool), newCounters()
 	add := func(c call.CallWithRecordings) error {
@@ -308,7 +314,7 @@ func (r *Reporter) fill(ctx context.Context, w *inputWriter) error {
 	if err != nil {
 		return err
 	}
-	days, err := r.daysBefore(ctx, w.input.period(), filter, s.soon(), accounts)
+	days, err := r.daysBefore(ctx, w.input.period(), before, accounts)
 	if err != nil {
 		return err
 	}
