@@ -3,6 +3,7 @@ package reports
 import (
 	"cmp"
 	"context"
+	"encoding/json"
 	"hash/maphash"
 	"slices"
 	"strings"
@@ -118,12 +119,18 @@ func (c *counters) add(r *row) {
 	}
 }
 
-func (c *counters) named() map[Table]named {
-	all := make(map[Table]named, len(c.of))
+// named are the rows of all dimensions, their names as they will be read again
+// with the calls: JSON mends text that is not UTF-8.
+func (c *counters) named() (all map[Table]named, err error) {
+	raw := make(map[Table]named, len(c.of))
 	for i, d := range c.dimensions {
-		all[d.table] = c.of[i].named()
+		raw[d.table] = c.of[i].named()
 	}
-	return all
+	text, err := json.Marshal(raw)
+	if err != nil {
+		return nil, err
+	}
+	return all, json.Unmarshal(text, &all)
 }
 
 // SliceFigures are the measures of one group, business number, campaign or

@@ -318,7 +318,9 @@ func (r *Reporter) fill(ctx context.Context, w *inputWriter) error {
 	if err != nil {
 		return err
 	}
-	w.input.named = count.named()
+	if w.input.named, err = count.named(); err != nil {
+		return err
+	}
 	return w.write(line{Comparison: &comparison{
 		Unique: customers.Unique, Repeat: customers.Repeat, Deliveries: deliveries, Days: days, Named: w.input.named,
 	}})

@@ -95,11 +95,15 @@ func tangledInput(t *testing.T, seed uint64, path string) *Input {
 		}
 		before = append(before, day)
 	}
+	named, err := counters.named()
+	if err != nil {
+		t.Fatal(err)
+	}
 	back := from.Add(11 * time.Hour)
 	if err := errors.Join(
 		w.write(line{Missing: &missing{Number: "+919800000001", FirstAt: from.UnixMilli(), LastAt: from.UnixMilli(), Attempts: 2, Called: "+911204567890", Account: "sales", Group: "Sales"}}),
 		w.write(line{Missing: &missing{Number: "=2+2", FirstAt: from.UnixMilli(), LastAt: from.UnixMilli(), Attempts: 1, Account: "support", ReturnedAt: back.UnixMilli()}}),
-		w.write(line{Comparison: &comparison{Unique: 2, Repeat: 1, Deliveries: deliveries, Days: before, Named: counters.named()}}), w.close()); err != nil {
+		w.write(line{Comparison: &comparison{Unique: 2, Repeat: 1, Deliveries: deliveries, Days: before, Named: named}}), w.close()); err != nil {
 		t.Fatal(err)
 	}
 	in, err := OpenInput(context.Background(), path)

@@ -30,7 +30,7 @@ soffice --headless "-env:UserInstallation=file://$work/office" --convert-to pdf 
 pages=$(pdfinfo ./*.pdf | awk '/^Pages:/ {print $2}')
 last=
 for ((page = 1; page <= pages; page++)); do
-	sheet=$(pdftotext -f "$page" -l "$page" -layout ./*.pdf - | grep -E '[0-9]+ / [0-9]+ *$' | tail -1 | awk '{print tolower($3)}')
+	sheet=$(pdftotext -f "$page" -l "$page" -layout ./*.pdf - | grep -E '[0-9]+ / [0-9]+ *$' | tail -1 | awk '{print tolower($3 ($4 ~ /^[a-z]+$/ ? "-" $4 : ""))}')
 	[[ $sheet != "$last" ]] || continue
 	last=$sheet
 	pdftoppm -f "$page" -l "$page" -r 80 -png -singlefile ./*.pdf page
