@@ -76,6 +76,8 @@ var changeLine = []byte(`{"change":`)
 type factField struct {
 	title string
 	text  func(*row, *time.Location) string
+	// same is whether two calls have the same; their texts are the same then, too.
+	same func(a, b *row) bool
 	// named: configuration has a part in it. It alone makes no revision.
 	named bool
 }
@@ -87,24 +89,33 @@ const customerField = "Customer"
 // later than reports of calls, nor what retention does.
 func factFields() []factField {
 	plain := func(title string, of func(*row) string) factField {
-		return factField{title: title, text: func(r *row, _ *time.Location) string { return of(r) }}
+		return factField{title: title, text: func(r *row, _ *time.Location) string { return of(r) },
+			same: func(a, b *row) bool { return of(a) == of(b) }}
 	}
 	moment := func(title string, of func(*row) int64) factField {
-		return factField{title: title, text: func(r *row, zone *time.Location) string {
-			if of(r) == 0 {
-				return ""
-			}
-			return time.UnixMilli(of(r)).In(zone).Format(time.DateTime)
-		}}
+		return factField{title: title, same: func(a, b *row) bool { return of(a) == of(b) },
+			text: func(r *row, zone *time.Location) string {
+				if of(r) == 0 {
+					return ""
+				}
+				return time.UnixMilli(of(r)).In(zone).Format(time.DateTime)
+			}}
 	}
 	duration := func(title string, of func(*row) *int) factField {
-		return plain(title, func(r *row) string {
-			if s := of(r); s != nil {
-				return clock(float64(*s))
-			}
-			return ""
-		})
+		return factField{title: title,
+			same: func(a, b *row) bool {
+				x, y := of(a), of(b)
+				return x == y || x != nil && y != nil && *x == *y
+			},
+			text: func(r *row, _ *time.Location) string {
+				if s := of(r); s != nil {
+					return clock(float64(*s))
+				}
+				return ""
+			}}
 	}
+	group := plain("Group", func(r *row) string { return r.Group })
+	group.named = true
 	return []factField{
 		moment("Started", func(r *row) int64 { return r.StartedAt }),
 		moment("Answered", func(r *row) int64 { return r.AnsweredAt }),
@@ -114,10 +125,11 @@ func factFields() []factField {
 		plain("Provider's status", func(r *row) string { return r.Status }),
 		plain(customerField, func(r *row) string { return r.CustomerNumber }),
 		plain("Business number", func(r *row) string { return r.BusinessNumber }),
-		{title: "Agent", named: true, text: func(r *row, _ *time.Location) string { return label(r.Agent) }},
+		{title: "Agent", named: true, same: func(a, b *row) bool { return a.Agent == b.Agent },
+			text: func(r *row, _ *time.Location) string { return label(r.Agent) }},
 		plain("Agent id", func(r *row) string { return r.Agent.ID }),
 		plain("Agent number", func(r *row) string { return r.Agent.Number }),
-		{title: "Group", named: true, text: func(r *row, _ *time.Location) string { return r.Group }},
+		group,
 		plain("Campaign", func(r *row) string { return r.Campaign }),
 		duration("Wait", func(r *row) *int { return r.WaitSeconds }),
 		duration("Talk", func(r *row) *int { return r.TalkSeconds }),
@@ -125,29 +137,23 @@ func factFields() []factField {
 		plain("Hangup cause", func(r *row) string { return r.HangupCause }),
 		plain("Hung up by", func(r *row) string { return r.HangupBy }),
 		plain("Cost", func(r *row) string { return r.Cost }),
-		{title: "Rang unanswered", named: true, text: func(r *row, _ *time.Location) string {
-			names := make([]string, len(r.Offers))
-			for i, a := range r.Offers {
-				names[i] = label(a)
-			}
-			return strings.Join(names, ", ")
-		}},
+		{title: "Rang unanswered", named: true, same: func(a, b *row) bool { return slices.Equal(a.Offers, b.Offers) },
+			text: func(r *row, _ *time.Location) string { return r.offeredTo() }},
 		plain("Legs", func(r *row) string { return strconv.Itoa(r.LegsCount) }),
 		plain("Account", func(r *row) string { return r.Account }),
 		plain("Call key", func(r *row) string { return r.Key }),
 	}
 }
 
-// sameFacts compares what call reports tell of a call, all at once.
-func sameFacts(a, b *row) bool {
-	same := func(a, b *int) bool { return a == b || a != nil && b != nil && *a == *b }
-	return a.StartedAt == b.StartedAt && a.AnsweredAt == b.AnsweredAt && a.EndedAt == b.EndedAt &&
-		a.Direction == b.Direction && a.Outcome == b.Outcome && a.Status == b.Status &&
-		a.CustomerNumber == b.CustomerNumber && a.BusinessNumber == b.BusinessNumber &&
-		a.Agent == b.Agent && slices.Equal(a.Offers, b.Offers) && a.Group == b.Group && a.Campaign == b.Campaign &&
-		same(a.WaitSeconds, b.WaitSeconds) && same(a.TalkSeconds, b.TalkSeconds) && same(a.TotalSeconds, b.TotalSeconds) &&
-		a.HangupCause == b.HangupCause && a.HangupBy == b.HangupBy && a.Cost == b.Cost && a.LegsCount == b.LegsCount &&
-		a.Account == b.Account && a.Key == b.Key
+// sameFacts reports whether call reports tell the same of a call; almost all calls
+// are compared by it alone.
+func (d *difference) sameFacts(a, b *row) bool {
+	for i := range d.fields {
+		if !d.fields[i].same(a, b) {
+			return false
+		}
+	}
+	return true
 }
 
 // clone copies a row, without its recordings.
@@ -300,7 +306,7 @@ func (d *difference) look(ctx context.Context, was, is *row) error {
 			d.left[was.ID] = was.clone()
 		}
 		return d.ask(ctx, differing{id: was.ID, gone: true, matters: true, lines: 1})
-	case sameFacts(was, is):
+	case d.sameFacts(was, is):
 		return nil
 	}
 	of := differing{id: was.ID}
@@ -412,7 +418,7 @@ func (d *difference) write(ctx context.Context, out func(*callChange) error) err
 			c := changeOf(changeAdded, is)
 			c.After = gist(is)
 			return out(c)
-		case sameFacts(was, is) || d.erased[is.ID]:
+		case d.sameFacts(was, is) || d.erased[is.ID]:
 			return nil
 		}
 		var err error
