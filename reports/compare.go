@@ -1,6 +1,7 @@
 package reports
 
 import (
+	"cmp"
 	"context"
 	"maps"
 	"math"
@@ -24,6 +25,8 @@ const (
 	// sumsAtOnce is of how many days the calls are added up at a time: the
 	// database has something to do, and something left for others.
 	sumsAtOnce = 2
+	// sumPiece is how much of a day is added up at a time.
+	sumPiece = 6 * time.Hour
 )
 
 // dayBefore is a day before the report's period, as a frozen input has it. Days
@@ -149,15 +152,33 @@ func (r *Reporter) sumBefore(ctx context.Context, p Period, filter call.Filter, 
 	b.working, ctx = errgroup.WithContext(ctx)
 	for worker := range sumsAtOnce {
 		b.working.Go(func() (err error) {
-			day := filter
 			for i := worker; i < len(b.days) && err == nil; i += sumsAtOnce {
-				day.From, day.To = b.days[i].From, b.days[i].To
-				b.sums[i], err = r.store.SumCalls(ctx, day, soon)
+				b.sums[i], err = r.sumDay(ctx, b.days[i], filter, soon)
 			}
 			return err
 		})
 	}
 	return b
+}
+
+// sumDay adds up the calls of a day, a piece after the other: a database may keep
+// in memory what it adds up. There is a sum for each piece.
+func (r *Reporter) sumDay(ctx context.Context, day Period, filter call.Filter, soon call.WaitBounds) (sums []call.CallSums, err error) {
+	for filter.To = day.From; filter.To.Before(day.To); {
+		filter.From, filter.To = filter.To, filter.To.Add(sumPiece)
+		if filter.To.After(day.To) {
+			filter.To = day.To
+		}
+		piece, err := r.store.SumCalls(ctx, filter, soon)
+		if err != nil {
+			return nil, err
+		}
+		sums = append(sums, piece...)
+	}
+	slices.SortStableFunc(sums, func(a, b call.CallSums) int {
+		return cmp.Or(cmp.Compare(a.Account, b.Account), cmp.Compare(a.Direction, b.Direction), cmp.Compare(a.Outcome, b.Outcome))
+	})
+	return sums, nil
 }
 
 // daysBefore waits for the sums and tells what the period's figures are compared
