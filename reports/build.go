@@ -9,6 +9,8 @@ import (
 	"os"
 	"path/filepath"
 	"time"
+
+	"callvault/internal/call"
 )
 
 // File is a file of a report on this machine.
@@ -24,7 +26,7 @@ type File struct {
 // two forms of its mail, and, while the workbook is made, a part of the input.
 // The pictures of the mail are others; see isPicture.
 const (
-	inputName     = "input.ndjson.zst"
+	inputName     = call.RunInput
 	mailTextName  = "mail.txt"
 	mailHTMLName  = "mail.html"
 	concernedName = "concerned.ndjson.zst"

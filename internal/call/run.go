@@ -101,6 +101,10 @@ func (m *RunInMaking) Abandoned() []RunFile {
 	})
 }
 
+// RunInput is the name of the file that a run's others are made of. It has names
+// and numbers of agents of all groups, of a part's calls, too.
+const RunInput = "input.ndjson.zst"
+
 // RunFile is one file of a run.
 type RunFile struct {
 	Name      string `json:"name"`

@@ -185,6 +185,9 @@ func TestReportsOfOwnGroups(t *testing.T) {
 	for i, report := range []string{sales, both} {
 		run := h.store.runs[0]
 		run.ID, run.Report = []string{"run-sales", "run-both"}[i], report
+		made := run.Files[0]
+		made.Name = call.RunInput
+		run.Files = append(slices.Clone(run.Files), made)
 		h.store.runs = append(h.store.runs, run)
 	}
 	session := h.loggedIn(t, "leila")
@@ -202,6 +205,24 @@ func TestReportsOfOwnGroups(t *testing.T) {
 		}
 		if r := h.get(t, "/api/v1"+path, salesManager); r.status != status {
 			t.Errorf("%s with a token: status %d, want %d", run, r.status, status)
+		}
+	}
+	// What a part is made of has the agents of all groups.
+	const input = "/reports/run-sales/files/" + call.RunInput
+	for status, r := range map[int]reply{
+		http.StatusForbidden: h.get(t, input, "", session...),
+		http.StatusOK:        h.get(t, input, "", h.loggedIn(t, "manager")...),
+	} {
+		if r.status != status {
+			t.Errorf("the input: status %d, want %d", r.status, status)
+		}
+	}
+	if r := h.get(t, "/api/v1"+input, salesManager); r.status != http.StatusForbidden {
+		t.Errorf("the input with a token: status %d", r.status)
+	}
+	for _, r := range []reply{h.get(t, "/reports", "", session...), h.get(t, "/api/v1/reports", salesManager)} {
+		if strings.Contains(string(r.body), call.RunInput) {
+			t.Errorf("the input is listed: %s", r.body)
 		}
 	}
 	if r := h.get(t, "/reports?report=daily", "", session...); r.status != http.StatusOK || !strings.Contains(r.pageText(t), "There is no report yet") {

@@ -83,10 +83,19 @@ func runOf(run call.Run, who call.Token) runJSON {
 	return answer
 }
 
-// filesOf are the files of the revision that a run has.
+// mayHave reports whether one who may see a run may have its file of this name.
+func mayHave(who call.Token, name string) bool {
+	return len(who.Groups) == 0 || name != call.RunInput
+}
+
+// filesOf are the files of the revision that a run has, as far as one may have
+// them.
 func filesOf(run call.Run, who call.Token) []runFileJSON {
 	files := []runFileJSON{}
 	for _, f := range run.At(run.Revision).Files {
+		if !mayHave(who, f.Name) {
+			continue
+		}
 		file := runFileJSON{Name: f.Name, Size: f.Size, SHA256: f.SHA256, MediaType: f.MediaType}
 		if who.Role.MayHear() {
 			file.ObjectKey = optional(f.ObjectKey)
@@ -209,6 +218,9 @@ func (c *Console) runFile(w http.ResponseWriter, r *http.Request, who call.Token
 		return call.Errorf(call.NotFound, "this run has no such file")
 	}
 	f := files[i]
+	if !mayHave(who, f.Name) {
+		return call.Errorf(call.Forbidden, "what may be seen here is limited to groups, and this file has agents of all groups")
+	}
 	if err := c.look(r, audit.ReportDownloaded, "run/"+run.ID, map[string]any{"report": run.Report, "file": f.Name, "revision": *revision, "sha256": f.SHA256}); err != nil {
 		return err
 	}
