@@ -100,10 +100,6 @@ func (c demoCommand) Run(ctx context.Context, g *globals) error {
 		case <-runCtx.Done():
 			return runCtx.Err()
 		}
-		password, err := makeAdmin(runCtx, a.store)
-		if err != nil {
-			return fmt.Errorf("make the first user: %w", err)
-		}
 		summary, err := c.play(runCtx, g, a, day, report.Name, date)
 		if err != nil {
 			return err
@@ -112,8 +108,17 @@ func (c demoCommand) Run(ctx context.Context, g *globals) error {
 		if err := g.print(summary, func(w io.Writer) { summary.write(w, cfg) }); err != nil {
 			return err
 		}
+		// Not before its password can be shown: after a demo that is broken off
+		// the next start makes it.
+		password, err := makeAdmin(runCtx, a.store)
+		if err != nil {
+			return fmt.Errorf("make the first user: %w", err)
+		}
 		if !c.Exit {
 			return g.demoGoesOn(runCtx, a, password)
+		}
+		if password != "" {
+			fmt.Fprintf(g.stderr, "The first user is %s, with the password %s (shown this once).\n", adminName, password)
 		}
 		return nil
 	})

@@ -46,6 +46,10 @@ func TestDemo(t *testing.T) {
 			checkKnownAgents(t, data)
 			checkProgress(t, played.stderr, want.Expected.Deliveries, want.Expected.Archived+want.Expected.NeverAudio)
 		}
+		// No other command can tell the password.
+		if shown := strings.Contains(played.stderr, "The first user is admin, with the password "); shown != (round == 0) {
+			t.Errorf("round %d: the first user's password is shown: %t", round, shown)
+		}
 		if int(got.Calls) != want.Expected.Calls || int(got.Deliveries) != (round+1)*want.Expected.Deliveries {
 			t.Errorf("round %d: %d calls of %d deliveries, want %d of %d", round, got.Calls, got.Deliveries, want.Expected.Calls, want.Expected.Deliveries)
 		}
