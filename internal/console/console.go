@@ -122,9 +122,11 @@ type Console struct {
 	// exportChanged is never nil.
 	exportChanged func()
 
-	// strikes are wrong tokens, of the API and of sessions.
-	strikes *strikes[netip.Prefix]
-	logins  *logins
+	// strikes are wrong tokens of the API, sessionStrikes those of sessions: a
+	// program whose token is wrong must not shut out the office that it runs in.
+	strikes, sessionStrikes *strikes[netip.Prefix]
+
+	logins *logins
 	// crossOrigin tells forms of other sites; secure: sessions go by TLS alone.
 	crossOrigin *http.CrossOriginProtection
 	secure      bool
@@ -159,7 +161,9 @@ func New(o Options) *Console {
 
 		reportGroups: o.ReportGroups,
 
-		strikes:   newStrikes[netip.Prefix](strikesAtOnce, strikeEvery),
+		strikes:        newStrikes[netip.Prefix](strikesAtOnce, strikeEvery),
+		sessionStrikes: newStrikes[netip.Prefix](strikesAtOnce, strikeEvery),
+
 		logins:    newLogins(),
 		secure:    strings.HasPrefix(o.PublicURL, "https://"),
 		strangers: cmp.Or(o.Strangers, new(audit.Strangers)),

@@ -274,7 +274,7 @@ func (c *Console) session(w http.ResponseWriter, r *http.Request) (call.Token, e
 		return call.Token{}, err
 	}
 	address := strikeKey(r.RemoteAddr)
-	if wait := c.strikes.wait(address, c.now()); wait > 0 {
+	if wait := c.sessionStrikes.wait(address, c.now()); wait > 0 {
 		w.Header().Set("Retry-After", strconv.Itoa(int(math.Ceil(wait.Seconds()))))
 		c.strangers.Count(c.now(), "session_limited")
 		return call.Token{}, call.Errorf(call.Limited, "too many sessions that are none came from this address; try again later")
@@ -283,7 +283,7 @@ func (c *Console) session(w http.ResponseWriter, r *http.Request) (call.Token, e
 	defer cancel()
 	u, err := c.store.SessionUser(ctx, hash)
 	if call.CodeOf(err) == call.NotFound || err == nil && !mayLogIn(u) {
-		c.strikes.count(address, c.now())
+		c.sessionStrikes.count(address, c.now())
 		c.strangers.Count(c.now(), "session_over")
 		return call.Token{}, errNoSession
 	}

@@ -386,7 +386,13 @@ func TestSessionsAreNoTokens(t *testing.T) {
 			t.Errorf("%d: status %d", i, r.status)
 		}
 	}
-	for i := range 27 { // and three times above there was no token
+	for range 30 { // wrong tokens are a program's, and shut out nobody who is logged in
+		h.get(t, "/api/v1/reports", "wrong")
+	}
+	if r := h.get(t, "/reports", "", session...); r.status != http.StatusOK {
+		t.Errorf("after wrong tokens: status %d", r.status)
+	}
+	for i := range 30 {
 		if r := h.get(t, "/reports", "", "Cookie", "callvault_session="+made); r.status != http.StatusSeeOther {
 			t.Fatalf("%d: status %d", i, r.status)
 		}
