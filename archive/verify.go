@@ -113,7 +113,8 @@ func (v *Verifier) Days(ctx context.Context, from, to time.Time) error {
 		if from.IsZero() {
 			return v.merge(ctx, recordingsFolder, dayFolder(to.UTC().AddDate(0, 0, 1)), nil, jobs)
 		}
-		for day := from.UTC(); !day.After(to.UTC()); day = day.AddDate(0, 0, 1) {
+		// By the beginnings of days: a later hour would miss the last one.
+		for day := from.UTC().Truncate(24 * time.Hour); !day.After(to); day = day.AddDate(0, 0, 1) {
 			if err := v.merge(ctx, dayFolder(day), "", nil, jobs); err != nil {
 				return err
 			}

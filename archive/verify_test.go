@@ -124,6 +124,32 @@ func (l *ledger) expect(t *testing.T, v archive.Vault, want ...string) {
 	}
 }
 
+// TestVerifyDays reads whole days in UTC, at whatever hour the bounds are: days of
+// other time zones begin and end in the middle of them.
+func TestVerifyDays(t *testing.T) {
+	t.Parallel()
+	v := openDirectory(t, t.TempDir())
+	var l ledger
+	l.fill(t, v, 6, time.Now().Add(24*time.Hour)) // two each on the 20th, 21st and 22nd
+	at := func(day, hour int) time.Time { return time.Date(2026, 11, day, hour, 30, 0, 0, time.UTC) }
+	india := at(20, 18).In(time.FixedZone("IST", 5*3600+1800))
+	for _, c := range []struct {
+		from, to time.Time
+		want     int
+	}{
+		{at(20, 0), at(20, 23), 2},
+		{at(20, 18), at(21, 18).Add(-time.Millisecond), 4},
+		{india, india.AddDate(0, 0, 1).Add(-time.Millisecond), 4},
+		{at(20, 23), at(22, 1), 6},
+		{time.Time{}, at(21, 1), 4},
+		{at(23, 18), at(24, 18), 0},
+	} {
+		if found, looked := l.verify(t, v, c.from, c.to); looked != c.want || len(found) > 0 {
+			t.Errorf("%s to %s: %d of %d recordings, %v", c.from, c.to, looked, c.want, found)
+		}
+	}
+}
+
 // TestVerifyDirectory changes one thing after the other in a folder, as its
 // administrator could, and expects it to be named, and nothing else.
 func TestVerifyDirectory(t *testing.T) {
