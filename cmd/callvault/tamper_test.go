@@ -246,7 +246,12 @@ func tamperedRecords() []tampered {
 		column("runs", "id = '{run}'", map[string]string{"state": "'failed'", "files": "'[]'"}, "run run/{run}", "unknown {report}"),
 		column("mails", "id = '{mail}'", map[string]string{"recipient": "'x'", "message_id": "'x'", "state": "'refused'", "detail": "'x'", "attempts": "9", "sent_at": "1"}, "mail mail/{mail}"),
 		column("erasures", "id = '{erasure}'", map[string]string{"number_hash": "'x'", "reason": "'x'", "asked_by": "'x'"}, "erasure erasure/{erasure}"),
+		column("recording_media", "recording_id = '{recording}'", map[string]string{
+			"format": "''", "codec": "'x'", "duration_ms": "1", "truncated": "1 - truncated", "flags": "'x'",
+		}, "recording recording/{recording}"),
 		[]tampered{
+			{name: "what is known of the audio is gone", change: "DELETE FROM recording_media WHERE recording_id = '{recording}'", want: []string{"recording recording/{recording}"}},
+			{name: "hold's reason, spelled otherwise", change: `UPDATE holds SET facts = replace(facts, '"two_person"', '"REASON":"none","two_person"')`, want: []string{"hold hold/{hold}"}},
 			gone("hold", "holds"), gone("mail", "mails"), gone("erasure", "erasures"),
 			{name: "recording is gone", change: "DELETE FROM recordings WHERE id = '{recording}'", want: []string{"recording recording/{recording}", "unknown {object}"}},
 			{name: "call is not held any more", change: "DELETE FROM hold_calls", want: []string{"hold hold/{hold}"}},

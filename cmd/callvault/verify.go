@@ -37,6 +37,8 @@ func (verifyCommand) Help() string {
 
 // verified is what a verification came to.
 type verified struct {
+	// Complete: it came to its end. What is said otherwise is of a part.
+	Complete bool `json:"complete"`
 	// Checked counts all things that were looked at, OK those with which
 	// nothing is wrong.
 	Checked int64 `json:"checked"`
@@ -99,6 +101,7 @@ func (c verifyCommand) Run(ctx context.Context, g *globals) (err error) {
 		return v.all(ctx, cfg)
 	})
 	found := v.result()
+	found.Complete = err == nil
 	if found.Checked > 0 || err == nil {
 		err = errors.Join(err, g.print(&found, found.write))
 	}
@@ -185,6 +188,9 @@ func (v *verified) write(w io.Writer) {
 		sentence(" compared", what("log", "place", " of the log"), what("rows", "row", " that the log tells of"), what("journal", "line", " of the journal")),
 	}, func(s string) bool { return s == "" })
 	fmt.Fprintf(w, "%s. %s of %s are as they were kept.\n", strings.Join(said, "; "), humanize.Comma(v.OK), humanize.Comma(v.Checked))
+	if !v.Complete {
+		fmt.Fprintln(w, "That is not all: it was ended before.")
+	}
 }
 
 // sentence is what was done with things: a, b and c.

@@ -25,6 +25,7 @@ import (
 
 // verifyResult is what `verify --json` gives.
 type verifyResult struct {
+	Complete    bool
 	Checked, OK int64
 	Bytes       int64
 	Faults      []call.Fault
@@ -96,7 +97,7 @@ func TestVerify(t *testing.T) {
 		}
 		p.stop(syscall.SIGTERM)
 		got, status := in.verify(t)
-		if status != exitDone || len(got.Faults)+len(got.Notices) > 0 || got.OK != got.Checked || got.Bytes == 0 ||
+		if status != exitDone || !got.Complete || len(got.Faults)+len(got.Notices) > 0 || got.OK != got.Checked || got.Bytes == 0 ||
 			got.Parts["calls"] != int64(day.Expected.Calls) || got.Parts["deliveries"] != int64(day.Expected.Deliveries) ||
 			got.Parts["objects"] < int64(day.Expected.Archived)+4 {
 			t.Fatalf("status %d, %+v, expected %+v", status, got, day.Expected)
@@ -210,7 +211,8 @@ func (in installation) interrupt(t *testing.T) {
 	var stdout bytes.Buffer
 	stderr := &cancelWriter{cancel: cancel, when: "calls checked"}
 	status := run(ctx, []string{"verify", "--data", in.data, "--rate", "1KiB/s", "--only", "objects", "--only", "calls"}, &globals{stdout: &stdout, stderr: stderr, environ: func() []string { return nil }})
-	if status != exitWrong || !strings.HasSuffix(stderr.String(), "callvault: interrupted\n") || !strings.Contains(stdout.String(), " computed again. ") {
+	if status != exitWrong || !strings.HasSuffix(stderr.String(), "callvault: interrupted\n") || !strings.Contains(stdout.String(), " computed again. ") ||
+		!strings.HasSuffix(stdout.String(), "That is not all: it was ended before.\n") {
 		t.Errorf("interrupted: status %d, %s%s", status, stdout.String(), stderr.String())
 	}
 }

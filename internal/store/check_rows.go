@@ -34,6 +34,9 @@ type loggedTable struct {
 	check func(ctx context.Context, s *Store, row *loggedRow, last audit.Entry, differ []string) (what string, excused bool, err error)
 	// silent are the states in which the log need not have told of a row.
 	silent []string
+	// read, if not nil, gives facts as the program takes them, for rows that are
+	// themselves kept as JSON. The rows are read by it, too.
+	read func(facts []byte) (json.RawMessage, error)
 }
 
 // loggedRow is a row as the log would tell of it.
@@ -72,7 +75,7 @@ func (r *loggedRow) text(field string) (text string) {
 
 // differs names those of the fields in which an entry's facts are not the row.
 func (r *loggedRow) differs(fields []string, facts json.RawMessage) ([]string, error) {
-	if r.isToldBy(facts) {
+	if bytes.Equal(r.facts, facts) {
 		return nil, nil
 	}
 	var told map[string]json.RawMessage
@@ -86,22 +89,6 @@ func (r *loggedRow) differs(fields []string, facts json.RawMessage) ([]string, e
 		}
 	}
 	return differ, nil
-}
-
-// isToldBy reports whether facts are the row byte for byte, with nothing more than
-// what was found in a recording's audio. False says nothing.
-func (r *loggedRow) isToldBy(facts []byte) bool {
-	if len(r.facts) < len("{}") {
-		return false
-	}
-	more, isSame := bytes.CutPrefix(facts, r.facts[:len(r.facts)-1])
-	if !isSame || string(more) == "}" {
-		return isSame
-	}
-	media, isMedia := bytes.CutPrefix(more, []byte(`,"media":`))
-	// A field that stands there twice would count as it stands there last.
-	var behind map[string]json.RawMessage
-	return isMedia && json.Unmarshal(slices.Concat([]byte(`{"media":`), media), &behind) == nil && len(behind) == 1
 }
 
 func loggedTables() []loggedTable {
@@ -133,6 +120,7 @@ func loggedTables() []loggedTable {
 		},
 		{
 			kind: call.FaultHold, noun: "hold", actions: []audit.Action{audit.HoldPlaced, audit.HoldReleaseAsked, audit.HoldReleaseWithdrawn, audit.HoldReleased}, rows: holdRows, check: checkHoldRow,
+			read: readHold,
 			// Whom the filter means is followed by configuration.
 			fields: []string{"name", "reason", "call_ids", "filter", "until", "two_person", "placed_at", "placed_by", "asked", "released"},
 		},
@@ -218,16 +206,22 @@ func (c *checker) compareLogged(ctx context.Context, table loggedTable, rows []*
 		if r.wrong != "" {
 			wrong[r.id] = r.wrong
 		}
-		entry, told := last[table.noun+"/"+r.id]
-		if !told {
+		entry, isTold := last[table.noun+"/"+r.id]
+		if !isTold {
 			if !slices.Contains(table.silent, r.text("state")) {
 				wrong[r.id] = "the log does not tell of it"
 			}
 			continue
 		}
-		differ, err := r.differs(table.fields, entry.Facts)
+		told := entry.Facts
+		if table.read != nil {
+			if told, err = table.read(told); err != nil {
+				continue // the check of the log names the entry
+			}
+		}
+		differ, err := r.differs(table.fields, told)
 		if err != nil {
-			continue // the check of the log names the entry
+			continue // so it does here
 		}
 		what, excused := "", false
 		if table.check != nil {
@@ -307,13 +301,23 @@ func (r rowWith) Scan(dest ...any) error { return r.row.Scan(append(dest, r.more
 // recordingRows reads recordings; one that no leg of its call names has a source
 // that differs from all that are told.
 func recordingRows(ctx context.Context, s *Store, where string, args ...any) ([]*loggedRow, error) {
-	type seen struct{ named, ofItsLeg int }
+	type seen struct {
+		named, ofItsLeg int
+		media           mediaRow
+	}
 	var all []*seen
 	entry := recordingEntry("", nil)
-	rows, err := entryRows("SELECT "+auditedRecording+", "+namedByLeg+", "+ofItsLeg+" FROM recordings", func(r row) (audit.Entry, error) {
+	rows, err := entryRows("SELECT "+auditedRecording+", "+namedByLeg+", "+ofItsLeg+mediaColumns+" FROM recordings"+mediaJoin, func(r row) (audit.Entry, error) {
 		is := &seen{}
 		all = append(all, is)
-		return entry(rowWith{r, []any{&is.named, &is.ofItsLeg}})
+		e, err := entry(rowWith{r, append([]any{&is.named, &is.ofItsLeg}, is.media.fields()...)})
+		if err != nil || !is.media.format.Valid {
+			return e, err
+		}
+		// It stands last, and is compared as bytes.
+		media, err := json.Marshal(mediaFacts(is.media.media()))
+		e.Facts = slices.Concat(e.Facts[:len(e.Facts)-1], []byte(`,"media":`), media, []byte("}"))
+		return e, err
 	})(ctx, s, where, args...)
 	for i, r := range rows {
 		if all[i].named == 0 {
@@ -338,7 +342,32 @@ func checkRecordingRow(ctx context.Context, s *Store, row *loggedRow, last audit
 		erased, err := s.isErased(ctx, call.ErasedCall, row.text("call_id"))
 		return "", erased, err
 	}
-	return "", false, nil
+	what, err := s.otherMedia(ctx, row, last)
+	return what, false, err
+}
+
+// otherMedia compares what is known of the audio of an archived recording with what
+// the log told when it was archived. If that was nothing, it was found out later.
+func (s *Store) otherMedia(ctx context.Context, row *loggedRow, last audit.Entry) (string, error) {
+	if bytes.Equal(row.facts, last.Facts) || row.text("state") != string(call.Archived) {
+		return "", nil
+	}
+	if last.Action != audit.RecordingArchived {
+		entries, err := s.lastEntries(ctx, []string{last.Subject}, audit.RecordingArchived)
+		if err != nil {
+			return "", err
+		}
+		last = entries[last.Subject]
+	}
+	var facts audit.RecordingFacts
+	if json.Unmarshal(last.Facts, &facts) != nil || facts.Media == nil || facts.Media.Format == "" {
+		return "", nil
+	}
+	told, err := json.Marshal(facts.Media)
+	if err != nil || bytes.Equal(told, row.field("media")) {
+		return "", err
+	}
+	return "what is known of its audio is not what the log told when it was archived", nil
 }
 
 func checkRunRow(ctx context.Context, s *Store, row *loggedRow, _ audit.Entry, differ []string) (string, bool, error) {
@@ -366,6 +395,17 @@ func checkMailRow(ctx context.Context, s *Store, row *loggedRow, last audit.Entr
 	return "", rebuilt, err
 }
 
+// readHold gives a hold as whoever reads its row takes it. What JSON allows to stand
+// there twice, or spelled otherwise ("REASON"), would count as well, and a look at the
+// names alone would not see it.
+func readHold(facts []byte) (json.RawMessage, error) {
+	var h call.Hold
+	if err := json.Unmarshal(facts, &h); err != nil {
+		return nil, err
+	}
+	return json.Marshal(h)
+}
+
 func holdRows(ctx context.Context, s *Store, where string, args ...any) (rows []*loggedRow, err error) {
 	err = s.each(ctx, "SELECT id, name, facts, released_at FROM holds"+where, args, func(r *sql.Rows) error {
 		row := &loggedRow{}
@@ -375,8 +415,7 @@ func holdRows(ctx context.Context, s *Store, where string, args ...any) (rows []
 		if err := r.Scan(&row.id, &name, &facts, &released); err != nil {
 			return err
 		}
-		// In the same form as in the log.
-		if text, err := json.Marshal(json.RawMessage(facts)); err == nil {
+		if text, err := readHold(facts); err == nil {
 			row.facts = text
 		}
 		var at time.Time
