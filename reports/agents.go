@@ -14,7 +14,7 @@ import (
 // AgentFigures are the measures of one agent.
 type AgentFigures struct {
 	call.Agent
-	// Account is the agent's, or all of them with commas.
+	// Account is the agent's, or all of them in order, with commas.
 	Account string
 	// Group is that of the agent's last call that has one.
 	Group string
@@ -159,11 +159,13 @@ const accountComma = ", "
 
 // addAccount notes that the agent was at work on an account.
 func (a *AgentFigures) addAccount(account string) {
-	if a.Account == "" {
-		a.Account = account
+	if a.Account == "" || account == "" {
+		a.Account = cmp.Or(a.Account, account)
+		return
 	}
-	if account != "" && a.Account != account && !slices.Contains(strings.Split(a.Account, accountComma), account) {
-		a.Account += accountComma + account
+	all := strings.Split(a.Account, accountComma)
+	if i, known := slices.BinarySearch(all, account); !known {
+		a.Account = strings.Join(slices.Insert(all, i, account), accountComma)
 	}
 }
 

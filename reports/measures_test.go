@@ -383,7 +383,7 @@ func TestOnePersonOnTwoAccounts(t *testing.T) {
 			got = append(got, fmt.Sprintf("%s of %s in %s: %d offered, %d answered, %d s", label(a.Agent), a.Account, a.Group, a.Offered(), a.Inbound.Answered(), a.Talk.Sum()))
 		}
 		want := []string{
-			"Asha of sales, returns, support in Sales: 4 offered, 3 answered, 20160 s",
+			"Asha of returns, sales, support in Sales: 4 offered, 3 answered, 20160 s",
 			"Agent 206 of support in : 1 offered, 1 answered, 5 s",
 			"Agent 301 of support in : 1 offered, 1 answered, 2 s",
 			"Agent 302 of support in : 1 offered, 1 answered, 1 s",

@@ -64,7 +64,7 @@ func TestPeople(t *testing.T) {
 				label(a.Agent), a.Number, a.Account, a.Group, a.Inbound.Answered(), a.Unanswered, a.Talk.Sum()))
 		}
 		want := []string{
-			"Asha Rao +919311122233 of support, sales in Sales: 2 answered, 1 unanswered, 120 s",
+			"Asha Rao +919311122233 of sales, support in Sales: 2 answered, 1 unanswered, 120 s",
 			"Neil D'Souza +919311122233 of support in Sales: 1 answered, 0 unanswered, 10 s",
 			"Asha Rao (2) +919000000001 of sales in : 1 answered, 0 unanswered, 5 s",
 			"Ravi +919000000002 of sales in : 0 answered, 0 unanswered, 0 s",

@@ -475,3 +475,27 @@ func FuzzAppendXML(f *testing.F) {
 		}
 	})
 }
+
+// Keys and ids that are UUIDs can be read whole on paper, which no column can be
+// made wider on.
+func TestKeysAreWhole(t *testing.T) {
+	t.Parallel()
+	f := openBook(t, filepath.Join(buildBusy(t, busyInput(t)), "daily-2026-11-21.xlsx"))
+	titles, err := f.GetRows("Calls")
+	if err != nil {
+		t.Fatal(err)
+	}
+	whole := 0
+	for i, title := range titles[0] {
+		if title != "Call key" && title != "Call" {
+			continue
+		}
+		whole++
+		if width, err := f.GetColWidth("Calls", columnName(i)); err != nil || width < 36 {
+			t.Errorf("%s is %v wide, %v: a UUID has 36 characters", title, width, err)
+		}
+	}
+	if whole != 2 {
+		t.Errorf("%d columns of keys in %q", whole, titles[0])
+	}
+}

@@ -72,7 +72,14 @@ func (c reportCommand) usage(g *globals) error {
 	case !slices.Contains(reports.TableForms(), reports.TableForm(c.Stdout)):
 		return usagef("--stdout must be csv, json or parquet")
 	case !slices.Contains(reports.Tables(), reports.Table(c.Table)):
-		return usagef("--stdout needs a table: %v", reports.Tables())
+		var names []string
+		for _, t := range reports.Tables() {
+			names = append(names, string(t))
+		}
+		if c.Table == "" {
+			return usagef("--stdout needs a table: %s", strings.Join(names, ", "))
+		}
+		return usagef("there is no table %q, only: %s", c.Table, strings.Join(names, ", "))
 	case c.Send || c.Revise || g.JSON:
 		return usagef("--stdout goes neither with --send nor with --revise or --json")
 	}

@@ -100,6 +100,10 @@ func TestReportStdout(t *testing.T) {
 			t.Errorf("%v: %+v", args, got)
 		}
 	}
+	unknown := command(t, "", "report", "daily", "--date", "2026-11-20", "--data", in.data, "--stdout", "csv", "people")
+	if want := `no table "people", only: calls, agents, `; !strings.Contains(unknown.stderr, want) {
+		t.Errorf("an unknown table: %q, not %q", unknown.stderr, want)
+	}
 }
 
 // TestReportChangesPiped: what the newest revision changed is a table, too; of a day
