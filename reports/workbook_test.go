@@ -499,3 +499,39 @@ func TestKeysAreWhole(t *testing.T) {
 		t.Errorf("%d columns of keys in %q", whole, titles[0])
 	}
 }
+
+// What makes the workbook more than its cells: its properties, headers that stay in
+// sight, the heat map and the bars behind the longest.
+func TestWorkbookIsRealExcel(t *testing.T) {
+	t.Parallel()
+	f := openBook(t, filepath.Join(buildBusy(t, busyInput(t)), "daily-2026-11-21.xlsx"))
+	props, err := f.GetDocProps()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if props.Title != "daily report, Saturday, 21 November 2026" || props.Creator != "Callvault" || !strings.HasPrefix(props.Description, "8 calls from 2 accounts") {
+		t.Errorf("properties %+v", props)
+	}
+	for sheet, kind := range map[string]string{"Agents": "data_bar", "Groups": "data_bar", "Hours": "2_color_scale", "Calls": "", "Missed": ""} {
+		panes, err := f.GetPanes(sheet)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !panes.Freeze || panes.YSplit != 1 {
+			t.Errorf("%s: the header is not frozen: %+v", sheet, panes)
+		}
+		formats, err := f.GetConditionalFormats(sheet)
+		if err != nil {
+			t.Fatal(err)
+		}
+		found := kind == ""
+		for _, of := range formats {
+			for _, format := range of {
+				found = found || format.Type == kind
+			}
+		}
+		if !found {
+			t.Errorf("%s has no %s: %+v", sheet, kind, formats)
+		}
+	}
+}
