@@ -490,10 +490,10 @@ func TestDeletedFilesAreNotMailed(t *testing.T) {
 	o.store.mails = append(o.store.mails, call.Mail{ID: "mail-1", RunID: "run-1", Recipient: "late@example.org", State: call.MailRetry, CreatedAt: o.clock.now(), NextTryAt: o.clock.now()})
 	r.Look(context.Background())
 	result, err := r.Build(context.Background(), "daily", at("2026-11-21 00:00:00"), BuildOptions{Send: true, Recipients: []string{"ops@example.org"}})
-	if err != nil || len(result.Mails) != 2 {
+	if err != nil || len(result.Mails) != 1 || result.Mails[0].Recipient != "ops@example.org" || len(o.store.mails) != 2 {
 		t.Fatalf("%+v, %v", result, err)
 	}
-	for _, m := range result.Mails {
+	for _, m := range o.store.mails {
 		if m.State != call.MailFailed || !strings.Contains(m.Detail, "were deleted on") {
 			t.Errorf("mail to %s is %s: %s", m.Recipient, m.State, m.Detail)
 		}
