@@ -292,6 +292,31 @@ func TestReportsPage(t *testing.T) {
 	}
 }
 
+// TestAlertsOnThePage: administrators are told on the page that they come to
+// first; nobody else can do anything about it.
+func TestAlertsOnThePage(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	h.people()
+	h.store.alerts = []call.Alert{{
+		ID: "alert-1", Kind: call.AlertReports, Since: time.Date(2023, 1, 2, 9, 2, 0, 0, time.UTC),
+		Opening: "The report daily failed three times in a row: <the mail server refuses>.",
+	}}
+	const told = "Needs attention The report daily failed three times in a row: <the mail server refuses>. (since 2 Jan 2023, 09:02 , UTC)"
+	if text := h.get(t, "/reports", "", h.loggedIn(t, "admin")...).pageText(t); !strings.Contains(text, told) {
+		t.Errorf("the page lacks %q: %s", told, text)
+	}
+	want := call.AlertFilter{State: call.AlertOpen, Limit: 20}
+	if h.store.alertFilter != want {
+		t.Errorf("asked for %+v, want %+v", h.store.alertFilter, want)
+	}
+	for _, name := range []string{"manager", "compliance"} {
+		if text := h.get(t, "/reports", "", h.loggedIn(t, name)...).pageText(t); strings.Contains(text, "attention") {
+			t.Errorf("%s sees %s", name, text)
+		}
+	}
+}
+
 // TestNamesAreNoMarkup: whatever a provider, or a caller, calls himself.
 func TestNamesAreNoMarkup(t *testing.T) {
 	t.Parallel()

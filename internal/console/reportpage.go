@@ -2,6 +2,7 @@ package console
 
 import (
 	"cmp"
+	"context"
 	"net/http"
 	"net/url"
 	"path"
@@ -19,11 +20,20 @@ type reportsPage struct {
 	// Groups are those that the reader is limited to, if no report is of these
 	// alone.
 	Groups []string
+	// Alerts are the open ones, for administrators.
+	Alerts []alertView
 	// Only is the one report that is listed, empty for all.
 	Only string
 	Runs []runView
 	// Older leads to those before, empty if there are none.
 	Older string
+}
+
+// alertView is what needs a person now.
+type alertView struct {
+	Sentence string
+	Since    *stamp
+	Zone     string
 }
 
 type runView struct {
@@ -58,6 +68,9 @@ func (c *Console) reportsPage(w http.ResponseWriter, r *http.Request, who call.T
 		return err
 	}
 	p := reportsPage{Only: r.URL.Query().Get("report")}
+	if p.Alerts, err = c.viewAlerts(r, who); err != nil {
+		return err
+	}
 	for i := range answer.Runs {
 		p.Runs = append(p.Runs, answer.Runs[i].view())
 	}
@@ -67,6 +80,27 @@ func (c *Console) reportsPage(w http.ResponseWriter, r *http.Request, who call.T
 		p.Older = firstPath + "?" + query.Encode()
 	}
 	return writePage(w, http.StatusOK, reportsTemplate, page{Title: "Reports", User: who.Name, Body: p})
+}
+
+// pageAlerts bounds the alerts that a page tells of; the API has them all.
+const pageAlerts = 20
+
+// viewAlerts are the open alerts, if they are for this user to mend.
+func (c *Console) viewAlerts(r *http.Request, who call.Token) ([]alertView, error) {
+	if who.Role != call.Admin || len(who.Groups) > 0 {
+		return nil, nil
+	}
+	ctx, cancel := context.WithTimeout(r.Context(), questionLimit)
+	defer cancel()
+	open, _, err := c.store.FindAlerts(ctx, call.AlertFilter{State: call.AlertOpen, Limit: pageAlerts})
+	if err != nil {
+		return nil, err
+	}
+	views := make([]alertView, len(open))
+	for i, a := range open {
+		views[i] = alertView{a.Opening, stampOf(moment(a.Since), c.zone, dayMinute), c.zone.String()}
+	}
+	return views, nil
 }
 
 func (a *runJSON) view() runView {
