@@ -245,7 +245,10 @@ func tamperedRecords() []tampered {
 		}, "run run/{run}"),
 		column("runs", "id = '{run}'", map[string]string{"state": "'failed'", "files": "'[]'"}, "run run/{run}", "unknown {report}"),
 		column("mails", "id = '{mail}'", map[string]string{"recipient": "'x'", "message_id": "'x'", "state": "'refused'", "detail": "'x'", "attempts": "9", "sent_at": "1"}, "mail mail/{mail}"),
-		column("erasures", "id = '{erasure}'", map[string]string{"number_hash": "'x'", "reason": "'x'", "asked_by": "'x'"}, "erasure erasure/{erasure}"),
+		column("erasures", "id = '{erasure}'", map[string]string{
+			"number_hash": "'x'", "reason": "'x'", "asked_by": "'x'", "number": "'9876543210'", "asked_at": "asked_at - 1",
+			"finished_at": "finished_at - 3600000", "next_at": "1", "certificate": "'x'", "certificates": "certificates - 1",
+		}, "erasure erasure/{erasure}"),
 		column("recording_media", "recording_id = '{recording}'", map[string]string{
 			"format": "''", "codec": "'x'", "duration_ms": "1", "truncated": "1 - truncated", "flags": "'x'",
 		}, "recording recording/{recording}"),
@@ -255,6 +258,16 @@ func tamperedRecords() []tampered {
 			gone("hold", "holds"), gone("mail", "mails"), gone("erasure", "erasures"),
 			{name: "recording is gone", change: "DELETE FROM recordings WHERE id = '{recording}'", want: []string{"recording recording/{recording}", "unknown {object}"}},
 			{name: "call is not held any more", change: "DELETE FROM hold_calls", want: []string{"hold hold/{hold}"}},
+			{name: "erasure, as if it were not complete", change: "UPDATE erasures SET finished_at = NULL, next_at = asked_at WHERE id = '{erasure}'", want: []string{"erasure erasure/{erasure}"}},
+			{name: "erased call, as if it were not", change: "UPDATE erasure_items SET state = 'kept' WHERE kind = 'call'", want: []string{"erasure erasure/{erasure}"}},
+			{name: "erased call is gone from the list", change: "DELETE FROM erasure_items WHERE kind = 'call'", want: []string{"erasure erasure/{erasure}"}},
+			{name: "report's files, as if erased", change: `UPDATE runs SET files = '[]' WHERE id = '{run}';
+				INSERT INTO erasure_items (erasure_id, kind, ref, state, at) VALUES ('{erasure}', 'report', '{run}', 'erased', 1)`, want: []string{"erasure erasure/{erasure}", "run run/{run}", "unknown {report}"}},
+			{name: "report's files, as if by another erasure", change: `UPDATE runs SET files = '[]' WHERE id = '{run}';
+				INSERT INTO erasure_items (erasure_id, kind, ref, state, at) VALUES ('x', 'report', '{run}', 'erased', 1)`, want: []string{"run run/{run}", "unknown {report}"}},
+			{name: "where audio lay, as if erased", change: `UPDATE recordings SET source = 'x' WHERE id = '{recording}';
+				INSERT INTO erasure_items (erasure_id, kind, ref, state, at) VALUES ('{erasure}', 'call', '{call}', 'erased', 1)`, want: []string{"erasure erasure/{erasure}", "recording recording/{recording}"}},
+			{name: "number may come back, but from just before", change: "UPDATE suppressed_numbers SET before_at = before_at - 1", want: []string{"erasure erasure/{erasure}"}},
 			{name: "number may come back", change: "DELETE FROM suppressed_numbers", want: []string{"erasure erasure/{erasure}"}},
 			{name: "recording that never was", change: `INSERT INTO recordings (id, leg_id, call_id, account, provider, kind, source, location, host, state, wanted_at, created_at)
 				SELECT 'x', leg_id, call_id, account, provider, kind, 'x', location, host, 'absent', wanted_at, created_at FROM recordings WHERE id = '{recording}'`, want: []string{"recording recording/x"}},
@@ -266,15 +279,16 @@ func tamperedRecords() []tampered {
 func tamperedLog() []tampered {
 	return slices.Concat(
 		column("audit_entries", "seq = {entry}", map[string]string{
-			"at": "at + 1", "action": "'x.y'", "actor_kind": "'x'", "actor_name": "'x'", "actor_address": "'x'", "subject": "'x'", "reason": "'x'",
+			"at": "at + 1", "actor_kind": "'x'", "actor_name": "'x'", "actor_address": "'x'", "reason": "'x'",
 		}, "journal log/{entry}", "log log/{entry}"),
+		column("audit_entries", "seq = {entry}", map[string]string{"action": "'x.y'", "subject": "'x'"}, "erasure erasure/{erasure}", "journal log/{entry}", "log log/{entry}"),
 		column("audit_entries", "seq = {entry}", map[string]string{"hashes": "zeroblob(length(hashes))"}, "log log/{entry}"),
 		column("audit_head", "id = 0", map[string]string{"edge": "zeroblob(length(edge))", "size": "size - 1"}, "log log/head"),
 		column("audit_seals", "object_key = '{seal}'", map[string]string{"size": "size + 1", "sealed_at": "sealed_at + 1", "being_put": "1"}, "seal {seal}"),
 		column("audit_seals", "object_key = '{seal}'", map[string]string{"note": "'x'"}, "mismatch {seal}", "seal {seal}"),
 		column("audit_key", "id = 0", map[string]string{"verifier": "'x+1+y'"}, "log log/key"),
 		[]tampered{
-			{name: "entry is gone", change: "DELETE FROM audit_entries WHERE seq = {entry}", want: []string{"journal log/{entry}", "log log/{entry}"}},
+			{name: "entry is gone", change: "DELETE FROM audit_entries WHERE seq = {entry}", want: []string{"erasure erasure/{erasure}", "journal log/{entry}", "log log/{entry}"}},
 			{name: "last entry is gone", change: "DELETE FROM audit_entries WHERE seq = {last}", want: []string{"journal journal/{segment}", "log log/{last}"}},
 			{name: "seal's row is gone", change: "DELETE FROM audit_seals WHERE object_key = '{seal}'", want: []string{"unknown {seal}"}},
 			{name: "segment's row is gone", change: "DELETE FROM journal_segments WHERE number = 1", want: []string{"segment journal/1", "unknown " + archive.SegmentKey(1)}},

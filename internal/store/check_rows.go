@@ -266,15 +266,6 @@ func (s *Store) lastEntries(ctx context.Context, subjects []string, actions ...a
 	return last, err
 }
 
-// isErased reports whether an erasure has taken something out of a thing.
-func (s *Store) isErased(ctx context.Context, kind call.ErasureKind, ref string) (erased bool, err error) {
-	err = s.each(ctx, "SELECT 1 FROM erasure_items WHERE kind = ? AND ref = ? AND state = 'erased' LIMIT 1", []any{string(kind), ref}, func(*sql.Rows) error {
-		erased = true
-		return nil
-	})
-	return erased, err
-}
-
 // only reports whether there is no difference but in some fields.
 func only(differ []string, fields ...string) bool {
 	return !slices.ContainsFunc(differ, func(d string) bool { return !slices.Contains(fields, d) })
@@ -477,35 +468,4 @@ func checkHoldRow(ctx context.Context, s *Store, row *loggedRow, last audit.Entr
 		return "", false, err
 	}
 	return fmt.Sprintf("the log says of %d calls that they came under it, and they are not any more", lost), false, nil
-}
-
-func erasureRows(ctx context.Context, s *Store, where string, args ...any) (rows []*loggedRow, err error) {
-	err = s.each(ctx, `SELECT id, number_hash, reason, asked_by, CASE WHEN EXISTS (SELECT 1 FROM suppressed_numbers n WHERE n.number_hash = erasures.number_hash) THEN 'yes' ELSE 'no' END
-		FROM erasures`+where, args, func(r *sql.Rows) error {
-		row := &loggedRow{}
-		var hash, reason, by, suppressed string
-		if err := r.Scan(&row.id, &hash, &reason, &by, &suppressed); err != nil {
-			return err
-		}
-		for field, text := range map[string]string{"number_hash": hash, "reason": reason, "asked_by": by, "suppressed": suppressed} {
-			quoted, err := json.Marshal(text)
-			if err != nil {
-				return err
-			}
-			row.set(field, quoted)
-		}
-		rows = append(rows, row)
-		return nil
-	})
-	return rows, err
-}
-
-func checkErasureRow(_ context.Context, _ *Store, row *loggedRow, last audit.Entry, _ []string) (string, bool, error) {
-	switch {
-	case row.text("reason") != last.Reason, row.text("asked_by") != actorName(last.Actor):
-		return "its row is not what the log told: reason, or who asked for it, is another", false, nil
-	case row.text("suppressed") != "yes":
-		return "the number is not kept from coming back any more", false, nil
-	}
-	return "", false, nil
 }
