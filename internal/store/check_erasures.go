@@ -205,7 +205,7 @@ func (e *loggedErasure) wrongItems() string {
 			}
 		// A segment of the journal is looked at again for each thing that it told of,
 		// and calls and deliveries after a rebuild.
-		case isDone && !(isAgain && again > done) && e.rebuilt < done && item.kind != call.ErasedJournal:
+		case isDone && (!isAgain || again <= done) && e.rebuilt < done && item.kind != call.ErasedJournal:
 			undone++
 		}
 	}
