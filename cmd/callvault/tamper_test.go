@@ -146,11 +146,13 @@ func tamperable(t *testing.T) (installation, *strings.Replacer) {
 		in.query(t, query, &text)
 		return text
 	}
+	const live = " FROM legs l JOIN calls c ON c.id = l.call_id WHERE l.facts LIKE '%live_from%' AND c.outcome = 'answered' ORDER BY l.id LIMIT 1"
 	rec := victim.Recordings[0]
 	return in, strings.NewReplacer(
 		"{call}", victim.ID, "{recording}", rec.ID, "{object}", rec.ObjectKey,
 		"{other}", one("SELECT id FROM calls WHERE id <> '"+victim.ID+"' AND account = 'support' ORDER BY id LIMIT 1"),
 		"{leg}", one("SELECT account || '/' || leg_key FROM legs WHERE call_id = '"+victim.ID+"' LIMIT 1"),
+		"{live leg}", one("SELECT l.account || '/' || l.leg_key"+live), "{live call}", one("SELECT c.id"+live),
 		"{delivery}", one("SELECT i.delivery_id FROM delivery_items i JOIN legs l ON l.id = i.leg_id WHERE l.call_id = '"+victim.ID+"' LIMIT 1"),
 		"{erased delivery}", one("SELECT min(id) FROM deliveries WHERE erased <> ''"),
 		"{erased leg}", one("SELECT account || '/' || leg_key FROM legs WHERE id = (SELECT leg_id FROM delivery_items WHERE delivery_id = (SELECT min(id) FROM deliveries WHERE erased <> ''))"),
@@ -212,6 +214,11 @@ func tamperedRows(names *strings.Replacer) []tampered {
 			{name: "delivery, as if erased", change: "UPDATE deliveries SET erased = 'whole' WHERE id = {delivery}", want: []string{"journal delivery/{delivery}"}},
 			{name: "erased delivery, as if not", change: "UPDATE deliveries SET erased = '' WHERE id = {erased delivery}", want: []string{"delivery delivery/{erased delivery}", "journal delivery/{erased delivery}", "leg leg/{erased leg}"}},
 			{name: "leg's facts", change: `UPDATE legs SET facts = replace(facts, '"attributes":{', '"attributes":{"x":"y",') WHERE call_id = '{call}'`, want: []string{"leg leg/{leg}"}},
+			{name: "since when it rang, as its call has it", change: `
+				UPDATE legs SET facts = replace(facts, '"live_from":"' || json_extract(facts, '$.live_from') || '"',
+					'"live_from":"' || strftime('%Y-%m-%dT%H:%M:%fZ', json_extract(facts, '$.live_from'), '-5 seconds') || '"') WHERE account || '/' || leg_key = '{live leg}';
+				UPDATE calls SET started_at = started_at - 5000, wait_seconds = wait_seconds + 5, total_seconds = total_seconds + 5 WHERE id = '{live call}'`,
+				want: []string{"leg leg/{live leg}"}},
 			{name: "leg is gone", change: "DELETE FROM legs WHERE call_id = '{call}'", want: []string{"call call/{call}", "delivery delivery/{delivery}", "recording recording/{recording}"}},
 			{name: "call is gone", change: "DELETE FROM calls WHERE id = '{call}'", want: []string{"leg leg/{leg}"}},
 			{name: "call that never was", change: "INSERT INTO legs SELECT 1000000, account, leg_key || 'x', call_id, facts FROM legs WHERE call_id = '{call}'",

@@ -59,6 +59,8 @@ type keptLeg struct {
 	readAt         time.Time
 	// isSaid: its facts are those that its deliveries give, to the byte.
 	isSaid bool
+	// isUntold: no event that is kept tells its LiveFrom.
+	isUntold bool
 }
 
 func (c *checker) legPage(ctx context.Context, where string, args ...any) ([]*keptLeg, error) {
@@ -97,7 +99,7 @@ func (k *keptLeg) read() {
 	case !k.hasCall:
 		k.broken = "the call that it belongs to is gone"
 	case isTold && !k.isSaid:
-		again.LiveFrom, again.Joined = k.LiveFrom, k.Joined // which no report tells
+		again.LiveFrom, again.Joined = k.LiveFrom, k.Joined // which no report tells; see readLive
 		k.isSaid = k.isWrittenAs(&again)
 	}
 }
@@ -135,6 +137,10 @@ func (c *checker) legs(ctx context.Context, page []*keptLeg) error {
 		if what == "" {
 			continue
 		}
+		if what == untoldLive { // which came with its event, and was looked for all over
+			c.untold(k)
+			continue
+		}
 		again, err := c.legPage(ctx, "id = ?", k.id)
 		if err != nil {
 			return err
@@ -153,6 +159,8 @@ func (c *checker) legs(ctx context.Context, page []*keptLeg) error {
 		case what == "":
 		case k.broken != "":
 			c.fault(call.FaultLeg, k.where, "%s", what)
+		case what == untoldLive:
+			c.untold(k)
 		default:
 			c.differs(call.FaultLeg, k.where, what, k.readAt)
 		}
@@ -160,14 +168,17 @@ func (c *checker) legs(ctx context.Context, page []*keptLeg) error {
 	return nil
 }
 
-// readWhole reads what the legs' deliveries say today, the legs themselves, and by
-// what they are found.
+// readWhole reads what the legs' deliveries say today, the legs themselves, what
+// events told of them, and by what they are found.
 func (c *checker) readWhole(ctx context.Context, page []*keptLeg) error {
 	if err := c.readReports(ctx, page); err != nil {
 		return err
 	}
 	for _, k := range page {
 		k.read()
+	}
+	if err := c.readLive(ctx, page); err != nil {
+		return err
 	}
 	return c.readKeys(ctx, page)
 }
@@ -291,14 +302,14 @@ func (c *checker) leg(ctx context.Context, k *keptLeg) (what string, err error) 
 		return "none of its deliveries tells of it", nil
 	}
 	if k.isSaid {
-		return "", nil
+		return k.unheard(), nil
 	}
 	differ, err := k.DiffersFrom(k.reports)
 	if err != nil {
 		return "its row cannot be written as it was read", nil //nolint:nilerr // that is the fault
 	}
 	if len(differ) == 0 {
-		return "", nil
+		return k.unheard(), nil
 	}
 	first := k.reports[0].Earliest()
 	for _, r := range k.reports[1:] {
@@ -311,7 +322,7 @@ func (c *checker) leg(ctx context.Context, k *keptLeg) (what string, err error) 
 		// in it all the same.
 		again := k.Reread(k.reports, k.moved)
 		if sameLeg(&k.Leg, &again) {
-			return "", nil
+			return k.unheard(), nil
 		}
 	}
 	return "it is not what its deliveries tell, in " + strings.Join(differ, ", "), nil
