@@ -13,10 +13,10 @@ import (
 )
 
 // rang is a delivery of the event that a call began to ring.
-func rang(t *testing.T, account string, key call.Key, before, received time.Duration) *call.Delivery {
+func rang(t *testing.T, key call.Key, before, received time.Duration) *call.Delivery {
 	t.Helper()
 	at := nine.Add(-before)
-	d := post(t, told{Event: &call.LiveCall{Account: account, Key: key, LegKey: key.Value, Direction: call.Inbound, State: call.Ringing, Since: at, At: at, IsStart: true}})
+	d := post(t, told{Event: &call.LiveCall{Account: "support", Key: key, LegKey: key.Value, Direction: call.Inbound, State: call.Ringing, Since: at, At: at, IsStart: true}})
 	d.ReceivedAt = at.Add(received)
 	return d
 }
@@ -56,26 +56,26 @@ func TestCheckLiveFrom(t *testing.T) {
 	}{
 		{"before the report", func(t *testing.T) []*call.Delivery {
 			t.Helper()
-			return []*call.Delivery{rang(t, "support", conversation("g-1"), ring, time.Second), reportOf(t, guest("g-1"))}
+			return []*call.Delivery{rang(t, conversation("g-1"), ring, time.Second), reportOf(t, guest("g-1"))}
 		}},
 		{"after it", func(t *testing.T) []*call.Delivery {
 			t.Helper()
-			return []*call.Delivery{reportOf(t, guest("g-1")), rang(t, "support", conversation("g-1"), ring, 10*time.Minute)}
+			return []*call.Delivery{reportOf(t, guest("g-1")), rang(t, conversation("g-1"), ring, 10*time.Minute)}
 		}},
 		{"days later", func(t *testing.T) []*call.Delivery {
 			t.Helper()
-			return []*call.Delivery{reportOf(t, guest("g-1")), rang(t, "support", conversation("g-1"), ring, 100*time.Hour)}
+			return []*call.Delivery{reportOf(t, guest("g-1")), rang(t, conversation("g-1"), ring, 100*time.Hour)}
 		}},
 		{"with the report", func(t *testing.T) []*call.Delivery {
 			t.Helper()
-			d := post(t, told{Event: rang(t, "support", conversation("g-1"), ring, 0).Items[0].Live}, told{Says: guest("g-1"), Read: guest("g-1")})
+			d := post(t, told{Event: rang(t, conversation("g-1"), ring, 0).Items[0].Live}, told{Says: guest("g-1"), Read: guest("g-1")})
 			return []*call.Delivery{d}
 		}},
 		{"by what the agent's leg was known by", func(t *testing.T) []*call.Delivery {
 			t.Helper()
 			return []*call.Delivery{
-				reportOf(t, later), rang(t, "support", call.Key{Kind: call.KeyLeg, Value: "b-1"}, 20*time.Second, time.Second),
-				rang(t, "support", conversation("g-1"), ring, time.Second), reportOf(t, guest("g-1")), reportOf(t, learned),
+				reportOf(t, later), rang(t, call.Key{Kind: call.KeyLeg, Value: "b-1"}, 20*time.Second, time.Second),
+				rang(t, conversation("g-1"), ring, time.Second), reportOf(t, guest("g-1")), reportOf(t, learned),
 			}
 		}},
 	} {
@@ -87,7 +87,7 @@ func TestCheckLiveFrom(t *testing.T) {
 					record(t, s, d)
 				}
 				// An event of another call tells nothing of this one.
-				record(t, s, rang(t, "support", conversation("g-2"), 30*time.Second, time.Second))
+				record(t, s, rang(t, conversation("g-2"), 30*time.Second, time.Second))
 				if all := checkLegs(t, s, checkToday()); len(all.Faults)+len(all.Notices) > 0 {
 					t.Fatalf("%s: %+v", tt.name, all)
 				}
@@ -103,7 +103,7 @@ func TestCheckLiveFrom(t *testing.T) {
 		t.Parallel()
 		forEachDatabase(t, func(t *testing.T, o store.Options) {
 			s := open(t, o)
-			event := rang(t, "support", conversation("g-1"), ring, time.Second)
+			event := rang(t, conversation("g-1"), ring, time.Second)
 			record(t, s, event)
 			record(t, s, reportOf(t, guest("g-1")))
 			restore := remember(t, o, "legs", "deliveries")
@@ -136,7 +136,7 @@ func TestCheckLiveFrom(t *testing.T) {
 		t.Parallel()
 		forEachDatabase(t, func(t *testing.T, o store.Options) {
 			s := open(t, o)
-			event := rang(t, "support", conversation("g-1"), ring, time.Second)
+			event := rang(t, conversation("g-1"), ring, time.Second)
 			record(t, s, event)
 			record(t, s, reportOf(t, guest("g-1")))
 			tamper(t, o, fmt.Sprintf("DELETE FROM delivery_items WHERE delivery_id = %d", event.ID))
@@ -149,7 +149,7 @@ func TestCheckLiveFrom(t *testing.T) {
 		t.Parallel()
 		forEachDatabase(t, func(t *testing.T, o store.Options) {
 			s := open(t, o)
-			record(t, s, rang(t, "support", conversation("g-1"), ring, time.Second), rang(t, "support", call.Key{Kind: call.KeyLeg, Value: "g-1"}, ring, time.Second))
+			record(t, s, rang(t, conversation("g-1"), ring, time.Second), rang(t, call.Key{Kind: call.KeyLeg, Value: "g-1"}, ring, time.Second))
 			record(t, s, reportOf(t, mapped))
 			if all := checkLegs(t, s, checkToday()); len(all.Faults)+len(all.Notices) != 0 {
 				t.Errorf("of a mapped account: %+v", all)
