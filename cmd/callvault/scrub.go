@@ -98,7 +98,7 @@ func scrubOptions(c *config.Config, s *store.Store, v archive.Vault, busy func()
 				}
 				checked, err := s.CheckAgain(ctx, o, f.Where)
 				return []call.Checked{checked}, err
-			case call.FaultRecording, call.FaultRun, call.FaultMail, call.FaultHold, call.FaultErasure:
+			case call.FaultRecording, call.FaultRun, call.FaultMail, call.FaultHold, call.FaultErasure, call.FaultUser, call.FaultToken:
 				checked, err := s.CheckAgain(ctx, call.CheckOptions{}, f.Where)
 				if len(checked.Where) == 0 { // its row is gone, as only the log can tell
 					checked = call.Checked{Where: []string{f.Where}}

@@ -108,6 +108,13 @@ func tamperable(t *testing.T) (installation, *strings.Replacer) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	if err := errors.Join(
+		s.AddUser(t.Context(), call.User{Name: "asha", Role: call.Manager, Groups: []string{"sales"}, PasswordHash: "x"}),
+		s.AddToken(t.Context(), call.Token{Name: "wall", Role: call.Viewer, Hash: sum}),
+		s.DisableToken(t.Context(), "wall"),
+	); err != nil {
+		t.Fatal(err)
+	}
 	// Of one customer's calls nothing is told twice.
 	var victim, erased call.CallWithRecordings
 	times := map[string]int{}
@@ -256,6 +263,13 @@ func tamperedRecords() []tampered {
 			"number_hash": "'x'", "reason": "'x'", "asked_by": "'x'", "number": "'9876543210'", "asked_at": "asked_at - 1",
 			"finished_at": "finished_at - 3600000", "next_at": "1", "certificate": "'x'", "certificates": "certificates - 1",
 		}, "erasure erasure/{erasure}"),
+		column("users", "name = 'asha'", map[string]string{
+			"role": "'admin'", "user_groups": "'[\"support\"]'", "disabled": "1", "created_at": "created_at + 1",
+		}, "user user/asha"),
+		column("tokens", "name = 'wall'", map[string]string{
+			"role": "'admin'", "user_groups": "'x'", "disabled": "1 - disabled", "created_at": "created_at + 1",
+		}, "token token/wall"),
+		[]tampered{{name: "user whom nobody added", change: "INSERT INTO users (name, role, password_hash, created_at) VALUES ('mallory', 'admin', 'x', 1)", want: []string{"user user/mallory"}}},
 		column("recording_media", "recording_id = '{recording}'", map[string]string{
 			"format": "''", "codec": "'x'", "duration_ms": "1", "truncated": "1 - truncated", "flags": "'x'",
 		}, "recording recording/{recording}"),

@@ -49,12 +49,15 @@ const (
 	FaultSeal FaultKind = "seal"
 	// FaultRecording: the row of a recording is not what the log says. Where is
 	// "recording/<id>". The others are the same of a report's run, a mail, a legal
-	// hold with the calls under it, and an erasure: "run/<id>" and so on.
+	// hold with the calls under it, an erasure, a user and a token: "run/<id>",
+	// "user/<name>" and so on.
 	FaultRecording FaultKind = "recording"
 	FaultRun       FaultKind = "run"
 	FaultMail      FaultKind = "mail"
 	FaultHold      FaultKind = "hold"
 	FaultErasure   FaultKind = "erasure"
+	FaultUser      FaultKind = "user"
+	FaultToken     FaultKind = "token"
 	// FaultSegment: the row of a segment of the journal is not what the log
 	// says. Where is "journal/<number>".
 	FaultSegment FaultKind = "segment"
@@ -68,7 +71,7 @@ const (
 func FaultKinds() []FaultKind {
 	return []FaultKind{
 		FaultMismatch, FaultMissing, FaultUnreadable, FaultUnknown, FaultWeaker, FaultHeld, FaultVersions,
-		FaultCall, FaultLeg, FaultDelivery, FaultLog, FaultSeal, FaultRecording, FaultRun, FaultMail, FaultHold, FaultErasure, FaultSegment, FaultJournal,
+		FaultCall, FaultLeg, FaultDelivery, FaultLog, FaultSeal, FaultRecording, FaultRun, FaultMail, FaultHold, FaultErasure, FaultUser, FaultToken, FaultSegment, FaultJournal,
 	}
 }
 

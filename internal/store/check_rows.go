@@ -125,6 +125,14 @@ func loggedTables() []loggedTable {
 			fields: []string{"name", "reason", "call_ids", "filter", "until", "two_person", "placed_at", "placed_by", "asked", "released"},
 		},
 		{kind: call.FaultErasure, noun: "erasure", actions: []audit.Action{audit.ErasureBegun}, rows: erasureRows, check: checkErasureRow, fields: []string{"number_hash"}},
+		{
+			kind: call.FaultUser, noun: "user", actions: []audit.Action{audit.UserAdded, audit.UserDisabled, audit.UserPasswordChanged}, rows: personRows("users"),
+			fields: []string{"role", "groups", "created_at", "disabled"},
+		},
+		{
+			kind: call.FaultToken, noun: "token", actions: []audit.Action{audit.TokenAdded, audit.TokenDisabled}, rows: personRows("tokens"),
+			fields: []string{"role", "groups", "created_at", "disabled"},
+		},
 	}
 }
 

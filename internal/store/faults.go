@@ -267,7 +267,7 @@ func (s *Store) CountKept(ctx context.Context) (map[string]int64, error) {
 	for name, query := range map[string]string{
 		"recordings": "count(*) FROM recordings WHERE object_key <> ''", "calls": "count(*) FROM calls", "legs": "count(*) FROM legs",
 		"deliveries": "count(*) FROM deliveries", "log": "count(*) FROM audit_entries",
-		"rows":    "(SELECT count(*) FROM recordings) + (SELECT count(*) FROM runs) + (SELECT count(*) FROM mails) + (SELECT count(*) FROM holds) + (SELECT count(*) FROM erasures)",
+		"rows":    "(SELECT count(*) FROM recordings) + (SELECT count(*) FROM runs) + (SELECT count(*) FROM mails) + (SELECT count(*) FROM holds) + (SELECT count(*) FROM erasures) + (SELECT count(*) FROM users) + (SELECT count(*) FROM tokens)",
 		"journal": "coalesce(sum(1 + deliveries + entries_to - entries_from), 0) FROM journal_segments WHERE sha256 <> ''",
 	} {
 		err := s.each(ctx, "SELECT "+query, nil, func(rows *sql.Rows) error {
