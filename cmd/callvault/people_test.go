@@ -121,7 +121,7 @@ func TestPeople(t *testing.T) {
 			got = append(got, strings.Join(row[:6], "|"))
 		}
 		if diff := cmp.Diff([]string{
-			"1|Asha Rao|203|+919800000203|support, sales|Billing",
+			"1|Asha Rao|203|+919800000203|sales, support|Billing",
 			"2|||+919800000001|sales|",
 			"3|Nobody Yet||||",
 		}, got); diff != "" {
