@@ -168,7 +168,8 @@ func (in installation) lockMails(t *testing.T, s storage) (waiting func() bool, 
 	}
 	const others = " FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock' AND query LIKE '%mails%'"
 	count := func(what string) (n int) {
-		if err := lock.QueryRowContext(t.Context(), "SELECT count("+what+")"+others).Scan(&n); err != nil {
+		// Not within the lock's transaction: that sees who waited when it first looked.
+		if err := db.QueryRowContext(t.Context(), "SELECT count("+what+")"+others).Scan(&n); err != nil {
 			t.Fatal(err)
 		}
 		return n
