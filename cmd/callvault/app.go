@@ -446,7 +446,7 @@ func (a *app) build(ctx context.Context, s *store.Store) error {
 		Accounts: consoleAccounts(a.config),
 
 		PublicURL:    a.config.PublicURL,
-		ReportGroups: reportGroups(a.config),
+		ReportGroups: reportGroups(reportsOf(a.config)),
 
 		Strangers: &a.strangers,
 

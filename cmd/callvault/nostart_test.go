@@ -13,7 +13,6 @@ import (
 	"callvault/archive"
 	"callvault/internal/call"
 	"callvault/internal/store"
-	"callvault/internal/testenv"
 	"callvault/reports"
 
 	"github.com/google/go-cmp/cmp"
@@ -24,26 +23,7 @@ import (
 // other; a late one revises these alone, and one whose start is told later moves.
 func TestCallsWithoutTime(t *testing.T) {
 	t.Parallel()
-	for name, options := range map[string]func(*testing.T) store.Options{
-		"SQLite": func(t *testing.T) store.Options {
-			return store.Options{Path: filepath.Join(t.TempDir(), "callvault.db")}
-		},
-		"PostgreSQL": func(t *testing.T) store.Options { return store.Options{DSN: testenv.Postgres(t)} },
-	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			s, err := store.Open(t.Context(), options(t))
-			if err != nil {
-				t.Fatal(err)
-			}
-			t.Cleanup(func() {
-				if err := s.Close(); err != nil {
-					t.Error(err)
-				}
-			})
-			callsWithoutTime(t, s)
-		})
-	}
+	forEachDatabase(t, callsWithoutTime)
 }
 
 func callsWithoutTime(t *testing.T, s *store.Store) {

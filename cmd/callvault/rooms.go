@@ -235,7 +235,8 @@ func addRecipients(report *reports.Report, recipients []config.Recipient) {
 			report.Recipients = append(report.Recipients, r.Address)
 			continue
 		}
-		match := partMatch(r.Match)
+		match := filterOf(config.Match{Account: r.Match.Account, Direction: r.Match.Direction, Agent: r.Match.Agent, Number: r.Match.Number, Campaign: r.Match.Campaign})
+		match.Groups = slices.Sorted(slices.Values(r.Match.Group))
 		name := reports.PartName(report.Name, match)
 		n, known := parts[name]
 		if !known {
@@ -247,22 +248,15 @@ func addRecipients(report *reports.Report, recipients []config.Recipient) {
 	}
 }
 
-// partMatch selects the calls of which a recipient is told.
-func partMatch(m config.RecipientMatch) call.Filter {
-	match := filterOf(config.Match{Account: m.Account, Direction: m.Direction, Agent: m.Agent, Number: m.Number, Campaign: m.Campaign})
-	match.Groups = slices.Sorted(slices.Values(m.Group))
-	return match
-}
-
 // reportGroups are the groups of the parts of reports, by the part's name. A part
 // of another match has another name, so that what they were once they are for
 // good; the match of a whole report may have been another one.
-func reportGroups(c *config.Config) map[string][]string {
+func reportGroups(all []reports.Report) map[string][]string {
 	groups := map[string][]string{}
-	for _, report := range c.Reports {
-		for _, r := range report.Recipients {
-			if match := partMatch(r.Match); len(match.Groups) > 0 {
-				groups[reports.PartName(report.Name, match)] = match.Groups
+	for _, report := range all {
+		for _, part := range report.Parts {
+			if len(part.Match.Groups) > 0 {
+				groups[reports.PartName(report.Name, part.Match)] = part.Match.Groups
 			}
 		}
 	}

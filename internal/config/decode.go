@@ -76,10 +76,10 @@ type shorthand interface{ Shorthand() string }
 // decode reads a node into a value that holds its default, which stays where
 // nothing is given or what is given is at fault.
 func (l *loader) decode(v reflect.Value, n *yaml.Node, at string) {
+	l.origins[at] = n // a key that is left empty was written, too
 	if isNull(n) {
 		return
 	}
-	l.origins[at] = n
 	if n.Kind == yaml.AliasNode || n.Anchor != "" {
 		l.fault(at, "anchors and aliases (& and *) are not supported; "+
 			"quote a value that begins with one")

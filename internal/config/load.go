@@ -217,7 +217,7 @@ func (l *loader) locate(path, message string) Fault {
 // not left empty.
 func (l *loader) given(path string) bool {
 	n := l.origins[path]
-	return n != nil && (n.Kind != yaml.ScalarNode || n.Value != "")
+	return n != nil && !isNull(n) && (n.Kind != yaml.ScalarNode || n.Value != "")
 }
 
 // readFile reads a file of bounded size.

@@ -28,6 +28,8 @@ func TestRecipientsOfParts(t *testing.T) {
 		{"another direction", "match: {direction: inbound}, recipients: [{address: b@example.org, match: {direction: outbound}}]", `nothing of it is of "outbound"`, nil},
 		{"no direction", "recipients: [{address: b@example.org, match: {direction: up}}]", "must be one of inbound, outbound", nil},
 		{"no group", "recipients: [{address: b@example.org, match: {group: []}}]", "match.group: must not be empty", nil},
+		{"no match at all", "recipients: [{address: b@example.org, match: }]", "match: selects no part", nil},
+		{"no group beside a direction", "recipients: [{address: b@example.org, match: {group: , direction: inbound}}]", "match.group: must not be empty", nil},
 		{"no group at all", "recipients: [{address: b@example.org, match: {group: null}}]", "leave it out if the recipient may see all", nil},
 		{"an empty agent beside a group", "recipients: [{address: b@example.org, match: {group: Sales, agent: ''}}]", "match.agent: must not be empty", nil},
 		{"no part", "recipients: [{address: b@example.org, match: {}}]", "match: selects no part", nil},
