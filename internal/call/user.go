@@ -31,6 +31,17 @@ type User struct {
 	Disabled     bool
 }
 
+// Session is a login of a user to the console's pages.
+type Session struct {
+	// Hash is the SHA-256 of the token by which the browser shows it.
+	Hash [32]byte
+	User User
+	// Network is that from which the user logged in: a CIDR.
+	Network string
+	// Lasts is how long it lasts.
+	Lasts time.Duration
+}
+
 // Token is a program's bearer token. The token itself is shown once and never
 // stored, only its SHA-256.
 type Token struct {

@@ -145,6 +145,11 @@ func (c *Config) check(l *loader) {
 		l.fault("data", "must name a folder")
 	}
 	c.TLS.check(l)
+	if err == nil && c.TLS.CertFile == "" && !strings.HasPrefix(c.PublicURL, "https://") && !isLoopback(host) {
+		l.notice("public_url", "is no https address, and listen takes more than this machine without tls: passwords and tokens "+
+			"cross the network in the clear. Give tls; or put a proxy with TLS in front, and its https address here, "+
+			"so that browsers never send a login without TLS")
+	}
 	if c.Database != "" {
 		u, err := url.Parse(c.Database.Reveal())
 		if err != nil {

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"reflect"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -261,6 +262,29 @@ func TestLoadPrecedence(t *testing.T) {
 					c.Listen, c.Data, test.file, test.listen, test.data)
 			}
 		})
+	}
+}
+
+// TestLoginsInTheClear: a server that more than this machine reaches without TLS
+// is told of.
+func TestLoginsInTheClear(t *testing.T) {
+	t.Parallel()
+	const address = "public_url: https://calls.example.org\n"
+	for yaml, told := range map[string]bool{
+		"listen: 127.0.0.1:8080\n":                              false,
+		"listen: localhost:8080\n":                              false,
+		"listen: '[::1]:8080'\n":                                false,
+		"listen: :8080\n":                                       true,
+		"listen: 192.0.2.1:8080\n":                              true,
+		"listen: '[::]:8080'\n":                                 true,
+		"listen: calls.example.org:8080\n":                      true,
+		"listen: :8080\n" + address:                             false,
+		"listen: :8080\npublic_url: http://calls.example.org\n": true,
+	} {
+		c := load(t, yaml)
+		if got := slices.ContainsFunc(c.Notices, func(n Fault) bool { return n.Key == "public_url" && strings.Contains(n.Message, "in the clear") }); got != told {
+			t.Errorf("%q: notices are %v", yaml, c.Notices)
+		}
 	}
 }
 

@@ -14,6 +14,7 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"callvault/internal/audit"
@@ -130,6 +131,8 @@ type Console struct {
 	// crossOrigin tells forms of other sites; secure: sessions go by TLS alone.
 	crossOrigin *http.CrossOriginProtection
 	secure      bool
+	// warnOfProxy keeps to one warning of a proxy that nobody told of.
+	warnOfProxy sync.Once
 
 	// strangers and looks go into the audit log.
 	strangers *audit.Strangers

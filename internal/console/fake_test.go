@@ -13,6 +13,7 @@ import (
 	"maps"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
 	"slices"
 	"strconv"
 	"sync"
@@ -44,14 +45,16 @@ type fakeStore struct {
 	reconciled  map[string]call.Reconciliation // by day
 	tokens      map[[32]byte]call.Token
 	users       map[string]call.User
-	sessions    map[[32]byte]fakeSession
-	endErr      error // of EndSession
-	entries     []audit.Entry
-	auditErr    error
-	err         error
-	liveErr     error
-	panics      bool
-	exports     []call.Export
+	sessions    map[[32]byte]call.Session
+	// networks are those from which somebody has logged in, as "NAME NETWORK".
+	networks map[string]bool
+	endErr   error // of EndSession
+	entries  []audit.Entry
+	auditErr error
+	err      error
+	liveErr  error
+	panics   bool
+	exports  []call.Export
 	// What was asked last.
 	filter         call.Filter
 	deliveryFilter call.DeliveryFilter
@@ -467,7 +470,8 @@ func newHouseWith(t *testing.T, change func(*console.Options)) *house {
 	change(&options)
 	h.console = console.New(options)
 	h.console.Routes(router)
-	h.handler = console.AccessLog(console.Recover(console.SecurityHeaders(router), logger), logger)
+	h.handler = console.ClientAddress(console.AccessLog(console.Recover(console.SecurityHeaders(router), logger), logger),
+		[]netip.Prefix{netip.MustParsePrefix("127.0.0.1/32")})
 	server := httptest.NewServer(h.handler)
 	t.Cleanup(server.Close)
 	t.Cleanup(h.console.EndStreams) // first

@@ -2,18 +2,12 @@ package console
 
 import (
 	"context"
-	"crypto/rand"
 	"crypto/sha256"
 	"encoding/base64"
-	"errors"
 	"math"
 	"net/http"
-	"net/netip"
 	"net/url"
-	"slices"
 	"strconv"
-	"strings"
-	"sync"
 	"time"
 
 	"callvault/internal/audit"
@@ -25,13 +19,17 @@ import (
 type AccessStore interface {
 	TokenByHash(ctx context.Context, hash [32]byte) (call.Token, error)
 	User(ctx context.Context, name string) (call.User, error)
-	AddSession(ctx context.Context, hash [32]byte, u call.User, lasts time.Duration) error
+	HasLoggedInFrom(ctx context.Context, name, network string) (bool, error)
+	AddSession(ctx context.Context, s call.Session) error
 	SessionUser(ctx context.Context, hash [32]byte) (call.User, error)
 	EndSession(ctx context.Context, hash [32]byte) error
 }
 
 const (
 	sessionCookie = "callvault_session"
+	// tlsPrefix keeps other hosts of the same domain, and whoever can answer for
+	// this one without TLS, from setting the cookie (RFC 6265bis, 4.1.3.2).
+	tlsPrefix = "__Host-"
 	// sessionLasts is how long a login lasts, used or not: a day's work.
 	sessionLasts = 12 * time.Hour
 	// sessionBytes is the length of a session's token.
@@ -45,167 +43,6 @@ const (
 	firstPath  = "/reports"
 )
 
-const (
-	// maxForm and maxUserName bound, in bytes, what a login may be.
-	maxForm     = 16 << 10
-	maxUserName = 100
-	// maxNext bounds, in bytes, the address to go on to.
-	maxNext = 2000
-	// loginsAtOnce is how many passwords are compared at a time: each takes a
-	// core and 7 MiB for a while.
-	loginsAtOnce = 2
-)
-
-// The bounds on wrong passwords: so many at once, and then one more in each
-// span. Those from one address leave room for an office behind it, those for one
-// user for somebody who tries all that he remembers.
-const (
-	loginStrikesAtOnce = 30
-	loginStrikeEvery   = 10 * time.Second
-	nameStrikesAtOnce  = 10
-	nameStrikeEvery    = time.Minute
-)
-
-// logins is what keeps passwords from being guessed. Each node counts for
-// itself.
-type logins struct {
-	from *strikes[netip.Prefix]
-	to   *strikes[string]
-	// slots bounds how many passwords are compared at a time.
-	slots chan struct{}
-	// nobody gives the hash that the password of an unknown user is compared with,
-	// so that it takes as long.
-	nobody func() string
-}
-
-func newLogins() *logins {
-	return &logins{
-		from:   newStrikes[netip.Prefix](loginStrikesAtOnce, loginStrikeEvery),
-		to:     newStrikes[string](nameStrikesAtOnce, nameStrikeEvery),
-		slots:  make(chan struct{}, loginsAtOnce),
-		nobody: sync.OnceValue(func() string { return HashPassword(rand.Text()) }),
-	}
-}
-
-// errWrongLogin is the same whatever was wrong.
-var errWrongLogin = call.Errorf(call.Forbidden, "the name or the password is wrong")
-
-// loginPage is the form to log in.
-type loginPage struct {
-	// Next is where one goes on to.
-	Next string
-	// Fault says why it was not accepted, empty at first.
-	Fault string
-	Name  string
-}
-
-func (c *Console) login(w http.ResponseWriter, r *http.Request) error {
-	switch r.Method {
-	case http.MethodGet, http.MethodHead:
-		next := localPath(r.URL.Query().Get("next"))
-		if _, err := c.session(w, r); err == nil {
-			http.Redirect(w, r, next, http.StatusSeeOther) //nolint:gosec // localPath leads to this server alone
-			return nil
-		}
-		return writePage(w, http.StatusOK, loginTemplate, page{Title: "Log in", Body: loginPage{Next: next}})
-	case http.MethodPost:
-		return c.takeLogin(w, r)
-	}
-	w.Header().Set("Allow", "GET, HEAD, POST")
-	return errMethod
-}
-
-func (c *Console) takeLogin(w http.ResponseWriter, r *http.Request) error {
-	if err := c.fromHere(r); err != nil {
-		return err
-	}
-	r.Body = http.MaxBytesReader(w, r.Body, maxForm)
-	if err := r.ParseForm(); err != nil {
-		if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
-			return call.Errorf(call.TooLarge, "this is more than a name and a password")
-		}
-		return call.Errorf(call.Invalid, "the form cannot be read")
-	}
-	next, name := localPath(r.PostForm.Get("next")), strings.TrimSpace(r.PostForm.Get("name"))
-	u, err := c.prove(w, r, name, r.PostForm.Get("password"))
-	switch code := call.CodeOf(err); {
-	case err == nil:
-	case code == call.Forbidden || code == call.Limited:
-		again := loginPage{Next: next, Fault: sentence(publicMessage(err)), Name: name}
-		return writePage(w, code.HTTPStatus(), loginTemplate, page{Title: "Log in", Body: again})
-	default:
-		return err
-	}
-	token := make([]byte, sessionBytes)
-	rand.Read(token)
-	ctx, cancel := context.WithTimeout(audit.By(r.Context(), actorOf(r, audit.KindUser, u.Name)), questionLimit)
-	defer cancel()
-	if err := c.store.AddSession(ctx, sha256.Sum256(token), u, sessionLasts); err != nil {
-		return err
-	}
-	c.setSession(w, r, base64.RawURLEncoding.EncodeToString(token), int(sessionLasts/time.Second))
-	http.Redirect(w, r, next, http.StatusSeeOther) //nolint:gosec // localPath leads to this server alone
-	return nil
-}
-
-// prove returns the user of this name and password. Whether there is such a user
-// neither the answer tells nor how long it takes.
-func (c *Console) prove(w http.ResponseWriter, r *http.Request, name, password string) (call.User, error) {
-	if len(name) > maxUserName || !printable(name) {
-		name = "" // nobody is called so, and the log and the database need not know
-	}
-	select {
-	case c.logins.slots <- struct{}{}:
-		defer func() { <-c.logins.slots }()
-	case <-r.Context().Done():
-		return call.User{}, r.Context().Err()
-	}
-	address, now := strikeKey(r.RemoteAddr), c.now()
-	if wait := max(c.logins.from.wait(address, now), c.logins.to.wait(name, now)); wait > 0 {
-		seconds := int(math.Ceil(wait.Seconds()))
-		w.Header().Set("Retry-After", strconv.Itoa(seconds))
-		c.strangers.Count(now, "login_limited")
-		return call.User{}, call.Errorf(call.Limited, "there were too many wrong passwords; try again in %d s", seconds)
-	}
-	ctx, cancel := context.WithTimeout(r.Context(), questionLimit)
-	defer cancel()
-	hash := c.logins.nobody()
-	u, err := c.store.User(ctx, name)
-	known := err == nil
-	if known {
-		hash = u.PasswordHash
-	} else if call.CodeOf(err) != call.NotFound {
-		return call.User{}, err
-	}
-	matches := PasswordMatches(hash, password)
-	if matches && mayLogIn(u) {
-		return u, nil
-	}
-	c.logins.from.count(address, now)
-	c.logins.to.count(name, now)
-	if !known {
-		c.strangers.Count(now, "login_refused")
-		return call.User{}, errWrongLogin
-	}
-	why := "wrong password"
-	if matches {
-		why = "the user is disabled"
-	}
-	// It waits for the log as searches do: a commit now would tell that there is
-	// such a user.
-	err = c.looks.put(r.Context(), audit.Entry{
-		At: now, Action: audit.UserLoginRefused, Actor: actorOf(r, audit.KindStranger, ""), Subject: "user/" + u.Name, Reason: why,
-	}, false)
-	if err != nil {
-		return call.User{}, err
-	}
-	return call.User{}, errWrongLogin
-}
-
-func mayLogIn(u call.User) bool {
-	return u.Name != "" && !u.Disabled && slices.Contains(call.Roles(), u.Role)
-}
-
 // logout ends the session, if there is one, and forgets it in the browser.
 func (c *Console) logout(w http.ResponseWriter, r *http.Request) error {
 	if r.Method != http.MethodPost {
@@ -215,21 +52,28 @@ func (c *Console) logout(w http.ResponseWriter, r *http.Request) error {
 	if err := c.fromHere(r); err != nil {
 		return err
 	}
-	who, err := c.session(w, r)
 	c.setSession(w, r, "", -1) // whatever becomes of it
+	hash, err := c.sessionHash(r)
 	if err == nil {
-		var hash [32]byte
-		if hash, err = sessionHash(r); err == nil {
-			ctx, cancel := context.WithTimeout(audit.By(r.Context(), actorOf(r, audit.KindUser, who.Name)), questionLimit)
-			defer cancel()
-			err = c.store.EndSession(ctx, hash)
-		}
+		err = c.endSession(r, hash)
 	}
 	if err != nil && call.CodeOf(err) != call.Unauthorized {
 		return err
 	}
 	http.Redirect(w, r, loginPath, http.StatusSeeOther)
 	return nil
+}
+
+// endSession ends a session, also where too many that are none have come from:
+// whoever is logged in there must be able to log out.
+func (c *Console) endSession(r *http.Request, hash [32]byte) error {
+	who, err := c.sessionUser(r, hash)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(audit.By(r.Context(), actorOf(r, audit.KindUser, who.Name)), questionLimit)
+	defer cancel()
+	return c.store.EndSession(ctx, hash)
 }
 
 // fromHere refuses a form that another site has made the browser send.
@@ -246,15 +90,27 @@ func (c *Console) fromHere(r *http.Request) error {
 // never goes without.
 func (c *Console) setSession(w http.ResponseWriter, r *http.Request, token string, maxAge int) {
 	http.SetCookie(w, &http.Cookie{ //nolint:gosec // without TLS a login could not be kept at all
-		Name: sessionCookie, Value: token, Path: "/", MaxAge: maxAge,
-		HttpOnly: true, SameSite: http.SameSiteLaxMode, Secure: c.secure || r.TLS != nil,
+		Name: c.cookieName(r), Value: token, Path: "/", MaxAge: maxAge,
+		HttpOnly: true, SameSite: http.SameSiteLaxMode, Secure: c.byTLS(r),
 	})
+}
+
+// byTLS reports whether browsers come by TLS.
+func (c *Console) byTLS(r *http.Request) bool { return c.secure || r.TLS != nil }
+
+// cookieName is that of the session's cookie. Browsers take the prefix with TLS
+// alone.
+func (c *Console) cookieName(r *http.Request) string {
+	if c.byTLS(r) {
+		return tlsPrefix + sessionCookie
+	}
+	return sessionCookie
 }
 
 var errNoSession = call.Errorf(call.Unauthorized, "nobody is logged in")
 
-func sessionHash(r *http.Request) ([32]byte, error) {
-	cookie, err := r.Cookie(sessionCookie)
+func (c *Console) sessionHash(r *http.Request) ([32]byte, error) {
+	cookie, err := r.Cookie(c.cookieName(r))
 	if err != nil {
 		return [32]byte{}, errNoSession
 	}
@@ -269,7 +125,7 @@ func sessionHash(r *http.Request) ([32]byte, error) {
 // and why not, is decided as for tokens. An Unauthorized error says that nobody
 // is.
 func (c *Console) session(w http.ResponseWriter, r *http.Request) (call.Token, error) {
-	hash, err := sessionHash(r)
+	hash, err := c.sessionHash(r)
 	if err != nil {
 		return call.Token{}, err
 	}
@@ -279,11 +135,16 @@ func (c *Console) session(w http.ResponseWriter, r *http.Request) (call.Token, e
 		c.strangers.Count(c.now(), "session_limited")
 		return call.Token{}, call.Errorf(call.Limited, "too many sessions that are none came from this address; try again later")
 	}
+	return c.sessionUser(r, hash)
+}
+
+// sessionUser is session for a token's hash, however many were none.
+func (c *Console) sessionUser(r *http.Request, hash [32]byte) (call.Token, error) {
 	ctx, cancel := context.WithTimeout(r.Context(), questionLimit)
 	defer cancel()
 	u, err := c.store.SessionUser(ctx, hash)
 	if call.CodeOf(err) == call.NotFound || err == nil && !mayLogIn(u) {
-		c.sessionStrikes.count(address, c.now())
+		c.sessionStrikes.count(strikeKey(r.RemoteAddr), c.now())
 		c.strangers.Count(c.now(), "session_over")
 		return call.Token{}, errNoSession
 	}
@@ -317,19 +178,6 @@ func (c *Console) withSession(h endpoint) http.Handler {
 			c.fail(w, r, err)
 		}
 	})
-}
-
-// localPath is where a login leads: next, if that is an address on this server
-// as nothing but a browser's reading of it can be, else the first page.
-func localPath(next string) string {
-	u, err := url.Parse(next)
-	switch {
-	case err != nil, len(next) > maxNext, !printable(next), strings.Contains(next, `\`),
-		!strings.HasPrefix(next, "/"), strings.HasPrefix(next, "//"),
-		u.IsAbs(), u.Host != "", u.User != nil, u.Path == loginPath, u.Path == logoutPath, u.Path == "/":
-		return firstPath
-	}
-	return next
 }
 
 // actorOf is who acts by a request, as the audit log has it.
