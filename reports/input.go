@@ -359,6 +359,8 @@ func describe(f *call.Filter) string {
 	return b.String()
 }
 
+var errNoSettings = errors.New("the first line is not the settings")
+
 // OpenInput reads the settings of a frozen input and checks that it is whole.
 func OpenInput(ctx context.Context, path string) (*Input, error) {
 	in := &Input{path: path}
@@ -380,7 +382,7 @@ func OpenInput(ctx context.Context, path string) (*Input, error) {
 		}
 		first = false
 		if l.Settings == nil {
-			return errors.New("the first line is not the settings")
+			return errNoSettings
 		}
 		in.Settings = *l.Settings
 		return nil

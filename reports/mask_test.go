@@ -118,6 +118,77 @@ func TestMaskedNumbers(t *testing.T) {
 	}
 }
 
+// What was made with numbers is not mailed any more once they are to be hidden,
+// to nobody and on no occasion; a revision by the rules of now hides them, and is.
+func TestMaskedLater(t *testing.T) {
+	t.Parallel()
+	ctx, day := context.Background(), at("2026-11-21 00:00:00")
+	o := busyOffice(t)
+	first, smtp := smtpServer(t, testenv.SMTPOptions{})
+	o.reporter(t, MailOptions{SMTP: smtp}, "ops@example.org").Look(ctx)
+	if n := len(first.Messages()); n != 1 {
+		t.Fatalf("%d messages", n)
+	}
+	o.store.mails = append(o.store.mails, call.Mail{ID: "late", RunID: "run-1", Recipient: "late@example.org", MessageID: "late", Revision: 1,
+		State: call.MailRetry, Attempts: 1, CreatedAt: o.clock.now(), NextTryAt: o.clock.now()})
+
+	server, smtp := smtpServer(t, testenv.SMTPOptions{})
+	report := dailyReport("ops@example.org", "late@example.org", "new@example.org")
+	report.MaskNumbers = true
+	r := o.reporterOf(t, MailOptions{SMTP: smtp}, report)
+	r.Look(ctx)
+	built, err := r.Build(ctx, "daily", day, BuildOptions{Send: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, m := range built.Mails {
+		switch m.Recipient {
+		case "ops@example.org":
+			if m.State != call.MailSent {
+				t.Errorf("the mail that was sent is %s", m.State)
+			}
+		default:
+			if m.State != call.MailFailed || !strings.Contains(m.Detail, "callvault report daily --date 2026-11-21 --revise --current-config --send") {
+				t.Errorf("mail to %s is %s: %s", m.Recipient, m.State, m.Detail)
+			}
+		}
+	}
+	if n := len(server.Messages()); n != 0 || len(built.Mails) != 3 {
+		t.Fatalf("%d messages, %d mails", n, len(built.Mails))
+	}
+
+	if built, err = r.Build(ctx, "daily", day, BuildOptions{Revise: true}); err != nil || built.Revised {
+		t.Errorf("it is revised without being asked to: %+v, %v", built, err)
+	}
+	built, err = r.Build(ctx, "daily", day, BuildOptions{Revise: true, RulesOfNow: true, Send: true})
+	if err != nil || !built.Revised || built.Run.Revision != 2 {
+		t.Fatalf("%+v, %v", built, err)
+	}
+	for _, m := range built.Mails {
+		if m.State != call.MailSent || m.Revision != 2 {
+			t.Errorf("mail to %s of revision %d is %s: %s", m.Recipient, m.Revision, m.State, m.Detail)
+		}
+	}
+	messages := server.Messages()
+	if len(messages) != 3 {
+		t.Fatalf("%d messages", len(messages))
+	}
+	for name, content := range readParts(t, readMail(t, messages[0].Data)) {
+		text := contents(t, name, content)
+		for _, number := range []string{"9800000001", "9800000002", "9800000009"} {
+			if strings.Contains(text, number) {
+				t.Errorf("%s has %s", name, number)
+			}
+		}
+		if strings.HasSuffix(name, "-calls.csv") && !strings.Contains(text, MaskBy([]byte("secret"))("+919800000001")) {
+			t.Errorf("%s lacks a pseudonym", name)
+		}
+	}
+	if built, err = r.Build(ctx, "daily", day, BuildOptions{Revise: true, RulesOfNow: true}); err != nil || built.Revised {
+		t.Errorf("nothing more has changed: %+v, %v", built, err)
+	}
+}
+
 func TestMask(t *testing.T) {
 	t.Parallel()
 	mask, other := MaskBy([]byte("key")), MaskBy([]byte("another"))

@@ -187,7 +187,7 @@ type revision struct {
 // reviseRun makes a new revision of a run if call reports have changed what it
 // tells. It keeps to the run's rules, for a revision tells facts that came late,
 // not how people and groups are ordered by now; or takes those of now, and is
-// then made also if these alone change something. A zero tick is an act of a
+// then made also if these alone change something, or numbers are hidden by now. A zero tick is an act of a
 // person. It is a call.Conflict error if another node is at it, or has just
 // been.
 func (r *Reporter) reviseRun(ctx context.Context, report *Report, run call.Run, tick time.Time, rulesOfNow bool) (revision, error) {
@@ -249,7 +249,7 @@ func (r *Reporter) buildRevision(ctx context.Context, report *Report, run call.R
 	now := r.rules(report)
 	rules := was.Settings.kept(now)
 	b.reconfigured = !rules.same(now)
-	anew := rulesOfNow && !rules.looksSame(now)
+	anew := rulesOfNow && (!rules.looksSame(now) || was.Settings.Masked != report.MaskNumbers)
 	if rulesOfNow {
 		rules = now
 	}

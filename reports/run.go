@@ -382,7 +382,8 @@ type BuildOptions struct {
 	Revise bool
 	// RulesOfNow lets the revision be by the agents, groups, match, thresholds and
 	// permitted hours that are configured now, and not by those that the run was
-	// made with. The run is then revised also if these alone change something.
+	// made with. The run is then revised also if these alone change something, or
+	// MaskNumbers has been changed.
 	RulesOfNow bool
 }
 

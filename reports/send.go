@@ -205,6 +205,9 @@ func (r *Reporter) deliver(ctx context.Context, run call.Run, recipients []strin
 		if err != nil {
 			return err
 		}
+		if letter.shows {
+			return r.settle(ctx, run, recipients, sending{call.MailFailed, r.whyNotShown(run)})
+		}
 		for _, recipient := range recipients {
 			if err := r.deliverTo(ctx, run, letter, recipient); err != nil {
 				return fmt.Errorf("mail to %s: %w", recipient, err)
@@ -298,6 +301,8 @@ func (r *Reporter) messageID(run call.Run, recipient string) string {
 type letter struct {
 	subject, text, html   string
 	pictures, attachments []attachment
+	// shows: it has customers' numbers, and its report hides them by now.
+	shows bool
 }
 
 type attachment struct{ name, path, mediaType string }
@@ -313,9 +318,14 @@ func (r *Reporter) openLetter(ctx context.Context, run call.Run, dir string) (*l
 		content, err := os.ReadFile(path)
 		return string(content), err
 	}
+	l.shows = r.hides(run.Report)
 	var err error
 	for _, f := range run.Files {
 		switch f.Name {
+		case inputName:
+			if l.shows {
+				l.shows, err = r.showsNumbers(ctx, f)
+			}
 		case mailTextName:
 			l.text, err = read(f)
 		case mailHTMLName:

@@ -101,15 +101,9 @@ func (c reportCommand) Run(ctx context.Context, g *globals) error {
 	if c.Check != "" {
 		return c.check(ctx, g, cfg)
 	}
-	zone, err := c.zone(cfg)
+	date, err := c.date(cfg, time.Now())
 	if err != nil {
 		return err
-	}
-	date := time.Now().In(zone)
-	if c.Date != "" {
-		if date, err = time.Parse(time.DateOnly, c.Date); err != nil {
-			return errDate
-		}
 	}
 	vault, err := openVault(cfg)
 	if err != nil {
@@ -133,13 +127,6 @@ func (c reportCommand) Run(ctx context.Context, g *globals) error {
 		reporter, err := newReporter(cfg, named, vault, sealer, logger)
 		if err != nil {
 			return err
-		}
-		if c.Date == "" {
-			r, err := reporter.Report(c.Name)
-			if err != nil {
-				return err
-			}
-			date = r.PeriodOf(date).Before().From.In(zone)
 		}
 		if c.Stdout != "" {
 			return c.pipe(ctx, g, s, reporter, date)
@@ -166,26 +153,48 @@ func (c reportCommand) build(ctx context.Context, g *globals, s *store.Store, re
 	return g.printReport(c, built)
 }
 
-// zone is that of the report, or of the one that it is a part of.
-func (c reportCommand) zone(cfg *config.Config) (*time.Location, error) {
+// date is a day of the period that the report is to be of.
+func (c reportCommand) date(cfg *config.Config, now time.Time) (time.Time, error) {
+	r, err := c.report(cfg)
+	if err != nil {
+		return time.Time{}, err
+	}
+	now = now.In(r.Zone)
+	if c.Date == "" {
+		return r.PeriodOf(now).Before().From, nil
+	}
+	date, err := time.Parse(time.DateOnly, c.Date)
+	if err != nil {
+		return time.Time{}, errDate
+	}
+	if p := r.PeriodOf(date); now.Before(p.From) {
+		return time.Time{}, usagef("--date %s: %s has not begun; in %s, the report's time zone, today is %s",
+			c.Date, p.Title(), r.Zone, now.Format(time.DateOnly))
+	}
+	return date, nil
+}
+
+// report is the one of this name, or that of which the name is a part. Both are
+// of the same periods.
+func (c reportCommand) report(cfg *config.Config) (reports.Report, error) {
 	var names strings.Builder
 	for _, r := range reportsOf(cfg) {
 		if r.Name == c.Name {
-			return r.Zone, nil
+			return r, nil
 		}
 		fmt.Fprintf(&names, "\n  %s", r.Name)
 		for _, p := range r.Parts {
 			name := reports.PartName(r.Name, p.Match)
 			if name == c.Name {
-				return r.Zone, nil
+				return r, nil
 			}
 			fmt.Fprintf(&names, "\n  %s (%s, for %s)", name, p, strings.Join(p.Recipients, ", "))
 		}
 	}
 	if names.Len() == 0 {
-		return nil, fmt.Errorf("there is no report named %q, and none at all %s", c.Name, readFrom(cfg))
+		return reports.Report{}, fmt.Errorf("there is no report named %q, and none at all %s", c.Name, readFrom(cfg))
 	}
-	return nil, fmt.Errorf("there is no report named %q %s, only:%s", c.Name, readFrom(cfg), names.String())
+	return reports.Report{}, fmt.Errorf("there is no report named %q %s, only:%s", c.Name, readFrom(cfg), names.String())
 }
 
 // pipe writes a table to standard output. Who reads it may stop before its end,
