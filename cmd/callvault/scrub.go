@@ -72,9 +72,9 @@ func scrubOptions(c *config.Config, s *store.Store, v archive.Vault, busy func()
 		},
 	})
 	rows := map[string]func(context.Context, call.CheckOptions, string, int) (call.Checked, error){
-		"calls": s.CheckCalls, "legs": s.CheckLegs, "deliveries": s.CheckDeliveries, "rows": s.CheckRows, "log": s.CheckLog,
+		"calls": s.CheckCalls, "legs": s.CheckLegs, "deliveries": s.CheckDeliveries, "identifiers": s.CheckIdentifiers, "rows": s.CheckRows, "log": s.CheckLog,
 	}
-	for _, name := range []string{"calls", "legs", "deliveries", "rows", "log"} {
+	for _, name := range []string{"calls", "legs", "deliveries", "identifiers", "rows", "log"} {
 		parts = append(parts, archive.ScrubPart{
 			Name: name, Weight: 1, Count: count(name),
 			Check: func(ctx context.Context, after string) ([]call.Checked, string, error) {
@@ -98,14 +98,14 @@ func scrubOptions(c *config.Config, s *store.Store, v archive.Vault, busy func()
 				}
 				checked, err := s.CheckAgain(ctx, o, f.Where)
 				return []call.Checked{checked}, err
-			case call.FaultRecording, call.FaultRun, call.FaultMail, call.FaultHold, call.FaultErasure, call.FaultUser, call.FaultToken:
+			case call.FaultRecording, call.FaultRun, call.FaultMail, call.FaultHold, call.FaultErasure, call.FaultUser, call.FaultToken, call.FaultRedirect:
 				checked, err := s.CheckAgain(ctx, call.CheckOptions{}, f.Where)
 				if len(checked.Where) == 0 { // its row is gone, as only the log can tell
 					checked = call.Checked{Where: []string{f.Where}}
 				}
 				return []call.Checked{checked}, err
-			case call.FaultLog, call.FaultSeal, call.FaultSegment, call.FaultJournal:
-				// The next pass sees: only the whole log can tell.
+			case call.FaultLog, call.FaultSeal, call.FaultSegment, call.FaultJournal, call.FaultIdentifier:
+				// The next pass sees: only the whole of it can tell.
 				return []call.Checked{{Where: []string{f.Where}}}, nil
 			default:
 				return verifier.Again(ctx, f.Where)

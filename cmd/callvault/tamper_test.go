@@ -40,7 +40,7 @@ func TestTampering(t *testing.T) {
 	if got, status := in.verify(t); status != exitDone || len(got.Faults)+len(got.Notices) > 0 || got.Parts["journal"] == 0 || got.Parts["rows"] == 0 {
 		t.Fatalf("before: status %d, %+v", status, got)
 	}
-	for _, c := range slices.Concat(tamperedRows(names), tamperedRecords(), tamperedLog(), tamperedObjects(names)) {
+	for _, c := range slices.Concat(tamperedRows(names), tamperedIdentifiers(), tamperedRecords(), tamperedLog(), tamperedObjects(names)) {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
 			changed := in
@@ -138,6 +138,7 @@ func tamperable(t *testing.T) (installation, *strings.Replacer) {
 		t.Fatalf("no calls to tamper with: %v", err)
 	}
 	commandJSON[map[string]any](t, "erase", erased.CustomerNumber, "--reason", "request of today", "--data", in.data)
+	joinTwo(t, in)
 	// What was done by commands gets into the journal, and is sealed.
 	in.start(t).stop(syscall.SIGTERM)
 	// What has just been put may be on its way into the database.
@@ -159,7 +160,9 @@ func tamperable(t *testing.T) (installation, *strings.Replacer) {
 		"{call}", victim.ID, "{recording}", rec.ID, "{object}", rec.ObjectKey,
 		"{other}", one("SELECT id FROM calls WHERE id <> '"+victim.ID+"' AND account = 'support' ORDER BY id LIMIT 1"),
 		"{leg}", one("SELECT account || '/' || leg_key FROM legs WHERE call_id = '"+victim.ID+"' LIMIT 1"),
+		"{former}", one("SELECT id FROM call_redirects"), "{joined}", one("SELECT call_id FROM call_redirects"),
 		"{live leg}", one("SELECT l.account || '/' || l.leg_key"+live), "{live call}", one("SELECT c.id"+live),
+		"{live delivery}", one("SELECT delivery_id FROM delivery_items WHERE told_leg = (SELECT l.id"+live+")"),
 		"{delivery}", one("SELECT i.delivery_id FROM delivery_items i JOIN legs l ON l.id = i.leg_id WHERE l.call_id = '"+victim.ID+"' LIMIT 1"),
 		"{erased delivery}", one("SELECT min(id) FROM deliveries WHERE erased <> ''"),
 		"{erased leg}", one("SELECT account || '/' || leg_key FROM legs WHERE id = (SELECT leg_id FROM delivery_items WHERE delivery_id = (SELECT min(id) FROM deliveries WHERE erased <> ''))"),

@@ -19,7 +19,7 @@ import (
 type verifyCommand struct {
 	From   string   `help:"Only what is of this day or later (2026-11-20, by the time zones of the accounts), or of a moment." placeholder:"DATE"`
 	To     string   `help:"Only what is of this day or earlier, or before a moment." placeholder:"DATE"`
-	Only   []string `sep:"none" help:"Only this part: objects, journal, calls, legs, deliveries, rows or log; may be given several times." placeholder:"PART"`
+	Only   []string `sep:"none" help:"Only this part: objects, journal, calls, legs, deliveries, identifiers, rows or log; may be given several times." placeholder:"PART"`
 	Rate   string   `help:"Read no faster than this, such as 50MiB/s (default: as fast as it goes)." placeholder:"RATE"`
 	Bundle string   `help:"Check this bundle that export has made, instead of what is kept; it takes neither database nor network." placeholder:"FILE"`
 	Key    string   `help:"With --bundle: the fingerprint of the key that should have signed it." placeholder:"FINGERPRINT"`

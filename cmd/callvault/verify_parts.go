@@ -39,6 +39,7 @@ func verifyParts() []verifyPart {
 		rows("calls", false, (*store.Store).CheckCalls),
 		rows("legs", false, (*store.Store).CheckLegs),
 		rows("deliveries", false, (*store.Store).CheckDeliveries),
+		rows("identifiers", true, (*store.Store).CheckIdentifiers),
 		rows("rows", true, (*store.Store).CheckRows),
 		rows("log", true, (*store.Store).CheckLog),
 	}
@@ -58,7 +59,7 @@ func (c verifyCommand) parts(bounded bool) ([]verifyPart, error) {
 	}
 	for _, name := range c.Only {
 		if !slices.ContainsFunc(chosen, func(p verifyPart) bool { return p.name == name }) {
-			return nil, usagef("--only must be objects, journal, calls, legs, deliveries, rows or log")
+			return nil, usagef("--only must be objects, journal, calls, legs, deliveries, identifiers, rows or log")
 		}
 	}
 	return chosen, nil

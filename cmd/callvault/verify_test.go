@@ -309,7 +309,7 @@ func TestVerifyUsage(t *testing.T) {
 	}
 	got, status := in.verify(t)
 	// Of the log there are always a head and a key to look at.
-	want := verifyResult{Complete: true, Checked: 2, OK: 2, Faults: []call.Fault{}, Notices: []call.Fault{}, Parts: map[string]int64{"objects": 0, "journal": 0, "calls": 0, "legs": 0, "deliveries": 0, "rows": 0, "log": 2}}
+	want := verifyResult{Complete: true, Checked: 2, OK: 2, Faults: []call.Fault{}, Notices: []call.Fault{}, Parts: map[string]int64{"objects": 0, "journal": 0, "calls": 0, "legs": 0, "deliveries": 0, "identifiers": 0, "rows": 0, "log": 2}}
 	if diff := cmp.Diff(want, got); diff != "" || status != exitDone {
 		t.Errorf("an empty vault: status %d\n%s", status, diff)
 	}

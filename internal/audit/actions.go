@@ -94,6 +94,11 @@ const (
 	DeliveriesReplayed Action = "deliveries.replayed"
 )
 
+// CallJoined says that a call turned out to be part of another, older one, to which
+// its id leads from now on. Subject: "redirect/<former id>". Facts: {"call_id"}: of which
+// it is part now. It is told again when that becomes part of a third one.
+const CallJoined Action = "call.joined"
+
 // What becomes of the log's own key. Subject: "log". Facts: KeyFacts.
 const (
 	LogKeyMade    Action = "log.key_made"
@@ -227,7 +232,7 @@ func Actions() []Action {
 		AccountWoken, ReportSeen, RunBuilt, RunFailed, RunFilesExpiring, RunFilesExpired, RunFilesKept, MailBegun,
 		MailFinished, MailResent, UserAdded, UserDisabled, UserPasswordChanged, TokenAdded, TokenDisabled,
 		UserLoggedIn, UserLoggedOut, UserLoginRefused, BackfillEnded,
-		DeliveriesImported, DeliveriesReplayed, LogKeyMade, LogKeyChanged, CallsSearched, DeliveriesSearched, CallViewed,
+		DeliveriesImported, DeliveriesReplayed, CallJoined, LogKeyMade, LogKeyChanged, CallsSearched, DeliveriesSearched, CallViewed,
 		DeliveryViewed, AudioPlayed, AudioDownloaded, WaveformViewed, ReportDownloaded, LiveViewed, ReconciliationViewed,
 		LogSearched, HoldsViewed, ExportsViewed, ErasureRehearsed, DatabaseCopied, AccessRefused, StrangersRefused,
 		ExportRequested, ExportMade, ExportFailed, ExportRemoved, ExportDownloaded, HoldPlaced, HoldJoined,

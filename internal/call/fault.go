@@ -36,6 +36,12 @@ const (
 	// FaultDelivery: a delivery's body is not the one that came, or what became
 	// of it is not what it gives. Where is "delivery/<id>".
 	FaultDelivery FaultKind = "delivery"
+	// FaultIdentifier: an identifier leads to a call that has it not, and would
+	// take legs there. Where is "identifier/<call id>".
+	FaultIdentifier FaultKind = "identifier"
+	// FaultRedirect: the former id of a call that became part of another does not
+	// lead there. Where is "redirect/<former id>".
+	FaultRedirect FaultKind = "redirect"
 )
 
 // The kinds of faults in the evidence.
@@ -71,7 +77,7 @@ const (
 func FaultKinds() []FaultKind {
 	return []FaultKind{
 		FaultMismatch, FaultMissing, FaultUnreadable, FaultUnknown, FaultWeaker, FaultHeld, FaultVersions,
-		FaultCall, FaultLeg, FaultDelivery, FaultLog, FaultSeal, FaultRecording, FaultRun, FaultMail, FaultHold, FaultErasure, FaultUser, FaultToken, FaultSegment, FaultJournal,
+		FaultCall, FaultLeg, FaultDelivery, FaultIdentifier, FaultRedirect, FaultLog, FaultSeal, FaultRecording, FaultRun, FaultMail, FaultHold, FaultErasure, FaultUser, FaultToken, FaultSegment, FaultJournal,
 	}
 }
 

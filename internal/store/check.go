@@ -97,13 +97,19 @@ func (s *Store) CheckCalls(ctx context.Context, o call.CheckOptions, after strin
 	return c.checked, nil
 }
 
-// keptCall is a call's row, and its legs.
+// keptCall is a call's row, its legs, and by what else it is found.
 type keptCall struct {
 	id   string
 	row  []any
 	legs []call.Leg
 	// broken: a leg cannot be read.
 	broken bool
+	// links are the identifiers that lead to it and decide nothing.
+	links []callKey
+	// numbers are those of the business and of its agent; isUnsearched: one of them
+	// is not among those by which calls are searched.
+	numbers      [2]string
+	isUnsearched bool
 }
 
 // mergedLeg is what Merge needs of a leg: no attributes, to take in which is half of
@@ -148,11 +154,29 @@ func callNames() []string { return columnNames(callColumns + ", customer_rev") }
 // callPage checks the calls that are selected.
 func (c *checker) callPage(ctx context.Context, where conditions, limit int) ([]keptCall, error) {
 	names := callNames()
+	page, err := c.keptCalls(ctx, where, limit)
+	if err != nil {
+		return nil, err
+	}
+	for i := range page {
+		if err := c.call(ctx, &page[i], names); err != nil {
+			return nil, err
+		}
+	}
+	return page, nil
+}
+
+// keptCalls reads the calls that are selected.
+func (c *checker) keptCalls(ctx context.Context, where conditions, limit int) ([]keptCall, error) {
+	names := callNames()
+	business, agent := slices.Index(names, "business_number"), slices.Index(names, "agent_number")
 	// Call and legs are of one moment only if one statement reads both.
+	const order = " ORDER BY started_at, id LIMIT ?"
+	args := append(slices.Clip(where.args), limit)
 	query := "SELECT c." + strings.Join(names, ", c.") + ", l.facts FROM (SELECT " + callColumns + ", customer_rev FROM calls" + where.where() +
-		" ORDER BY started_at, id LIMIT ?) c LEFT JOIN legs l ON l.call_id = c.id ORDER BY c.started_at, c.id, l.id"
+		order + ") c LEFT JOIN legs l ON l.call_id = c.id ORDER BY c.started_at, c.id, l.id"
 	var page []keptCall
-	err := c.each(ctx, query, append(slices.Clip(where.args), limit), func(rows *sql.Rows) error {
+	err := c.each(ctx, query, args, func(rows *sql.Rows) error {
 		row, into := anyRow(len(names))
 		var facts sql.NullString
 		if err := rows.Scan(append(into, &facts)...); err != nil {
@@ -160,7 +184,10 @@ func (c *checker) callPage(ctx context.Context, where conditions, limit int) ([]
 		}
 		id, _ := row[0].(string)
 		if len(page) == 0 || page[len(page)-1].id != id {
-			page = append(page, keptCall{id: id, row: row})
+			kept := keptCall{id: id, row: row}
+			kept.numbers[0], _ = row[business].(string)
+			kept.numbers[1], _ = row[agent].(string)
+			page = append(page, kept)
 		}
 		kept := &page[len(page)-1]
 		if !facts.Valid {
@@ -173,15 +200,10 @@ func (c *checker) callPage(ctx context.Context, where conditions, limit int) ([]
 		kept.legs = append(kept.legs, l.Leg)
 		return nil
 	})
-	if err != nil {
-		return nil, err
+	if err == nil {
+		err = c.readFound(ctx, page, "SELECT id FROM calls"+where.where()+order, args)
 	}
-	for i := range page {
-		if err := c.call(ctx, &page[i], names); err != nil {
-			return nil, err
-		}
-	}
-	return page, nil
+	return page, err
 }
 
 func (c *checker) call(ctx context.Context, kept *keptCall, names []string) error {
@@ -204,14 +226,35 @@ func (c *checker) call(ctx context.Context, kept *keptCall, names []string) erro
 	want := call.Merge(kept.legs)
 	want.ID = kept.id
 	differ, err := sameValues(names, kept.row, callValues(want, nil))
-	if err != nil || len(differ) == 0 {
+	if err != nil {
 		return err
+	}
+	if len(differ) == 0 {
+		return c.found(ctx, kept)
 	}
 	readAt, err := c.lastReport(ctx, "l.call_id = ?", kept.id)
 	if err != nil {
 		return err
 	}
 	c.differs(call.FaultCall, where, "its row is not what its legs give, in "+strings.Join(differ, ", "), readAt)
+	return nil
+}
+
+// found compares by what a call is found with what its legs give. What looks wrong is
+// looked at once more: a report may have come between the two being read.
+func (c *checker) found(ctx context.Context, kept *keptCall) error {
+	if kept.unfound() == "" {
+		return nil
+	}
+	var one conditions
+	one.add("id = ?", kept.id)
+	again, err := c.keptCalls(ctx, one, 1)
+	if err != nil || len(again) == 0 {
+		return err // it has become one with another
+	}
+	if what := again[0].unfound(); what != "" {
+		c.fault(call.FaultCall, "call/"+kept.id, "%s", what)
+	}
 	return nil
 }
 

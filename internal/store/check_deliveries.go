@@ -5,8 +5,10 @@ import (
 	"context"
 	"crypto/sha256"
 	"database/sql"
+	"encoding/json"
 	"fmt"
 	"strconv"
+	"time"
 
 	"callvault/internal/call"
 )
@@ -59,6 +61,10 @@ type keptItem struct {
 	err          string
 	legID        sql.NullInt64
 	account, key sql.NullString
+	// toldFrom is since when its leg's call rang, as it told; toldLeg are that leg's
+	// facts, if it is there.
+	toldFrom sql.NullInt64
+	toldLeg  sql.NullString
 }
 
 func (c *checker) deliveryPage(ctx context.Context, where string, args ...any) ([]*keptDelivery, error) {
@@ -135,11 +141,12 @@ func (c *checker) readItems(ctx context.Context, page []*keptDelivery) error {
 	for _, k := range page {
 		byID[k.id] = k
 	}
-	return c.each(ctx, `SELECT i.delivery_id, i.item, i.outcome, i.error, i.leg_id, l.account, l.leg_key FROM delivery_items i LEFT JOIN legs l ON l.id = i.leg_id
+	return c.each(ctx, `SELECT i.delivery_id, i.item, i.outcome, i.error, i.leg_id, l.account, l.leg_key, i.told_from, t.facts
+		FROM delivery_items i LEFT JOIN legs l ON l.id = i.leg_id LEFT JOIN legs t ON t.id = i.told_leg
 		WHERE i.delivery_id >= ? AND i.delivery_id <= ? ORDER BY i.delivery_id, i.item`, []any{page[0].id, page[len(page)-1].id}, func(rows *sql.Rows) error {
 		var id int64
 		var it keptItem
-		if err := rows.Scan(&id, &it.n, &it.outcome, &it.err, &it.legID, &it.account, &it.key); err != nil {
+		if err := rows.Scan(&id, &it.n, &it.outcome, &it.err, &it.legID, &it.account, &it.key, &it.toldFrom, &it.toldLeg); err != nil {
 			return err
 		}
 		if k := byID[id]; k != nil {
@@ -147,6 +154,23 @@ func (c *checker) readItems(ctx context.Context, page []*keptDelivery) error {
 		}
 		return nil
 	})
+}
+
+// hasLost reports whether the leg that was told since when its call rang does not
+// know it any more, or a later moment: it may only learn of an earlier one. What
+// cannot be read, or was erased, is not judged here.
+func (it *keptItem) hasLost() bool {
+	if !it.toldFrom.Valid || !it.toldLeg.Valid {
+		return false
+	}
+	var l struct {
+		LiveFrom time.Time `json:"live_from"`
+		Erased   bool      `json:"erased"`
+	}
+	if json.Unmarshal([]byte(it.toldLeg.String), &l) != nil || l.Erased {
+		return false
+	}
+	return l.LiveFrom.IsZero() || l.LiveFrom.UnixMilli() > it.toldFrom.Int64
 }
 
 // judge compares what became of the delivery with what it is today.
@@ -162,6 +186,10 @@ func (k *keptDelivery) judge() {
 		}
 		if it.legID.Valid && !it.key.Valid {
 			k.what, k.altered = fmt.Sprintf("the leg that item %d told of is gone", i), true
+			return
+		}
+		if it.hasLost() {
+			k.what, k.altered = fmt.Sprintf("with item %d a leg was told since when it rang (live_from), and does not have it any more", i), true
 			return
 		}
 		sum.Items = append(sum.Items, call.Item{Outcome: it.outcome, Error: it.err})

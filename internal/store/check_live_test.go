@@ -170,3 +170,71 @@ func checkLegs(t *testing.T, s *store.Store, o call.CheckOptions) call.Checked {
 	}
 	return all
 }
+
+// TestCheckLiveFromLost: since when a call rang is not forgotten, nor told by a later
+// event of the same call, whichever came first, read again or not.
+func TestCheckLiveFromLost(t *testing.T) {
+	t.Parallel()
+	const first, second = 25 * time.Second, 20 * time.Second
+	moment := func(before time.Duration) string {
+		return `"live_from":"` + nine.Add(-before).Format(time.RFC3339Nano) + `",`
+	}
+	for _, tt := range []struct {
+		name string
+		came func(t *testing.T) []*call.Delivery
+		// lost and later are those that are named where it is gone, and where it is that
+		// of the second event.
+		lost, later []int
+	}{
+		{"events, then the report", func(t *testing.T) []*call.Delivery {
+			t.Helper()
+			return []*call.Delivery{rang(t, conversation("g-1"), first, time.Second), rang(t, conversation("g-1"), second, time.Second), reportOf(t, guest("g-1"))}
+		}, []int{2}, []int{2}},
+		{"the report, then the events", func(t *testing.T) []*call.Delivery {
+			t.Helper()
+			return []*call.Delivery{reportOf(t, guest("g-1")), rang(t, conversation("g-1"), second, time.Hour), rang(t, conversation("g-1"), first, time.Hour)}
+		}, []int{1, 2}, []int{2}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			forEachDatabase(t, func(t *testing.T, o store.Options) {
+				s := open(t, o)
+				came := tt.came(t)
+				var ids []int64
+				for _, d := range came {
+					record(t, s, d)
+					ids = append(ids, d.ID)
+				}
+				check := func(what string, want ...int) {
+					t.Helper()
+					all := checkRows(t, s, checkToday())
+					var named, found []string
+					for _, i := range want {
+						named = append(named, fmt.Sprintf("delivery delivery/%d", came[i].ID))
+					}
+					for _, f := range faultsOf(all.Faults) {
+						if strings.HasPrefix(f, "delivery ") || len(want) == 0 {
+							found = append(found, f)
+						}
+					}
+					if diff := cmp.Diff(named, found); diff != "" {
+						t.Errorf("%s: faults (-want +got):\n%s%+v", what, diff, all.Faults)
+					}
+				}
+				check("as it came")
+				for _, again := range []string{"", ", read again"} {
+					restore := remember(t, o, "legs")
+					tamper(t, o, "UPDATE legs SET facts = replace(facts, '"+moment(first)+"', '')")
+					check("gone"+again, tt.lost...)
+					restore()
+					tamper(t, o, "UPDATE legs SET facts = replace(facts, '"+moment(first)+"', '"+moment(second)+"')")
+					check("told by the second event"+again, tt.later...)
+					restore()
+					tamperAny(t, o, "DROP TABLE legs_copy")
+					replay(t, s, false, ids...)
+					check("as it came" + again)
+				}
+			})
+		})
+	}
+}

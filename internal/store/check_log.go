@@ -94,6 +94,8 @@ type logChecker struct {
 	seals []audit.KeptSeal
 	// made are the ids of rows that the log tells of, by their tables.
 	made map[string][]string
+	// joined are the places of the former ids of calls that it tells of.
+	joined []string
 	// segments are what it says of the journal's.
 	segments []segmentFacts
 	// doubted are the entries that are not those of their stored hashes;
@@ -145,6 +147,9 @@ func (c *logChecker) page(ctx context.Context, entries []keptEntry, limit int) e
 		return err
 	}
 	if err := c.gone(ctx); err != nil {
+		return err
+	}
+	if err := c.redirects(ctx); err != nil {
 		return err
 	}
 	if err := c.journal(ctx); err != nil {
@@ -236,6 +241,8 @@ func (c *logChecker) note(e *keptEntry) {
 	case audit.RecordingArchived, audit.RunBuilt, audit.MailBegun, audit.HoldPlaced, audit.ErasureBegun:
 		noun, id, _ := strings.Cut(e.Subject, "/")
 		c.made[noun+"s"] = append(c.made[noun+"s"], id)
+	case audit.CallJoined:
+		c.joined = append(c.joined, e.Subject)
 	case audit.JournalWritten:
 		var f segmentFacts
 		if json.Unmarshal(e.Facts, &f) == nil {

@@ -133,6 +133,11 @@ func loggedTables() []loggedTable {
 			kind: call.FaultToken, noun: "token", actions: []audit.Action{audit.TokenAdded, audit.TokenDisabled}, rows: personRows("tokens"),
 			fields: []string{"role", "groups", "created_at", "disabled"},
 		},
+		{
+			kind: call.FaultRedirect, noun: string(call.FaultRedirect), actions: []audit.Action{audit.CallJoined}, rows: redirectRows,
+			silent: []string{""}, // an earlier version logged none
+			fields: []string{"call_id"},
+		},
 	}
 }
 

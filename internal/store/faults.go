@@ -260,14 +260,14 @@ func (s *Store) KeepScrub(ctx context.Context, token string, state call.Scrub, l
 }
 
 // CountKept counts what a pass over everything looks at: recordings that have
-// an object key, lines of the journal, calls, legs, deliveries, rows that the
-// audit log tells of, and its entries.
+// an object key, lines of the journal, calls, legs, deliveries, identifiers,
+// rows that the audit log tells of, and its entries.
 func (s *Store) CountKept(ctx context.Context) (map[string]int64, error) {
 	counts := map[string]int64{}
 	for name, query := range map[string]string{
 		"recordings": "count(*) FROM recordings WHERE object_key <> ''", "calls": "count(*) FROM calls", "legs": "count(*) FROM legs",
-		"deliveries": "count(*) FROM deliveries", "log": "count(*) FROM audit_entries",
-		"rows":    "(SELECT count(*) FROM recordings) + (SELECT count(*) FROM runs) + (SELECT count(*) FROM mails) + (SELECT count(*) FROM holds) + (SELECT count(*) FROM erasures) + (SELECT count(*) FROM users) + (SELECT count(*) FROM tokens)",
+		"deliveries": "count(*) FROM deliveries", "identifiers": "count(*) FROM call_keys", "log": "count(*) FROM audit_entries",
+		"rows":    "(SELECT count(*) FROM recordings) + (SELECT count(*) FROM runs) + (SELECT count(*) FROM mails) + (SELECT count(*) FROM holds) + (SELECT count(*) FROM erasures) + (SELECT count(*) FROM users) + (SELECT count(*) FROM tokens) + (SELECT count(*) FROM call_redirects)",
 		"journal": "coalesce(sum(1 + deliveries + entries_to - entries_from), 0) FROM journal_segments WHERE sha256 <> ''",
 	} {
 		err := s.each(ctx, "SELECT "+query, nil, func(rows *sql.Rows) error {

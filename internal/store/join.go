@@ -232,9 +232,31 @@ func (r *recorder) scanMember(rows row) error {
 
 // writeMerged moves what belongs to a call that is one with an older one.
 func (r *recorder) writeMerged(ctx context.Context) error {
+	for _, p := range r.parted {
+		// What a leg founds may be what it founded before, and was made one with
+		// this call since: splitID is the same then.
+		if err := r.tx.exec(ctx, "DELETE FROM call_redirects WHERE id = ?", p.survivor); err != nil {
+			return fmt.Errorf("part calls: %w", err)
+		}
+	}
 	for _, m := range r.merged {
+		if err := r.tx.auditJoined(ctx, r.actor, m.loser, m.survivor); err != nil {
+			return err
+		}
+		err := r.tx.later(ctx, statement{
+			what: "make two calls one", query: "UPDATE call_redirects SET call_id = ? WHERE call_id = ? RETURNING id", args: []any{m.survivor, m.loser},
+			audits: true, scan: func(row row) error {
+				var former string
+				if err := row.Scan(&former); err != nil {
+					return err
+				}
+				return r.tx.auditJoined(ctx, r.actor, former, m.survivor)
+			},
+		})
+		if err != nil {
+			return err
+		}
 		for _, statement := range []string{
-			"UPDATE call_redirects SET call_id = ? WHERE call_id = ?",
 			"UPDATE recordings SET call_id = ? WHERE call_id = ?",
 			"INSERT INTO call_links (value, kind, account, call_id) SELECT value, kind, account, ? FROM call_links WHERE call_id = ? ON CONFLICT DO NOTHING",
 			"INSERT INTO call_redirects (call_id, id) VALUES (?, ?) ON CONFLICT (id) DO UPDATE SET call_id = excluded.call_id",

@@ -68,6 +68,28 @@ func checkCalls(t rapid.TB, s *store.Store, account string, legs map[string]call
 	}
 }
 
+// checkIDs makes sure that identifiers and former ids of calls are what the calls,
+// their legs and the log say.
+func checkIDs(t *testing.T, s *store.Store) {
+	t.Helper()
+	for _, part := range []struct {
+		from  string
+		check func(context.Context, call.CheckOptions, string, int) (call.Checked, error)
+	}{{"", s.CheckIdentifiers}, {"redirect/", s.CheckRows}, {"", s.CheckLog}} {
+		seen := 0
+		for next, more := part.from, true; more; more = next != "" {
+			checked, err := part.check(t.Context(), call.CheckOptions{}, next, 100)
+			if err != nil || len(checked.Faults) > 0 {
+				t.Fatalf("checked: %+v, %v", checked.Faults, err)
+			}
+			next, seen = checked.Next, seen+len(checked.Where)
+		}
+		if seen < 10 {
+			t.Errorf("only %d were looked at", seen)
+		}
+	}
+}
+
 // TestCallsAreWhatTheirLegsAre: reports of a few legs, some poor, some with
 // identifiers that the others lack, from webhooks, imports and call lists, in
 // any order and any batches, on one node or on several at once, always make the
@@ -159,6 +181,7 @@ func TestCallsAreWhatTheirLegsAre(t *testing.T) {
 				}
 			}
 		})
+		checkIDs(t, s)
 	})
 }
 

@@ -48,6 +48,9 @@ func (r *recorder) recordLive(ctx context.Context, fresh []int) error {
 		}
 		l := about[k]
 		told := l != nil && !r.knowsStart(l, state.start) && l.fillStart(state.start)
+		if told {
+			r.noteTold(fresh, l, events[k])
+		}
 		switch {
 		case !known:
 		case l != nil && r.isReported(l, state.Direction):
@@ -90,6 +93,34 @@ func (l *leg) fillStart(start time.Time) bool {
 	}
 	l.LiveFrom, l.changed, l.json = start, true, ""
 	return true
+}
+
+// toldStart is since when a leg's call rang, as it was told when an item came; zero
+// of most items.
+type toldStart struct {
+	legID int64
+	from  int64 // Unix milliseconds
+}
+
+// noteTold remembers with which item it became known since when the leg's call
+// rang: with the leg's report or the event, whichever came last.
+func (r *recorder) noteTold(fresh []int, l *leg, events []*call.Item) {
+	var last *call.Item
+	isReported, isTold := false, false
+	for _, i := range fresh {
+		for n := range r.stored[i].Items {
+			it := &r.stored[i].Items[n]
+			switch {
+			case !isReported && r.itemLegs[i][n] == l:
+				last, isReported = it, true
+			case !isTold && it.Live != nil && it.Live.IsStart && it.Live.At.Equal(l.LiveFrom) && slices.Contains(events, it):
+				last, isTold = it, true
+			}
+		}
+	}
+	if last != nil {
+		r.told[last] = toldStart{l.id, l.LiveFrom.UnixMilli()}
+	}
 }
 
 // aboutLive are the keys under which the changed legs may be live, with one leg

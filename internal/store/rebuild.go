@@ -381,7 +381,7 @@ func (s *Store) EndRebuild(ctx context.Context) (Rebuilt, error) {
 
 func (s *Store) endRebuild(ctx context.Context, last call.JournalSegment) error {
 	var legs, deliveries int64
-	err := s.each(ctx, "SELECT (SELECT coalesce(max(id), 0) FROM legs), (SELECT coalesce(max(id), 0) FROM deliveries)", nil, func(rows *sql.Rows) error {
+	err := s.each(ctx, "SELECT (SELECT max(id) FROM (SELECT coalesce(max(id), 0) AS id FROM legs UNION ALL SELECT coalesce(max(told_leg), 0) FROM delivery_items) AS known), (SELECT coalesce(max(id), 0) FROM deliveries)", nil, func(rows *sql.Rows) error {
 		return rows.Scan(&legs, &deliveries)
 	})
 	if err != nil {
@@ -413,6 +413,7 @@ func (s *Store) endRebuild(ctx context.Context, last call.JournalSegment) error 
 			t.setSequence(ctx, "deliveries", max(deliveries, last.DeliveriesTo)),
 			t.settleRebuilt(ctx),
 			t.settleErasures(ctx),
+			t.settleRedirects(ctx, actor),
 			t.exec(ctx, "UPDATE journal SET rebuilding = 0 WHERE id = 1"),
 		} {
 			if set != nil {

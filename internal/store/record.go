@@ -50,7 +50,7 @@ func (s *Store) newRecorder(t *tx) *recorder {
 		legs: map[legKey]*leg{}, keys: map[callKey]string{},
 		calls: map[string]*callState{}, held: map[callKey]bool{},
 		live: map[callKey]liveState{}, keysRead: map[callKey]bool{}, liveRead: map[callKey]bool{}, tracesRead: map[callKey]bool{},
-		births: map[callKey]string{}, origins: map[recordingKey]origin{}, keptOut: map[legKey]string{},
+		births: map[callKey]string{}, origins: map[recordingKey]origin{}, keptOut: map[legKey]string{}, told: map[*call.Item]toldStart{},
 	}
 }
 
@@ -144,6 +144,8 @@ type recorder struct {
 	liveRead map[callKey]bool
 	// tracesRead are those by which rows of call lists were looked for.
 	tracesRead map[callKey]bool
+	// told are the items with which it became known since when a call rang.
+	told map[*call.Item]toldStart
 	// paused are the paused accounts; nil: not read.
 	paused map[string]bool
 	// legIDs and deliveryIDs are ids for new rows, in ascending order.
@@ -484,7 +486,8 @@ func (r *recorder) writeDeliveries(ctx context.Context, fresh []int) error {
 		delivery int64
 		n        int
 		call.Item
-		leg *leg
+		leg  *leg
+		told toldStart
 	}
 	rows := make([]*call.Delivery, 0, len(fresh))
 	bodies := make([]bodyRow, 0, len(fresh))
@@ -498,7 +501,7 @@ func (r *recorder) writeDeliveries(ctx context.Context, fresh []int) error {
 		}
 		bodies = append(bodies, bodyRow{d.BodySHA256, d.Body})
 		for k, it := range d.Items {
-			row := itemRow{d.ID, k, it, r.itemLegs[i][k]}
+			row := itemRow{d.ID, k, it, r.itemLegs[i][k], r.told[&d.Items[k]]}
 			if row.leg != nil && !slices.Contains(d.CallIDs, row.leg.callID) {
 				d.CallIDs = append(d.CallIDs, row.leg.callID)
 			}
@@ -522,14 +525,22 @@ func (r *recorder) writeDeliveries(ctx context.Context, fresh []int) error {
 	if err != nil {
 		return err
 	}
-	return insertMany(ctx, r.tx, "write delivery items", "INSERT INTO delivery_items (delivery_id, item, outcome, error, leg_id)", "iitti", "", items,
+	return insertMany(ctx, r.tx, "write delivery items", "INSERT INTO delivery_items (delivery_id, item, outcome, error, leg_id, told_leg, told_from)", "iittiii", "", items,
 		func(it itemRow, args []any) []any {
 			var legID any
 			if it.leg != nil {
 				legID = it.leg.id
 			}
-			return append(args, it.delivery, it.n, string(it.Outcome), it.Error, legID)
+			return it.told.append(append(args, it.delivery, it.n, string(it.Outcome), it.Error, legID))
 		})
+}
+
+// append appends it as its two columns are written.
+func (t toldStart) append(args []any) []any {
+	if t == (toldStart{}) {
+		return append(args, nil, nil)
+	}
+	return append(args, t.legID, t.from)
 }
 
 func notNil(b []byte) []byte {

@@ -33,6 +33,10 @@ func (t *tx) remake(ctx context.Context, e audit.Entry) error {
 		if isForgetting(e) {
 			err = remakeFrom(ctx, e, t.remakeForgotten)
 		}
+	case "call":
+		if e.Action == audit.CallJoined {
+			err = remakeFrom(ctx, e, t.remakeRedirect)
+		}
 	case "report":
 		err = remakeFrom(ctx, e, t.remakeSchedule)
 	case "run":

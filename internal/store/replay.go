@@ -96,6 +96,7 @@ type itemBefore struct {
 	outcome call.DeliveryOutcome
 	err     string
 	legID   int64 // 0: none
+	told    toldStart
 }
 
 // supersededLeg is a stored leg whose reports turned out to speak of another.
@@ -184,11 +185,11 @@ func (p *replay) read(ctx context.Context, ids []int64) error {
 	}
 	// In the order in which they came.
 	slices.SortFunc(p.stored, func(a, b *call.Delivery) int { return cmp.Compare(a.ID, b.ID) })
-	return p.each(ctx, "read delivery items", "SELECT delivery_id, item, outcome, error, coalesce(leg_id, 0) FROM delivery_items WHERE delivery_id IN ({rows}) ORDER BY delivery_id, item",
+	return p.each(ctx, "read delivery items", "SELECT delivery_id, item, outcome, error, coalesce(leg_id, 0), coalesce(told_leg, 0), coalesce(told_from, 0) FROM delivery_items WHERE delivery_id IN ({rows}) ORDER BY delivery_id, item",
 		ids, func(r row) error {
 			var id, n int64
 			var it itemBefore
-			if err := r.Scan(&id, &n, &it.outcome, &it.err, &it.legID); err != nil {
+			if err := r.Scan(&id, &n, &it.outcome, &it.err, &it.legID, &it.told.legID, &it.told.from); err != nil {
 				return err
 			}
 			was := p.was[id]
@@ -497,7 +498,10 @@ func (p *replay) rewrite(ctx context.Context) error {
 			if n < len(was.items) && (it.Leg != nil || it.Live != nil) && told(was.items[n].outcome) {
 				it.Outcome = was.items[n].outcome
 			}
-			now[n] = itemBefore{outcome: it.Outcome, err: cleanText(it.Error)}
+			now[n] = itemBefore{outcome: it.Outcome, err: cleanText(it.Error), told: p.told[it]}
+			if now[n].told == (toldStart{}) && n < len(was.items) {
+				now[n].told = was.items[n].told
+			}
 			if l := p.itemLegs[i][n]; l != nil {
 				now[n].legID = l.id
 			}
@@ -518,13 +522,13 @@ func (p *replay) rewrite(ctx context.Context) error {
 			rows = append(rows, itemRow{d.ID, int64(n), it})
 		}
 	}
-	return insertMany(ctx, p.tx, "write delivery items", "INSERT INTO delivery_items (delivery_id, item, outcome, error, leg_id)", "iitti", "", rows,
+	return insertMany(ctx, p.tx, "write delivery items", "INSERT INTO delivery_items (delivery_id, item, outcome, error, leg_id, told_leg, told_from)", "iittiii", "", rows,
 		func(r itemRow, args []any) []any {
 			var legID any
 			if r.item.legID != 0 {
 				legID = r.item.legID
 			}
-			return append(args, r.delivery, r.n, string(r.item.outcome), r.item.err, legID)
+			return r.item.told.append(append(args, r.delivery, r.n, string(r.item.outcome), r.item.err, legID))
 		})
 }
 
