@@ -50,6 +50,7 @@ type ErasureRows interface {
 type ErasureReports interface {
 	RunsOver(ctx context.Context, erasureID string, open bool) ([]call.Run, error)
 	RunsInMakingOver(ctx context.Context, erasureID string) ([]call.RunInMaking, error)
+	RunInMaking(ctx context.Context, id string) (call.RunInMaking, error)
 	abandonedRuns
 	EraseRunFiles(ctx context.Context, erasureID, runID string) error
 }

@@ -32,37 +32,45 @@ type building struct {
 // what it tells of somebody.
 func (p *premises) build(t *testing.T, revise bool, whom string, lease time.Duration) *building {
 	t.Helper()
-	day := started.UTC().Truncate(24 * time.Hour)
-	b := &building{T: t, p: p}
-	reserve := func(lease time.Duration) {
-		t.Helper()
-		var won bool
-		var err error
-		b.run, b.lease, won, err = p.store.ReserveRun(t.Context(), call.Run{Report: "daily", PeriodFrom: day, PeriodTo: day.AddDate(0, 0, 1), Zone: "UTC"}, lease)
-		if err != nil || !won {
-			t.Fatalf("reserve: %t, %v", won, err)
-		}
-	}
-	if !revise {
-		reserve(lease)
-		b.freeze(1, whom)
+	if revise {
+		b := p.made(t, "nobody")
+		b.revise(whom, lease)
 		return b
 	}
-	reserve(time.Minute)
-	b.freeze(1, "nobody")
+	b := &building{T: t, p: p}
+	day := started.UTC().Truncate(24 * time.Hour)
+	var won bool
+	var err error
+	b.run, b.lease, won, err = p.store.ReserveRun(t.Context(), call.Run{Report: "daily", PeriodFrom: day, PeriodTo: day.AddDate(0, 0, 1), Zone: "UTC"}, lease)
+	if err != nil || !won {
+		t.Fatalf("reserve: %t, %v", won, err)
+	}
+	b.freeze(1, whom)
+	return b
+}
+
+// made is a report that is made.
+func (p *premises) made(t *testing.T, whom string) *building {
+	t.Helper()
+	b := p.build(t, false, whom, time.Minute)
 	b.plan()
 	b.put()
 	if err := b.finish(); err != nil {
 		t.Fatal(err)
 	}
+	return b
+}
+
+// revise reserves the second revision of a report that is made, and freezes it.
+func (b *building) revise(whom string, lease time.Duration) {
+	b.Helper()
 	var won bool
 	var err error
-	b.lease, won, err = p.store.ReserveRevision(t.Context(), b.run.ID, 1, time.Time{}, lease)
+	b.lease, won, err = b.p.store.ReserveRevision(b.Context(), b.run.ID, 1, time.Time{}, lease)
 	if err != nil || !won {
-		t.Fatalf("reserve a revision: %t, %v", won, err)
+		b.Fatalf("reserve a revision: %t, %v", won, err)
 	}
 	b.freeze(2, whom)
-	return b
 }
 
 func (b *building) freeze(revision int, whom string) {
@@ -261,12 +269,7 @@ func TestErasureFindsReportsMadeSince(t *testing.T) {
 		}
 		e := p.begin(t)
 		p.goOn(t, e.ID)
-		b := p.build(t, false, subject, time.Minute)
-		b.plan()
-		b.put()
-		if err := b.finish(); err != nil {
-			t.Fatal(err)
-		}
+		p.made(t, subject)
 		p.due(t, e.ID, o)
 		p.goOn(t, e.ID)
 		if c := p.certificate(t, e.ID); c.Complete || len(c.Kept) != 4 {
@@ -283,5 +286,34 @@ func TestErasureFindsReportsMadeSince(t *testing.T) {
 		if left := list(t, v, "reports/"); len(left) != 0 {
 			t.Errorf("left is %v", left)
 		}
+	})
+}
+
+// TestErasureOutlivesCalls: a report that could not go at once goes also if its
+// calls' own term is over by then.
+func TestErasureOutlivesCalls(t *testing.T) {
+	t.Parallel()
+	everywhere(t, func(t *testing.T, o store.Options, v archive.Vault) {
+		p := newPremises(t, openStore(t, o), v)
+		p.record(t, customer("1.1", subject))
+		b := p.made(t, subject)
+		b.revise(subject, time.Minute)
+		b.plan()
+		b.put()
+		e := p.begin(t)
+		p.waits(t, e)
+		n, _, err := p.store.ForgetCalls(t.Context(), "sales", time.Now().Add(time.Hour), &call.Place{})
+		if err != nil || n != 1 {
+			t.Fatalf("%d calls were forgotten, %v", n, err)
+		}
+		p.due(t, e.ID, o)
+		p.goOn(t, e.ID)
+		if c := p.certificate(t, e.ID); !c.Complete || c.Erased[call.ErasedReport] != 1 {
+			t.Errorf("certificate %+v", c)
+		}
+		if left := list(t, v, "reports/"); len(left) != 0 {
+			t.Errorf("left is %v", left)
+		}
+		p.nothingUnknown(t)
 	})
 }

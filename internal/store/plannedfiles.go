@@ -1,6 +1,7 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"fmt"
@@ -53,10 +54,24 @@ func (s *Store) RunsInMaking(ctx context.Context) ([]call.RunInMaking, error) {
 	return s.runsInMaking(ctx, "")
 }
 
+// RunInMaking returns one run with the files that have been planned for it, or a
+// call.NotFound error. It need not be in the making.
+func (s *Store) RunInMaking(ctx context.Context, id string) (call.RunInMaking, error) {
+	runs, err := s.runsWithPlanned(ctx, "id = ?", id)
+	if err != nil || len(runs) == 0 {
+		return call.RunInMaking{}, cmp.Or(err, errNoRun())
+	}
+	return runs[0], nil
+}
+
 func (s *Store) runsInMaking(ctx context.Context, and string, args ...any) ([]call.RunInMaking, error) {
+	return s.runsWithPlanned(ctx, "(lease_token IS NOT NULL OR id IN (SELECT run_id FROM planned_files))"+and, args...)
+}
+
+func (s *Store) runsWithPlanned(ctx context.Context, where string, args ...any) ([]call.RunInMaking, error) {
 	var runs []call.RunInMaking
 	at := map[string]int{}
-	err := s.each(ctx, "SELECT "+runColumns+", coalesce(lease_until, 0) FROM runs WHERE (lease_token IS NOT NULL OR id IN (SELECT run_id FROM planned_files))"+and+" ORDER BY id", args, func(rows *sql.Rows) error {
+	err := s.each(ctx, "SELECT "+runColumns+", coalesce(lease_until, 0) FROM runs WHERE "+where+" ORDER BY id", args, func(rows *sql.Rows) error {
 		var m call.RunInMaking
 		err := rows.Scan(append(runFields(&m.Run), timeInto{&m.LeaseUntil})...)
 		at[m.Run.ID] = len(runs)
