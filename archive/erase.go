@@ -52,7 +52,7 @@ type ErasureReports interface {
 	RunsInMakingOver(ctx context.Context, erasureID string) ([]call.RunInMaking, error)
 	RunInMaking(ctx context.Context, id string) (call.RunInMaking, error)
 	abandonedRuns
-	EraseRunFiles(ctx context.Context, erasureID, runID string) error
+	EraseRunFiles(ctx context.Context, erasureID, runID string, revision int) error
 }
 
 // ErasureExports is how bundles are erased that were made before.

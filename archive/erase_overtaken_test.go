@@ -1,9 +1,11 @@
 package archive_test
 
 import (
+	"context"
 	"crypto/sha256"
 	"fmt"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -310,6 +312,52 @@ func TestErasureOutlivesCalls(t *testing.T) {
 		p.goOn(t, e.ID)
 		if c := p.certificate(t, e.ID); !c.Complete || c.Erased[call.ErasedReport] != 1 {
 			t.Errorf("certificate %+v", c)
+		}
+		if left := list(t, v, "reports/"); len(left) != 0 {
+			t.Errorf("left is %v", left)
+		}
+		p.nothingUnknown(t)
+	})
+}
+
+// deleteHook is a vault of which one hears when a report is deleted for the first
+// time.
+type deleteHook struct {
+	archive.Vault
+	once sync.Once
+	hook func()
+}
+
+func (v *deleteHook) Delete(ctx context.Context, key string) error {
+	if strings.HasPrefix(key, "reports/") {
+		v.once.Do(v.hook)
+	}
+	return v.Vault.Delete(ctx, key)
+}
+
+// TestErasureIsOvertakenByReports: a revision that is made while the files of the
+// one before are deleted goes, too, before anything is certified.
+func TestErasureIsOvertakenByReports(t *testing.T) {
+	t.Parallel()
+	everywhere(t, func(t *testing.T, o store.Options, v archive.Vault) {
+		hooked := &deleteHook{Vault: v}
+		p := newPremises(t, openStore(t, o), hooked)
+		p.record(t, customer("1.1", subject))
+		b := p.made(t, subject)
+		b.revise(subject, time.Minute)
+		finished := false
+		hooked.hook = func() {
+			b.plan()
+			b.put()
+			if err := b.finish(); err != nil {
+				t.Error(err)
+			}
+			finished = true
+		}
+		e := p.begin(t)
+		p.goOn(t, e.ID)
+		if c := p.certificate(t, e.ID); !finished || !c.Complete || c.Erased[call.ErasedReport] != 1 {
+			t.Errorf("finished %t; certificate %+v", finished, c)
 		}
 		if left := list(t, v, "reports/"); len(left) != 0 {
 			t.Errorf("left is %v", left)

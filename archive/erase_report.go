@@ -162,5 +162,5 @@ func (r *round) report(ctx context.Context, item call.ErasureItem) error {
 			return err
 		}
 	}
-	return r.o.Store.EraseRunFiles(ctx, r.erasure.ID, item.Ref)
+	return r.o.Store.EraseRunFiles(ctx, r.erasure.ID, item.Ref, m.Run.Revision)
 }

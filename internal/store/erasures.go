@@ -360,12 +360,18 @@ func (s *Store) CountErasureItems(ctx context.Context, id string) (map[call.Eras
 	return counts, nil
 }
 
-// EraseRunFiles says that the files and inputs of all revisions of a run are
-// gone; nobody revises it any more. If somebody has begun to put files for it just
-// now, there is still something to erase.
-func (s *Store) EraseRunFiles(ctx context.Context, erasureID, runID string) error {
+// EraseRunFiles says that the files and inputs of all revisions of a run, of which
+// the one given was the newest, are gone; nobody revises it any more. If there is a
+// newer one by now, or somebody has just begun to put files for one, there is still
+// something to erase.
+func (s *Store) EraseRunFiles(ctx context.Context, erasureID, runID string, revision int) error {
 	actor := audit.ActorOf(ctx)
 	err := s.change(ctx, func(ctx context.Context, t *tx) error {
+		var newest int
+		found, err := t.one(ctx, "SELECT revision FROM runs WHERE id = ? {lock row}", []any{runID}, &newest)
+		if err != nil || found && newest != revision {
+			return err
+		}
 		if err := t.exec(ctx, "UPDATE runs SET files = '[]', error = ?, lease_token = NULL WHERE id = ? AND files_expired_at IS NULL", "its files were deleted, for they held a number that was to be erased (erasure "+erasureID+")", runID); err != nil {
 			return err
 		}
