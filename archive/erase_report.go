@@ -60,7 +60,7 @@ func (r *round) findMade(ctx context.Context) (wait bool, err error) {
 		return slices.ContainsFunc(listed, func(i call.ErasureItem) bool { return i.Ref == id })
 	}
 	for _, m := range making {
-		left, err := clearRun(ctx, r.o.Store, r.o.Vault, m, r.o.Now().Add(-inFlight), r.o.Now())
+		left, err := clearRun(ctx, r.o.Store, r.o.Vault, m.Run, r.o.Now(), inFlight)
 		if err != nil {
 			return false, err
 		}

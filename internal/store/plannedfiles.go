@@ -5,6 +5,7 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
+	"time"
 
 	"callvault/internal/audit"
 	"callvault/internal/call"
@@ -12,6 +13,12 @@ import (
 
 // This file keeps what is being put into the vault for runs, so that it is known
 // also if nobody comes to say that it was.
+
+const plannedColumns = "name, object_key, size, sha256, revision"
+
+func plannedFields(f *call.RunFile) []any {
+	return []any{&f.Name, &f.ObjectKey, &f.Size, &f.SHA256, &f.Revision}
+}
 
 // PlanRunFiles keeps the files that the builder of a run is about to put into the
 // vault; FinishRun makes them the run's. A builder who lost the lease gets a
@@ -79,10 +86,10 @@ func (s *Store) runsWithPlanned(ctx context.Context, where string, args ...any) 
 		return err
 	})
 	if err == nil && len(runs) > 0 {
-		err = s.each(ctx, "SELECT run_id, name, object_key, size, sha256, revision FROM planned_files ORDER BY object_key", nil, func(rows *sql.Rows) error {
+		err = s.each(ctx, "SELECT run_id, "+plannedColumns+" FROM planned_files ORDER BY object_key", nil, func(rows *sql.Rows) error {
 			var id string
 			var f call.RunFile
-			err := rows.Scan(&id, &f.Name, &f.ObjectKey, &f.Size, &f.SHA256, &f.Revision)
+			err := rows.Scan(append([]any{&id}, plannedFields(&f)...)...)
 			if i, ok := at[id]; ok {
 				runs[i].Planned = append(runs[i].Planned, f)
 			}
@@ -95,14 +102,32 @@ func (s *Store) runsWithPlanned(ctx context.Context, where string, args ...any) 
 	return runs, nil
 }
 
-// StopRun takes the lease from the builder of a run of whom nothing was heard
-// while it held: whatever he still does, he cannot finish.
-func (s *Store) StopRun(ctx context.Context, id string) error {
-	_, err := s.update(ctx, "UPDATE runs SET lease_token = NULL WHERE id = ? AND lease_token IS NOT NULL AND lease_until < {now}", id)
+// StopRun takes the lease from the builder of a run whose lease was over at a time:
+// whatever he still does, he cannot finish. left are the files that he has planned
+// and that are not the run's, as of that moment. stopped is false if somebody is at
+// it, as far as anybody knows.
+func (s *Store) StopRun(ctx context.Context, id string, since time.Time) (left []call.RunFile, stopped bool, err error) {
+	err = s.change(ctx, func(ctx context.Context, t *tx) (err error) {
+		var m call.RunInMaking
+		stopped, err = t.one(ctx, "SELECT files FROM runs WHERE id = ? AND (lease_token IS NULL OR lease_until < {now}) AND coalesce(lease_until, 0) <= ? {lock row}",
+			[]any{id, since.UnixMilli()}, jsonInto{&m.Run.Files})
+		if err != nil || !stopped {
+			return err
+		}
+		if err := t.exec(ctx, "UPDATE runs SET lease_token = NULL WHERE id = ?", id); err != nil {
+			return err
+		}
+		err = t.each(ctx, "SELECT "+plannedColumns+" FROM planned_files WHERE run_id = ? ORDER BY object_key", []any{id}, func(r row) error {
+			m.Planned = append(m.Planned, call.RunFile{})
+			return r.Scan(plannedFields(&m.Planned[len(m.Planned)-1])...)
+		})
+		left = m.Abandoned()
+		return err
+	})
 	if err != nil {
-		return fmt.Errorf("stop the builder of run %s: %w", id, err)
+		return nil, false, fmt.Errorf("stop the builder of run %s: %w", id, err)
 	}
-	return nil
+	return left, stopped, nil
 }
 
 // DropPlannedFile says that a planned file, which never became the run's, is not
