@@ -29,7 +29,7 @@ func (s *Store) isErased(ctx context.Context, kind call.ErasureKind, ref string)
 				return err
 			}
 			// The check of the log names an entry that cannot be read.
-			erased = erased || json.Unmarshal([]byte(text), &f) == nil && f.Kind == kind && slices.Contains(f.Refs, ref)
+			erased = erased || json.Unmarshal([]byte(text), &f) == nil && f.Kind == kind && !f.Untouched && slices.Contains(f.Refs, ref)
 			return nil
 		})
 	return erased, err
@@ -104,17 +104,18 @@ type loggedErasure struct {
 	askedAt, certifiedAt                         int64 // Unix milliseconds
 	last                                         audit.CertificateFacts
 	certificatesTold                             int64
-	// listed are the items that the log names, done those that it says are erased,
-	// and again those of which it says later that there is more: each with the place
-	// of the last entry.
+	// listed are the items that the log names, done those that it says are done, and
+	// again those of which it says later that there is more: each with the place of
+	// the last entry. untouched are those of done of which that says so.
 	listed, done, again map[erasureItem]int64
+	untouched           map[erasureItem]bool
 }
 
 // erasureWithLog reads an erasure by one statement, for it may just go on; nil, if
 // it is not there.
 func (s *Store) erasureWithLog(ctx context.Context, id string) (*loggedErasure, error) {
 	e := &loggedErasure{
-		items: map[erasureItem]listedItem{}, listed: map[erasureItem]int64{}, done: map[erasureItem]int64{}, again: map[erasureItem]int64{},
+		items: map[erasureItem]listedItem{}, listed: map[erasureItem]int64{}, done: map[erasureItem]int64{}, again: map[erasureItem]int64{}, untouched: map[erasureItem]bool{},
 		begun: -1, rebuilt: -1, certified: -1, reopened: -1, touched: -1,
 	}
 	there := false
@@ -176,6 +177,9 @@ func (e *loggedErasure) tell(action audit.Action, seq, at int64, facts []byte) e
 	case audit.ErasureDone:
 		err := json.Unmarshal(facts, &items)
 		note(items.Kind, items.Refs, e.listed, e.done)
+		for _, ref := range items.Refs {
+			e.untouched[erasureItem{items.Kind, ref}] = items.Untouched
+		}
 		return err
 	case audit.ErasureReopened:
 		var f reopenedFacts
@@ -199,8 +203,8 @@ func (e *loggedErasure) wrongItems() string {
 		done, isDone := e.done[item]
 		again, isAgain := e.again[item]
 		switch {
-		case is.state == call.ErasureDone:
-			if !isDone {
+		case is.state == call.ErasureDone || is.state == call.ErasureUntouched:
+			if !isDone || e.untouched[item] != (is.state == call.ErasureUntouched) {
 				forged++
 			}
 		// A segment of the journal is looked at again for each thing that it told of,
@@ -216,7 +220,7 @@ func (e *loggedErasure) wrongItems() string {
 	}
 	switch {
 	case forged > 0:
-		return fmt.Sprintf("its list says of %d things that they are erased, and the log does not", forged)
+		return fmt.Sprintf("its list says of %d things that they are erased, or another's, and the log does not", forged)
 	case undone > 0:
 		return fmt.Sprintf("the log says of %d things that they are erased, and its list says that they are not", undone)
 	case lost > 0:
@@ -243,7 +247,7 @@ func (e *loggedErasure) wrongEnd(now time.Time) string {
 	latest := now.Add(erasureWaits).UnixMilli()
 	var first int64 // when the first of what is kept can go
 	for _, is := range e.items {
-		open = open || is.state != call.ErasureDone
+		open = open || is.state == call.ErasureDue || is.state == call.ErasureKept
 		if is.state == call.ErasureKept {
 			if at := max(is.until, latest); first == 0 || at < first {
 				first = at

@@ -122,7 +122,7 @@ func (t *tx) foundToErase(ctx context.Context, actor audit.Actor, id string, kin
 	if err := t.listToErase(ctx, id, kind, refs, time.Now()); err != nil {
 		return err
 	}
-	e, err := audit.New(audit.ErasureFound, "erasure/"+id, itemFacts{kind, refs})
+	e, err := audit.New(audit.ErasureFound, "erasure/"+id, itemFacts{Kind: kind, Refs: refs})
 	if e.Actor = actor; err != nil {
 		return err
 	}

@@ -172,7 +172,7 @@ func (t *tx) coverJoined(ctx context.Context, actor audit.Actor, id string, call
 	for _, kind := range call.ErasureKinds() {
 		if refs := found[kind]; len(refs) > 0 {
 			slices.Sort(refs)
-			if err := say(audit.ErasureFound, itemFacts{kind, refs}); err != nil {
+			if err := say(audit.ErasureFound, itemFacts{Kind: kind, Refs: refs}); err != nil {
 				return err
 			}
 		}
@@ -196,7 +196,7 @@ func (t *tx) erasedBefore(ctx context.Context, actor audit.Actor, id string, cal
 	if err != nil || len(fresh) == 0 {
 		return err
 	}
-	e, err := audit.New(audit.ErasureDone, "erasure/"+id, itemFacts{call.ErasedCall, fresh})
+	e, err := audit.New(audit.ErasureDone, "erasure/"+id, itemFacts{Kind: call.ErasedCall, Refs: fresh})
 	if e.Actor = actor; err != nil {
 		return err
 	}
@@ -256,7 +256,7 @@ func (s *Store) RecallNumber(ctx context.Context, e *call.Erasure) (guessed bool
 	})
 	if err == nil {
 		err = s.each(ctx, `SELECT d.query, b.body FROM erasure_items i JOIN deliveries d ON d.id = CAST(i.ref AS BIGINT) JOIN bodies b ON b.sha256 = d.body_sha256
-			WHERE i.erasure_id = ? AND i.kind = 'delivery' AND i.state <> 'erased' ORDER BY d.id LIMIT ?`, []any{e.ID, scanPage}, func(rows *sql.Rows) error {
+			WHERE i.erasure_id = ? AND i.kind = 'delivery' AND i.state IN ('due', 'kept') ORDER BY d.id LIMIT ?`, []any{e.ID, scanPage}, func(rows *sql.Rows) error {
 			var query, body []byte
 			err := rows.Scan(&query, &body)
 			texts = append(texts, string(query), string(body))

@@ -285,15 +285,20 @@ func (s *Store) KeepErasureItem(ctx context.Context, id string, i call.ErasureIt
 
 // erased says of items that they are gone, and writes it into the log.
 func (t *tx) erased(ctx context.Context, actor audit.Actor, id string, kind call.ErasureKind, refs []string) error {
-	if len(refs) == 0 {
+	return t.doneWith(ctx, actor, id, itemFacts{Kind: kind, Refs: refs})
+}
+
+// doneWith says what became of items, and writes it into the log.
+func (t *tx) doneWith(ctx context.Context, actor audit.Actor, id string, f itemFacts) error {
+	if len(f.Refs) == 0 {
 		return nil
 	}
-	err := selectMany(ctx, t, "note what was erased", "UPDATE erasure_items SET state = 'erased', until_at = NULL, why = '', at = {now} WHERE (erasure_id, kind, ref) IN ({rows})", "ttt", refs,
-		func(ref string, args []any) []any { return append(args, id, string(kind), ref) }, nil)
+	err := selectMany(ctx, t, "note what was erased", "UPDATE erasure_items SET state = '"+string(f.done())+"', until_at = NULL, why = '', at = {now} WHERE (erasure_id, kind, ref) IN ({rows})", "ttt", f.Refs,
+		func(ref string, args []any) []any { return append(args, id, string(f.Kind), ref) }, nil)
 	if err != nil {
 		return err
 	}
-	e, err := audit.New(audit.ErasureDone, "erasure/"+id, itemFacts{kind, refs})
+	e, err := audit.New(audit.ErasureDone, "erasure/"+id, f)
 	if e.Actor = actor; err != nil {
 		return err
 	}

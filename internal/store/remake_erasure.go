@@ -25,6 +25,16 @@ type begunFacts struct {
 type itemFacts struct {
 	Kind call.ErasureKind `json:"kind"`
 	Refs []string         `json:"refs"`
+	// Untouched, of items that are done: nothing was erased from them.
+	Untouched bool `json:"untouched,omitempty"`
+}
+
+// done is the state of items that are done.
+func (f *itemFacts) done() call.ErasureState {
+	if f.Untouched {
+		return call.ErasureUntouched
+	}
+	return call.ErasureDone
 }
 
 // remakeErasure makes an erasure again, and what it has come to. The number is
@@ -66,9 +76,9 @@ func (t *tx) remakeErasure(ctx context.Context, e audit.Entry) error {
 	case audit.ErasureDone:
 		return remakeFrom(ctx, e, func(ctx context.Context, e audit.Entry, f itemFacts) error {
 			err := insertMany(ctx, t, "note what was erased", "INSERT INTO erasure_items (erasure_id, kind, ref, state, at)", "tttti",
-				" ON CONFLICT (erasure_id, kind, ref) DO UPDATE SET state = 'erased', until_at = NULL, why = '', at = excluded.at", f.Refs,
+				" ON CONFLICT (erasure_id, kind, ref) DO UPDATE SET state = excluded.state, until_at = NULL, why = '', at = excluded.at", f.Refs,
 				func(ref string, args []any) []any {
-					return append(args, id, string(f.Kind), ref, string(call.ErasureDone), e.At.UnixMilli())
+					return append(args, id, string(f.Kind), ref, string(f.done()), e.At.UnixMilli())
 				})
 			if err != nil || f.Kind != call.ErasedAudio {
 				return err
