@@ -163,10 +163,9 @@ func (s *Store) eachPlanned(ctx context.Context, f func(call.KeptObject) error) 
 // overCalls selects runs that tell of calls of an erasure: its id, and 1 for those
 // of which one is not erased yet. Of calls without a start these are the runs in
 // whose period they ended; those that tell no time may be in any.
-const overCalls = ` AND EXISTS (SELECT 1 FROM erasure_items i JOIN calls c ON c.id = i.ref WHERE i.erasure_id = ? AND i.kind = 'call' AND (? = 0 OR i.state <> 'erased')
-	AND (c.started_at >= runs.period_from AND c.started_at < runs.period_to
-		OR c.started_at = 0 AND coalesce(nullif(c.ended_at, 0), nullif(c.answered_at, 0), runs.period_from) >= runs.period_from
-			AND coalesce(nullif(c.ended_at, 0), nullif(c.answered_at, 0), runs.period_from) < runs.period_to))`
+const overCalls = ` AND EXISTS (SELECT 1 FROM erasure_items i JOIN calls ON calls.id = i.ref WHERE i.erasure_id = ? AND i.kind = 'call' AND (? = 0 OR i.state <> 'erased')
+	AND (calls.started_at >= runs.period_from AND calls.started_at < runs.period_to
+		OR calls.started_at = 0 AND coalesce(` + endedOrAnswered + `, runs.period_from) >= runs.period_from AND coalesce(` + endedOrAnswered + `, runs.period_from) < runs.period_to))`
 
 // RunsOver returns the built runs whose period has one of the erasure's calls in
 // it, open: one that is not erased yet. Their files may hold the number.
