@@ -45,8 +45,9 @@ type recordingView struct {
 	// is not, by this user or at all.
 	Audio, Download string
 	Facts           facts
-	// Evidence is for those who compare.
+	// Evidence is for those who compare; Kept: with what it is compared.
 	Evidence facts
+	Kept     bool
 }
 
 type holdView struct {
@@ -207,6 +208,7 @@ func (a *recordingJSON) view(zone *time.Location, who call.Token) recordingView 
 	if len(a.Holds) > 0 {
 		v.Facts.text("Kept by the legal hold", new(strings.Join(a.Holds, ", ")))
 	}
+	v.Kept = a.SHA256 != nil
 	if a.Size != nil {
 		v.Evidence.text("Size", new(humanize.Comma(*a.Size)+" bytes"))
 	}

@@ -81,7 +81,7 @@ func TestCallPage(t *testing.T) {
 		"(all times: Asia/Kolkata, UTC+05:30) Ashish · Sales · talked 0:40 · waited 0:00 Recordings Conversation archived",
 		"Save the audio Length 0:40 To note its end is missing; longer than the talk time Archived 2 Jan 2023, 14:34:00",
 		"Kept until 2 Jan 2026, 14:32:30", "Locked in the vault until 2 Jan 2026", "By the rule group Sales: 3y", "May be deleted from 2 Jan 2026", "Kept by the legal hold Case 7 Size, format and hash Size 100,000 bytes Format wav, pcm_mulaw, 1 channel, 8 kHz SHA-256 9310",
-		"Voicemail refused It was not taken, and is not tried again before somebody decides. X-9601.WAV is an image.",
+		"Voicemail refused It was not taken, and is not tried again before somebody decides. X-9601.WAV is an image. Kept by the legal hold Case 7 Where it comes from From https:",
 		"Legal holds Case 7 , since 2 Jan 2023, 15:30 : court order", "1 leg, as it was reported Ashish Status ANSWER",
 		"From https://newcallrecords.callerdesk.io/incoming/01_2023/x-9601.wav", "compliance Log out",
 	} {
