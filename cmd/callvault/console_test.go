@@ -200,6 +200,9 @@ func (b *browser) follow(t *testing.T, link string) (status int, body []byte) {
 	b.logins++
 	form := url.Values{"name": {b.name}, "password": {morningPassword}, "next": {html.UnescapeString(string(next[1]))}}
 	status, _, body = b.send(t, http.MethodPost, b.url+"/login", form)
+	if file := regexp.MustCompile(`<a href="([^"]*)">open it here`).FindSubmatch(body); file != nil {
+		status, _, body = b.send(t, http.MethodGet, b.url+html.UnescapeString(string(file[1])), nil)
+	}
 	return status, body
 }
 

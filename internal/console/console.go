@@ -123,13 +123,14 @@ type Console struct {
 	// exportChanged is never nil.
 	exportChanged func()
 
-	// strikes are wrong tokens of the API, sessionStrikes those of sessions: a
-	// program whose token is wrong must not shut out the office that it runs in.
-	strikes, sessionStrikes *strikes[netip.Prefix]
+	// strikes are wrong tokens of the API.
+	strikes *strikes[netip.Prefix]
 
 	logins *logins
-	// crossOrigin tells forms of other sites; secure: sessions go by TLS alone.
+	// crossOrigin tells forms of other sites; secure: sessions go by TLS alone, to
+	// publicURL.
 	crossOrigin *http.CrossOriginProtection
+	publicURL   string
 	secure      bool
 	// warnOfProxy keeps to one warning of a proxy that nobody told of.
 	warnOfProxy sync.Once
@@ -164,10 +165,10 @@ func New(o Options) *Console {
 
 		reportGroups: o.ReportGroups,
 
-		strikes:        newStrikes[netip.Prefix](strikesAtOnce, strikeEvery),
-		sessionStrikes: newStrikes[netip.Prefix](strikesAtOnce, strikeEvery),
+		strikes: newStrikes[netip.Prefix](strikesAtOnce, strikeEvery),
 
 		logins:    newLogins(),
+		publicURL: o.PublicURL,
 		secure:    strings.HasPrefix(o.PublicURL, "https://"),
 		strangers: cmp.Or(o.Strangers, new(audit.Strangers)),
 		looks:     &looks{store: o.Store, listenings: map[listening]*span{}},

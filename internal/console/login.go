@@ -115,7 +115,7 @@ func (c *Console) login(w http.ResponseWriter, r *http.Request) error {
 	switch r.Method {
 	case http.MethodGet, http.MethodHead:
 		next := localPath(r.URL.Query().Get("next"))
-		if _, err := c.session(w, r); err == nil {
+		if _, _, err := c.session(r); err == nil {
 			http.Redirect(w, r, next, http.StatusSeeOther) //nolint:gosec // localPath leads to this server alone
 			return nil
 		}
@@ -139,6 +139,9 @@ func (c *Console) takeLogin(w http.ResponseWriter, r *http.Request) error {
 		return call.Errorf(call.Invalid, "the form cannot be read")
 	}
 	next, name := localPath(r.PostForm.Get("next")), strings.TrimSpace(r.PostForm.Get("name"))
+	if c.losesLogin(r) {
+		return call.Errorf(call.Invalid, "a login is kept by https alone here; open %s instead", c.publicURL)
+	}
 	u, err := c.prove(w, r, name, r.PostForm.Get("password"))
 	switch code := call.CodeOf(err); {
 	case err == nil:
@@ -163,8 +166,26 @@ func (c *Console) takeLogin(w http.ResponseWriter, r *http.Request) error {
 		})
 	}
 	c.setSession(w, r, base64.RawURLEncoding.EncodeToString(token), int(sessionLasts/time.Second))
+	if strings.HasPrefix(next, firstPath+"/") {
+		// A file is kept and not shown: the form would stay there as if nothing had
+		// come of it.
+		w.Header().Set("Refresh", "0; url="+next)
+		return writePage(w, http.StatusOK, fileTemplate, page{Title: "Logged in", User: u.Name, Body: next})
+	}
 	http.Redirect(w, r, next, http.StatusSeeOther) //nolint:gosec // localPath leads to this server alone
 	return nil
+}
+
+// losesLogin reports whether the browser will not keep a login, since it goes by
+// TLS alone and the browser came without. Most take this machine's own address
+// for as safe.
+func (c *Console) losesLogin(r *http.Request) bool {
+	from, err := url.Parse(r.Header.Get("Origin"))
+	if err != nil || !c.secure || r.TLS != nil || from.Scheme != "http" {
+		return false
+	}
+	ip, err := netip.ParseAddr(from.Hostname())
+	return from.Hostname() != "localhost" && (err != nil || !ip.IsLoopback())
 }
 
 // prove returns the user of this name and password. Whether there is such a user

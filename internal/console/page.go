@@ -28,6 +28,7 @@ type page struct {
 // The pages, each within the frame of page.html.
 var (
 	loginTemplate   = framed("login.html")
+	fileTemplate    = framed("file.html")
 	callTemplate    = framed("call.html")
 	reportsTemplate = framed("reports.html")
 	homeTemplate    = framed("home.html")
@@ -110,7 +111,7 @@ type homePage struct{ Version, API string }
 
 // home leads people to what they may see, and tells programs where the API is.
 func (c *Console) home(w http.ResponseWriter, r *http.Request) error {
-	if _, err := c.session(w, r); err == nil {
+	if _, _, err := c.session(r); err == nil {
 		http.Redirect(w, r, firstPath, http.StatusSeeOther)
 		return nil
 	}

@@ -225,7 +225,7 @@ func TestReportsOfOwnGroups(t *testing.T) {
 			t.Errorf("the input is listed: %s", r.body)
 		}
 	}
-	if r := h.get(t, "/reports?report=daily", "", session...); r.status != http.StatusOK || !strings.Contains(r.pageText(t), "There is no report yet") {
+	if r := h.get(t, "/reports?report=daily", "", session...); r.status != http.StatusOK || !strings.Contains(r.pageText(t), "There is nothing of this name here") {
 		t.Errorf("the whole report: status %d: %s", r.status, r.body)
 	}
 	if runs := in[[]any](t, h.get(t, "/api/v1/reports", salesManager).json(t), "runs"); len(runs) != 1 {
@@ -305,6 +305,12 @@ func TestAlertsOnThePage(t *testing.T) {
 	const told = "Needs attention The report daily failed three times in a row: <the mail server refuses>. (since 2 Jan 2023, 09:02 , UTC)"
 	if text := h.get(t, "/reports", "", h.loggedIn(t, "admin")...).pageText(t); !strings.Contains(text, told) {
 		t.Errorf("the page lacks %q: %s", told, text)
+	}
+	for len(h.store.alerts) < 21 {
+		h.store.alerts = append(h.store.alerts, h.store.alerts[0])
+	}
+	if text := h.get(t, "/reports", "", h.loggedIn(t, "admin")...).pageText(t); !strings.Contains(text, "These were opened last.") {
+		t.Errorf("the page does not tell of others: %s", text)
 	}
 	want := call.AlertFilter{State: call.AlertOpen, Limit: 20}
 	if h.store.alertFilter != want {

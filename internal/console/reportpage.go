@@ -20,8 +20,10 @@ type reportsPage struct {
 	// Groups are those that the reader is limited to, if no report is of these
 	// alone.
 	Groups []string
-	// Alerts are the open ones, for administrators.
-	Alerts []alertView
+	// Alerts are the open ones that were opened last, for administrators;
+	// MoreAlerts: there are others.
+	Alerts     []alertView
+	MoreAlerts bool
 	// Only is the one report that is listed, empty for all.
 	Only string
 	Runs []runView
@@ -68,7 +70,7 @@ func (c *Console) reportsPage(w http.ResponseWriter, r *http.Request, who call.T
 		return err
 	}
 	p := reportsPage{Only: r.URL.Query().Get("report")}
-	if p.Alerts, err = c.viewAlerts(r, who); err != nil {
+	if p.Alerts, p.MoreAlerts, err = c.viewAlerts(r, who); err != nil {
 		return err
 	}
 	for i := range answer.Runs {
@@ -85,22 +87,23 @@ func (c *Console) reportsPage(w http.ResponseWriter, r *http.Request, who call.T
 // pageAlerts bounds the alerts that a page tells of; the API has them all.
 const pageAlerts = 20
 
-// viewAlerts are the open alerts, if they are for this user to mend.
-func (c *Console) viewAlerts(r *http.Request, who call.Token) ([]alertView, error) {
+// viewAlerts are the open alerts, if they are for this user to mend, and whether
+// there are more.
+func (c *Console) viewAlerts(r *http.Request, who call.Token) (_ []alertView, more bool, _ error) {
 	if who.Role != call.Admin || len(who.Groups) > 0 {
-		return nil, nil
+		return nil, false, nil
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), questionLimit)
 	defer cancel()
-	open, _, err := c.store.FindAlerts(ctx, call.AlertFilter{State: call.AlertOpen, Limit: pageAlerts})
+	open, next, err := c.store.FindAlerts(ctx, call.AlertFilter{State: call.AlertOpen, Limit: pageAlerts})
 	if err != nil {
-		return nil, err
+		return nil, false, err
 	}
 	views := make([]alertView, len(open))
 	for i, a := range open {
 		views[i] = alertView{a.Opening, stampOf(moment(a.Since), c.zone, dayMinute), c.zone.String()}
 	}
-	return views, nil
+	return views, next != "", nil
 }
 
 func (a *runJSON) view() runView {
@@ -129,7 +132,7 @@ func (a *runJSON) view() runView {
 	if a.FilesDeletedAt != nil {
 		return v
 	}
-	for i, revision := range a.Revisions {
+	for _, revision := range a.Revisions {
 		files := make([]fileView, 0, len(revision.Files))
 		var others []fileView
 		for _, f := range revision.Files {
@@ -140,7 +143,7 @@ func (a *runJSON) view() runView {
 				others = append(others, file)
 			}
 		}
-		if i == 0 {
+		if revision.Revision == a.Revision {
 			v.Files, v.Others = files, others
 			continue
 		}

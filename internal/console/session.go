@@ -4,10 +4,8 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/base64"
-	"math"
 	"net/http"
 	"net/url"
-	"strconv"
 	"time"
 
 	"callvault/internal/audit"
@@ -53,21 +51,15 @@ func (c *Console) logout(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	c.setSession(w, r, "", -1) // whatever becomes of it
-	hash, err := c.sessionHash(r)
-	if err == nil {
-		err = c.endSession(r, hash)
-	}
-	if err != nil && call.CodeOf(err) != call.Unauthorized {
+	if err := c.endSession(r); err != nil && call.CodeOf(err) != call.Unauthorized {
 		return err
 	}
 	http.Redirect(w, r, loginPath, http.StatusSeeOther)
 	return nil
 }
 
-// endSession ends a session, also where too many that are none have come from:
-// whoever is logged in there must be able to log out.
-func (c *Console) endSession(r *http.Request, hash [32]byte) error {
-	who, err := c.sessionUser(r, hash)
+func (c *Console) endSession(r *http.Request) error {
+	hash, who, err := c.session(r)
 	if err != nil {
 		return err
 	}
@@ -121,37 +113,22 @@ func (c *Console) sessionHash(r *http.Request) ([32]byte, error) {
 	return sha256.Sum256(token), nil
 }
 
-// session finds who is logged in, in the form of a token: what users may see,
-// and why not, is decided as for tokens. An Unauthorized error says that nobody
-// is.
-func (c *Console) session(w http.ResponseWriter, r *http.Request) (call.Token, error) {
-	hash, err := c.sessionHash(r)
-	if err != nil {
-		return call.Token{}, err
+// session finds the session's hash and who is logged in, in the form of a token:
+// what users may see, and why not, is decided as for tokens. An Unauthorized
+// error says that nobody is. However many that are none come, nobody is kept out
+// for them: 256 random bits are not guessed, and an office has one address.
+func (c *Console) session(r *http.Request) (hash [32]byte, who call.Token, err error) {
+	if hash, err = c.sessionHash(r); err != nil {
+		return hash, who, err
 	}
-	address := strikeKey(r.RemoteAddr)
-	if wait := c.sessionStrikes.wait(address, c.now()); wait > 0 {
-		w.Header().Set("Retry-After", strconv.Itoa(int(math.Ceil(wait.Seconds()))))
-		c.strangers.Count(c.now(), "session_limited")
-		return call.Token{}, call.Errorf(call.Limited, "too many sessions that are none came from this address; try again later")
-	}
-	return c.sessionUser(r, hash)
-}
-
-// sessionUser is session for a token's hash, however many were none.
-func (c *Console) sessionUser(r *http.Request, hash [32]byte) (call.Token, error) {
 	ctx, cancel := context.WithTimeout(r.Context(), questionLimit)
 	defer cancel()
 	u, err := c.store.SessionUser(ctx, hash)
 	if call.CodeOf(err) == call.NotFound || err == nil && !mayLogIn(u) {
-		c.sessionStrikes.count(strikeKey(r.RemoteAddr), c.now())
 		c.strangers.Count(c.now(), "session_over")
-		return call.Token{}, errNoSession
+		return hash, who, errNoSession
 	}
-	if err != nil {
-		return call.Token{}, err
-	}
-	return call.Token{Name: u.Name, Role: u.Role, Groups: u.Groups}, nil
+	return hash, call.Token{Name: u.Name, Role: u.Role, Groups: u.Groups}, err
 }
 
 // withSession wraps a page that only users see. Who is not logged in may do so,
@@ -161,7 +138,7 @@ func (c *Console) withSession(h endpoint) http.Handler {
 		err := readOnly(w, r)
 		var who call.Token
 		if err == nil {
-			who, err = c.session(w, r)
+			_, who, err = c.session(r)
 		}
 		if call.CodeOf(err) == call.Unauthorized {
 			w.Header().Set("Cache-Control", "no-store")

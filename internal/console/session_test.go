@@ -14,8 +14,6 @@ import (
 	"callvault/internal/audit"
 	"callvault/internal/call"
 	"callvault/internal/console"
-
-	"github.com/google/go-cmp/cmp"
 )
 
 // The password of every user in these tests, and its hash.
@@ -189,13 +187,13 @@ func TestSessionsAreNoTokens(t *testing.T) {
 	if r := h.get(t, "/reports", "", session...); r.status != http.StatusOK {
 		t.Errorf("after wrong tokens: status %d", r.status)
 	}
-	for i := range 30 {
+	for i := range 40 { // nor do sessions that are none, as all have after a rebuild
 		if r := h.get(t, "/reports", "", "Cookie", "callvault_session="+made); r.status != http.StatusSeeOther {
 			t.Fatalf("%d: status %d", i, r.status)
 		}
 	}
-	if r := h.get(t, "/reports", "", "Cookie", "callvault_session="+made, "Accept", "text/html"); r.status != http.StatusTooManyRequests || r.header.Get("Retry-After") == "" {
-		t.Errorf("status %d: %s", r.status, r.body)
+	if r := h.get(t, "/reports", "", session...); r.status != http.StatusOK {
+		t.Errorf("after sessions that are none: status %d: %s", r.status, r.body)
 	}
 }
 
@@ -223,31 +221,5 @@ func TestSessionFollowsItsUser(t *testing.T) {
 	h.store.users["admin"] = u
 	if r := h.get(t, "/reports", "", session...); r.status != http.StatusSeeOther {
 		t.Errorf("disabled: status %d", r.status)
-	}
-}
-
-// TestLogoutAlwaysEnds: whoever is logged in where too many sessions come from
-// that are none can log out, and is.
-func TestLogoutAlwaysEnds(t *testing.T) {
-	t.Parallel()
-	h := newHouse(t)
-	h.people()
-	session := h.loggedIn(t, "manager")
-	made := base64.RawURLEncoding.EncodeToString(make([]byte, 32))
-	for range 31 {
-		h.get(t, "/reports", "", "Cookie", "callvault_session="+made)
-	}
-	if r := h.get(t, "/reports", "", session...); r.status != http.StatusTooManyRequests {
-		t.Fatalf("status %d", r.status)
-	}
-	if r := h.submit(t, "/logout", nil, session[:2]...); r.status != http.StatusSeeOther || r.cookie(t).MaxAge >= 0 {
-		t.Errorf("logout: status %d: %s", r.status, r.body)
-	}
-	if n := len(h.store.sessions); n != 0 {
-		t.Errorf("%d sessions go on", n)
-	}
-	want := []string{"user manager user.logged_in user/manager", "user manager user.logged_out user/manager"}
-	if diff := cmp.Diff(want, h.store.logged()); diff != "" {
-		t.Error(diff)
 	}
 }
