@@ -10,7 +10,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"strconv"
+	"slices"
 	"strings"
 	"time"
 
@@ -99,47 +99,15 @@ func (e Entry) Record() ([]byte, error) {
 }
 
 // encode writes an entry in its normal form as encoding/json does, but does not
-// look through the facts once more: whole logs are hashed.
+// look through the facts once more: whole logs are hashed. They stand last.
 func (e *Entry) encode() ([]byte, error) {
-	at, err := e.At.MarshalJSON()
-	if err != nil {
-		return nil, err
+	head := *e
+	head.Facts = nil
+	record, err := json.Marshal(&head)
+	if err != nil || e.Facts == nil {
+		return record, err
 	}
-	b := make([]byte, 0, 256+len(e.Subject)+len(e.Reason)+len(e.Facts))
-	b = strconv.AppendInt(append(b, `{"seq":`...), e.Seq, 10)
-	b = append(append(b, `,"at":`...), at...)
-	b = appendText(append(b, `,"action":`...), string(e.Action))
-	b = appendText(append(b, `,"actor":{"kind":`...), e.Actor.Kind)
-	b = appendField(b, "name", e.Actor.Name)
-	b = append(appendField(b, "address", e.Actor.Address), '}')
-	b = appendField(b, "subject", e.Subject)
-	b = appendField(b, "reason", e.Reason)
-	if len(e.Facts) > 0 {
-		b = append(append(b, `,"facts":`...), e.Facts...)
-	}
-	return append(b, '}'), nil
-}
-
-// appendField appends a further field of an object, unless its text is empty.
-func appendField(b []byte, name, text string) []byte {
-	if text == "" {
-		return b
-	}
-	return appendText(append(append(append(b, `,"`...), name...), `":`...), text)
-}
-
-// appendText appends a text as a JSON string.
-func appendText(b []byte, text string) []byte {
-	for i := range len(text) {
-		if c := text[i]; c < ' ' || c > '~' || c == '"' || c == '\\' || c == '<' || c == '>' || c == '&' {
-			quoted, err := json.Marshal(text)
-			if err != nil {
-				return b // cannot happen: strings encode
-			}
-			return append(b, quoted...)
-		}
-	}
-	return append(append(append(b, '"'), text...), '"')
+	return slices.Concat(record[:len(record)-1], []byte(`,"facts":`), e.Facts, []byte("}")), nil
 }
 
 // Hash returns the hash of the entry as a leaf of the tree: the SHA-256 of a

@@ -2,6 +2,7 @@ package audit_test
 
 import (
 	"encoding/json"
+	"reflect"
 	"testing"
 	"time"
 
@@ -62,6 +63,9 @@ func TestCanonicalForm(t *testing.T) {
 // normal form.
 func TestCanonicalFormIsJSON(t *testing.T) {
 	t.Parallel()
+	if entry := reflect.TypeFor[audit.Entry](); entry.Field(entry.NumField()-1).Name != "Facts" {
+		t.Error("the facts do not stand last, where they are put")
+	}
 	text := rapid.OneOf(rapid.String(), rapid.StringMatching(`[a-z./ "\\\\<>&\x00-\x1f\x7f\x{2028}é\x{10ffff}]*`), rapid.Just(""),
 		rapid.Map(rapid.SliceOf(rapid.Byte()), func(b []byte) string { return string(b) }))
 	rapid.Check(t, func(t *rapid.T) {
