@@ -98,7 +98,8 @@ func scrubOptions(c *config.Config, s *store.Store, v archive.Vault, busy func()
 				}
 				checked, err := s.CheckAgain(ctx, o, f.Where)
 				return []call.Checked{checked}, err
-			case call.FaultRecording, call.FaultRun, call.FaultMail, call.FaultHold, call.FaultErasure, call.FaultUser, call.FaultToken, call.FaultRedirect:
+			case call.FaultRecording, call.FaultRun, call.FaultMail, call.FaultHold, call.FaultErasure, call.FaultUser, call.FaultToken,
+				call.FaultExport, call.FaultAccount, call.FaultReport, call.FaultRedirect:
 				checked, err := s.CheckAgain(ctx, call.CheckOptions{}, f.Where)
 				if len(checked.Where) == 0 { // its row is gone, as only the log can tell
 					checked = call.Checked{Where: []string{f.Where}}

@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"database/sql"
 	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -40,7 +41,7 @@ func TestTampering(t *testing.T) {
 	if got, status := in.verify(t); status != exitDone || len(got.Faults)+len(got.Notices) > 0 || got.Parts["journal"] == 0 || got.Parts["rows"] == 0 {
 		t.Fatalf("before: status %d, %+v", status, got)
 	}
-	for _, c := range slices.Concat(tamperedRows(names), tamperedIdentifiers(), tamperedRecords(), tamperedLog(), tamperedObjects(names)) {
+	for _, c := range slices.Concat(tamperedRows(names), tamperedIdentifiers(), tamperedRecords(), tamperedLog(), tamperedObjects(names), tamperedPeople()) {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
 			changed := in
@@ -112,7 +113,15 @@ func tamperable(t *testing.T) (installation, *strings.Replacer) {
 		s.AddUser(t.Context(), call.User{Name: "asha", Role: call.Manager, Groups: []string{"sales"}, PasswordHash: "x"}),
 		s.AddToken(t.Context(), call.Token{Name: "wall", Role: call.Viewer, Hash: sum}),
 		s.DisableToken(t.Context(), "wall"),
+		s.PauseAccount(t.Context(), "closed", "the credentials were rejected"),
 	); err != nil {
+		t.Fatal(err)
+	}
+	export, err := s.AddExport(t.Context(), call.Export{Request: json.RawMessage(`{"calls":["x"],"reason":"complaint 7"}`), By: "meera", Reason: "complaint 7"})
+	if err == nil {
+		_, err = s.RemoveExport(t.Context(), export.ID)
+	}
+	if err != nil {
 		t.Fatal(err)
 	}
 	// Of one customer's calls nothing is told twice.
@@ -171,7 +180,7 @@ func tamperable(t *testing.T) (installation, *strings.Replacer) {
 		"{rewritten number}", one("SELECT number FROM journal_segments WHERE revision > 0 LIMIT 1"),
 		"{rewritten entry}", one("SELECT min(seq) FROM audit_entries WHERE actor_kind = 'system' AND seq >= (SELECT entries_from FROM journal_segments WHERE revision > 0 LIMIT 1)"),
 		"{segment}", one("SELECT max(number) FROM journal_segments"),
-		"{hold}", holds[0].ID, "{run}", run.ID, "{mail}", mail.ID, "{erasure}", one("SELECT id FROM erasures"),
+		"{hold}", holds[0].ID, "{export}", export.ID, "{run}", run.ID, "{mail}", mail.ID, "{erasure}", one("SELECT id FROM erasures"),
 		"{report}", reportKey, "{seal}", one("SELECT object_key FROM audit_seals ORDER BY size LIMIT 1"),
 		"{certificate}", one("SELECT certificate FROM erasures"), "{entry}", one("SELECT seq FROM audit_entries WHERE action = 'erasure.certified'"), "{last}", one("SELECT max(seq) FROM audit_entries"),
 	)

@@ -153,7 +153,7 @@ const (
 
 // What becomes of legal holds and of the calls under them. Subject:
 // "hold/<id>". Facts of HoldPlaced and those of its release: the hold as it
-// then is; of HoldJoined: {"calls": [ids]}.
+// then is; of HoldJoined: {"calls": [ids], "since"}.
 const (
 	HoldPlaced Action = "hold.placed"
 	// HoldJoined: calls came under the hold.
@@ -178,8 +178,13 @@ const (
 
 	// ErasureBegun: Facts hold the number's keyed hash and the ids of its calls.
 	ErasureBegun Action = "erasure.begun"
-	// ErasureFound: Facts hold more items, as the search for them finds them.
+	// ErasureFound: Facts hold more items, as the search for them finds them, or up to
+	// which request all have been looked through ("through"), all of them at the end
+	// ("all").
 	ErasureFound Action = "erasure.found"
+	// ErasureKept: an item cannot be erased yet. Facts hold until when, if that is
+	// known, and why; it is told again when either is another.
+	ErasureKept Action = "erasure.kept"
 	// ErasureDone: Facts hold the items that were erased, by their kinds.
 	ErasureDone Action = "erasure.done"
 	// ErasureReopened: calls turned out to be parts of the calls of an erasure that
@@ -236,7 +241,7 @@ func Actions() []Action {
 		DeliveryViewed, AudioPlayed, AudioDownloaded, WaveformViewed, ReportDownloaded, LiveViewed, ReconciliationViewed,
 		LogSearched, HoldsViewed, ExportsViewed, ErasureRehearsed, DatabaseCopied, AccessRefused, StrangersRefused,
 		ExportRequested, ExportMade, ExportFailed, ExportRemoved, ExportDownloaded, HoldPlaced, HoldJoined,
-		HoldPassed, HoldReleaseAsked, HoldReleaseWithdrawn, HoldReleased, RecordingErased, RecordingErasureFailed, ErasureBegun, ErasureFound, ErasureDone, ErasureReopened,
+		HoldPassed, HoldReleaseAsked, HoldReleaseWithdrawn, HoldReleased, RecordingErased, RecordingErasureFailed, ErasureBegun, ErasureFound, ErasureKept, ErasureDone, ErasureReopened,
 		ErasureCertified, JournalWritten, JournalRewritten, JournalKept, DatabaseRebuilt, FaultOpened, FaultClosed, VaultCopyBegun,
 		VaultCopied,
 	}

@@ -199,13 +199,17 @@ type MailFacts struct {
 	SentAt    time.Time `json:"sent_at,omitzero"`
 }
 
-// PersonFacts is the row of a user or token, without password and hash.
+// PersonFacts is the row of a user or token, without what lets them in.
 type PersonFacts struct {
 	Name      string    `json:"name"`
 	Role      string    `json:"role"`
 	Groups    []string  `json:"groups"`
 	CreatedAt time.Time `json:"created_at"`
 	Disabled  bool      `json:"disabled"`
+	// SecretFingerprint is of the salted hash of the password, or of the hash
+	// of the token; empty in entries of earlier versions. Nobody can guess from it
+	// what lets them in.
+	SecretFingerprint string `json:"secret_fingerprint,omitempty"`
 }
 
 // ExportFacts is an export: what was asked for, and what came of it.
@@ -222,6 +226,17 @@ type ExportFacts struct {
 	// ManifestSHA256 is what the bundle's signature is over.
 	ManifestSHA256 string `json:"manifest_sha256,omitempty"`
 	Error          string `json:"error,omitempty"`
+	// By is who asked for it, and Groups limit them. These and the others are
+	// missing in entries of earlier versions, and of bundles made by a command.
+	By        string    `json:"asked_by,omitempty"`
+	Groups    []string  `json:"groups,omitempty"`
+	CreatedAt time.Time `json:"created_at,omitzero"`
+	// FinishedAt is when it was ready or failed, RemoveAt when it goes.
+	FinishedAt time.Time `json:"finished_at,omitzero"`
+	RemoveAt   time.Time `json:"remove_at,omitzero"`
+	// PieceSize is in bytes; Prefix begins the keys of its pieces in the vault.
+	PieceSize int64  `json:"piece_size,omitempty"`
+	Prefix    string `json:"prefix,omitempty"`
 }
 
 // KeyFacts is the public half of a key that signs the log from now on.

@@ -55,8 +55,9 @@ const (
 	FaultSeal FaultKind = "seal"
 	// FaultRecording: the row of a recording is not what the log says. Where is
 	// "recording/<id>". The others are the same of a report's run, a mail, a legal
-	// hold with the calls under it, an erasure, a user and a token: "run/<id>",
-	// "user/<name>" and so on.
+	// hold with the calls under it, an erasure, a user, a token and an export:
+	// "run/<id>", "user/<name>" and so on; "held/<recording>" of the list of objects
+	// under holds, "suppressed/<n>" of that of erased numbers.
 	FaultRecording FaultKind = "recording"
 	FaultRun       FaultKind = "run"
 	FaultMail      FaultKind = "mail"
@@ -64,6 +65,13 @@ const (
 	FaultErasure   FaultKind = "erasure"
 	FaultUser      FaultKind = "user"
 	FaultToken     FaultKind = "token"
+	FaultExport    FaultKind = "export"
+	// FaultAccount: whether an account's recordings wait is not what the log says.
+	// Where is "account/<name>".
+	FaultAccount FaultKind = "account"
+	// FaultReport: since when a report is known is not what the log says. Where is
+	// "report/<name>".
+	FaultReport FaultKind = "report"
 	// FaultSegment: the row of a segment of the journal is not what the log
 	// says. Where is "journal/<number>".
 	FaultSegment FaultKind = "segment"
@@ -77,7 +85,8 @@ const (
 func FaultKinds() []FaultKind {
 	return []FaultKind{
 		FaultMismatch, FaultMissing, FaultUnreadable, FaultUnknown, FaultWeaker, FaultHeld, FaultVersions,
-		FaultCall, FaultLeg, FaultDelivery, FaultIdentifier, FaultRedirect, FaultLog, FaultSeal, FaultRecording, FaultRun, FaultMail, FaultHold, FaultErasure, FaultUser, FaultToken, FaultSegment, FaultJournal,
+		FaultCall, FaultLeg, FaultDelivery, FaultIdentifier, FaultRedirect, FaultLog, FaultSeal, FaultRecording, FaultRun, FaultMail, FaultHold, FaultErasure, FaultUser, FaultToken,
+		FaultExport, FaultAccount, FaultReport, FaultSegment, FaultJournal,
 	}
 }
 

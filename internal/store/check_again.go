@@ -39,9 +39,10 @@ func (s *Store) CheckAgain(ctx context.Context, o call.CheckOptions, where strin
 		}
 	default:
 		for _, table := range loggedTables() {
-			if string(table.kind) != kind {
+			if table.noun != kind {
 				continue
 			}
+			c.checked.Kinds = []call.FaultKind{table.kind}
 			var rows []*loggedRow
 			if rows, err = table.rows(ctx, s, " WHERE id = ?", name); err == nil {
 				err = c.logged(ctx, table, rows)

@@ -55,7 +55,11 @@ func TestCheckOpenErasure(t *testing.T) {
 		if found := check(); len(found) > 0 {
 			t.Fatalf("before: %v", found)
 		}
-		restore := remember(t, o, "erasures", "erasure_items")
+		otherKey := "x'02'"
+		if o.DSN != "" {
+			otherKey = `'\x02'::bytea`
+		}
+		restore := remember(t, o, "erasures", "erasure_items", "erasure_key", "suppressed_numbers")
 		for _, change := range []string{
 			"UPDATE erasures SET next_at = next_at + 1",
 			"UPDATE erasures SET next_at = NULL",
@@ -66,6 +70,20 @@ func TestCheckOpenErasure(t *testing.T) {
 			"UPDATE erasure_items SET state = 'erased' WHERE kind = 'call'",
 			"UPDATE erasure_items SET state = 'erased' WHERE kind = 'delivery'",
 			"DELETE FROM erasure_items WHERE kind = 'call'",
+			"UPDATE erasure_items SET until_at = until_at + 1 WHERE kind = 'audio'",
+			"UPDATE erasure_items SET until_at = NULL WHERE kind = 'audio'",
+			"UPDATE erasure_items SET why = 'x' WHERE kind = 'audio'",
+			"UPDATE erasure_items SET state = 'due' WHERE kind = 'audio'", // with its date
+			"INSERT INTO erasure_items (erasure_id, kind, ref, state, at) VALUES ('" + e.ID + "', 'call', 'x', 'due', 1)",
+			"INSERT INTO erasure_items (erasure_id, kind, ref, state, at) VALUES ('" + e.ID + "', 'delivery', '77', 'kept', 1)",
+			"UPDATE erasures SET scanned = scanned + 1",
+			"UPDATE erasures SET found_at = NULL",
+			"UPDATE erasures SET found_at = found_at + 3600000",
+			"UPDATE erasures SET certified_at = certified_at + 3600000",
+			"DELETE FROM erasure_key",
+			"UPDATE erasure_key SET key = " + otherKey,
+			"UPDATE suppressed_numbers SET before_at = before_at + 1",
+			"INSERT INTO suppressed_numbers SELECT 77, number_hash, before_at + 1 FROM suppressed_numbers",
 		} {
 			tamper(t, o, change)
 			if diff := cmp.Diff([]string{"erasure erasure/" + e.ID}, check()); diff != "" {
@@ -73,8 +91,37 @@ func TestCheckOpenErasure(t *testing.T) {
 			}
 			restore()
 		}
+		tamper(t, o, "INSERT INTO suppressed_numbers VALUES (77, 'x', 1)")
+		if diff := cmp.Diff([]string{"erasure suppressed/77"}, check()); diff != "" {
+			t.Errorf("a number that nobody spoke of (-want +got):\n%s", diff)
+		}
+		restore()
 		if found := check(); len(found) > 0 {
 			t.Errorf("after: %v", found)
+		}
+	})
+}
+
+// TestCheckBeganErasure: an erasure that has not begun to look yet cannot be told that
+// it has.
+func TestCheckBeganErasure(t *testing.T) {
+	t.Parallel()
+	forEachDatabase(t, func(t *testing.T, o store.Options) {
+		s := open(t, o)
+		record(t, s, delivery(report("1.1")))
+		begun := must(s.BeginErasure(t.Context(), "+919812345678", "request of today"))(t)
+		restore := remember(t, o, "erasures", "erasure_items")
+		for _, change := range []string{
+			"UPDATE erasures SET found_at = asked_at",
+			"UPDATE erasures SET scanned = 1000000",
+			"UPDATE erasure_items SET state = 'kept', until_at = 4102444800000, why = 'x'",
+			"UPDATE erasure_items SET until_at = 4102444800000",
+		} {
+			tamper(t, o, change)
+			if diff := cmp.Diff([]string{"erasure erasure/" + begun.ID}, checkAllOfLog(t, s, "", 100)); diff != "" {
+				t.Errorf("%s: faults (-want +got):\n%s", change, diff)
+			}
+			restore()
 		}
 	})
 }

@@ -232,8 +232,11 @@ func (j *JournalCheck) readLog(ctx context.Context) error {
 				forgotten = append(forgotten, f.DeliveryIDs...)
 				return err
 			}
-			var f itemFacts
-			if err := json.Unmarshal(facts, &f); err != nil || f.Kind != call.ErasedDelivery || f.Untouched {
+			var f struct {
+				Kind call.ErasureKind `json:"kind"`
+				Refs []string         `json:"refs"`
+			}
+			if err := json.Unmarshal(facts, &f); err != nil || f.Kind != call.ErasedDelivery {
 				return err
 			}
 			for _, ref := range f.Refs {

@@ -92,7 +92,7 @@ type logChecker struct {
 	// a fraction of one after the other.
 	grown []grownEntry
 	seals []audit.KeptSeal
-	// made are the ids of rows that the log tells of, by their tables.
+	// made are the ids of rows that the log tells of, by their nouns.
 	made map[string][]string
 	// joined are the places of the former ids of calls that it tells of.
 	joined []string
@@ -238,9 +238,10 @@ func (c *logChecker) note(e *keptEntry) {
 		if json.Unmarshal(e.Facts, &f) == nil {
 			c.place.Verifier = f.Verifier
 		}
-	case audit.RecordingArchived, audit.RunBuilt, audit.MailBegun, audit.HoldPlaced, audit.ErasureBegun:
+	case audit.RecordingArchived, audit.RunBuilt, audit.MailBegun, audit.HoldPlaced, audit.ErasureBegun,
+		audit.UserAdded, audit.TokenAdded, audit.ExportRequested, audit.AccountPaused, audit.ReportSeen:
 		noun, id, _ := strings.Cut(e.Subject, "/")
-		c.made[noun+"s"] = append(c.made[noun+"s"], id)
+		c.made[noun] = append(c.made[noun], id)
 	case audit.CallJoined:
 		c.joined = append(c.joined, e.Subject)
 	case audit.JournalWritten:
@@ -393,16 +394,24 @@ func (c *logChecker) rewritten(ctx context.Context, f segmentFacts) (segmentFact
 // gone looks for rows that the log tells of and that are not there. What is
 // there is for CheckRows.
 func (c *logChecker) gone(ctx context.Context) error {
-	for _, table := range []string{"recordings", "runs", "mails", "holds", "erasures"} {
+	for _, table := range []struct {
+		kind      call.FaultKind
+		name, key string
+	}{
+		{call.FaultRecording, "recordings", "id"}, {call.FaultRun, "runs", "id"}, {call.FaultMail, "mails", "id"}, {call.FaultHold, "holds", "id"},
+		{call.FaultErasure, "erasures", "id"}, {call.FaultUser, "users", "name"}, {call.FaultToken, "tokens", "name"}, {call.FaultExport, "exports", "id"},
+		{call.FaultAccount, "account_pauses", "account"}, {call.FaultReport, "report_schedules", "report"},
+	} {
 		there := map[string]bool{}
-		slices.Sort(c.made[table])
-		ids := slices.Compact(c.made[table])
+		made := c.made[string(table.kind)]
+		slices.Sort(made)
+		ids := slices.Compact(made)
 		err := inChunks(ids, func(chunk []string) error {
 			args := make([]any, len(chunk))
 			for i, id := range chunk {
 				args[i] = id
 			}
-			return c.each(ctx, "SELECT id FROM "+table+" WHERE id IN "+tuples(1, len(args)), args, func(rows *sql.Rows) error {
+			return c.each(ctx, "SELECT "+table.key+" FROM "+table.name+" WHERE "+table.key+" IN "+tuples(1, len(args)), args, func(rows *sql.Rows) error {
 				var id string
 				err := rows.Scan(&id)
 				there[id] = true
@@ -416,27 +425,50 @@ func (c *logChecker) gone(ctx context.Context) error {
 			if there[id] {
 				continue
 			}
-			where := strings.TrimSuffix(table, "s") + "/" + id
-			what, err := c.whyGone(ctx, where)
+			where := string(table.kind) + "/" + id
+			what, err := c.whyGone(ctx, table.kind, where)
 			if err != nil {
 				return err
 			}
 			c.checked.Where = append(c.checked.Where, where)
 			if what != "" {
-				c.fault(call.FaultKind(strings.TrimSuffix(table, "s")), where, "%s", what)
+				c.fault(table.kind, where, "%s", what)
 			}
 		}
 	}
 	return nil
 }
 
-// whyGone says what is wrong about a row that is not there; empty: nothing, for
-// the rows of recordings whose audio is gone go with the facts of their calls.
-func (c *logChecker) whyGone(ctx context.Context, where string) (string, error) {
-	id, isRecording := strings.CutPrefix(where, "recording/")
-	if !isRecording {
-		return "its row is gone, and the log says nothing of that", nil
+// whyGone says what is wrong about a row that is not there; empty: nothing.
+func (c *logChecker) whyGone(ctx context.Context, kind call.FaultKind, where string) (string, error) {
+	const gone = "its row is gone, and the log says nothing of that"
+	_, id, _ := strings.Cut(where, "/")
+	switch kind {
+	case call.FaultRecording:
+		return c.whyRecordingGone(ctx, where, id)
+	case call.FaultAccount:
+		return c.lostPause(ctx, id, c.tree.Size)
+	case call.FaultUser, call.FaultToken, call.FaultExport:
+		// These a rebuild does not bring back, and they may be added again.
+		last, err := c.lastEntries(ctx, []string{where}, audit.UserAdded, audit.TokenAdded, audit.ExportRequested)
+		if err != nil {
+			return "", err
+		}
+		if last[where].Seq >= c.tree.Size {
+			return "", nil // the page of that entry names it
+		}
+		if rebuilt, err := c.isRebuiltAfter(ctx, last[where].Seq); rebuilt || err != nil {
+			return "", err
+		}
+		return gone, nil
+	default:
+		return gone, nil
 	}
+}
+
+// whyRecordingGone is whyGone for recordings: the rows of those whose audio is gone go
+// with the facts of their calls.
+func (c *logChecker) whyRecordingGone(ctx context.Context, where, id string) (string, error) {
 	last, err := c.lastEntries(ctx, []string{where}, audit.RecordingArchived, audit.RecordingAbsent, audit.RecordingRefused, audit.RecordingWoken, audit.RecordingRetained,
 		audit.RecordingExpiring, audit.RecordingExpired, audit.RecordingKept, audit.RecordingErased, audit.RecordingErasureFailed)
 	if err != nil {

@@ -8,21 +8,20 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"time"
 
 	"callvault/internal/audit"
 	"callvault/internal/call"
 )
 
-// This file compares the rows of recordings, report runs, mails, holds and
-// erasures with the audit log: whatever changes one of them says so there, with
-// the row as it then is.
+// This file compares the rows of recordings, report runs, mails, holds, erasures and
+// others with the audit log: whatever changes one of them says so there, with the row
+// as it then is.
 
 // loggedTable is a table of whose rows the log tells.
 type loggedTable struct {
 	kind call.FaultKind
-	// noun begins the subject of the entries. actions are those whose facts are
-	// the row.
+	// noun begins the subject of the entries, and the place of a fault. actions are
+	// those whose facts are the row.
 	noun    string
 	actions []audit.Action
 	// rows reads rows by their ids, each as the log would tell of it.
@@ -126,18 +125,33 @@ func loggedTables() []loggedTable {
 		},
 		{kind: call.FaultErasure, noun: "erasure", actions: []audit.Action{audit.ErasureBegun}, rows: erasureRows, check: checkErasureRow, fields: []string{"number_hash"}},
 		{
-			kind: call.FaultUser, noun: "user", actions: []audit.Action{audit.UserAdded, audit.UserDisabled, audit.UserPasswordChanged}, rows: personRows("users"),
-			fields: []string{"role", "groups", "created_at", "disabled"},
+			kind: call.FaultUser, noun: "user", actions: []audit.Action{audit.UserAdded, audit.UserDisabled, audit.UserPasswordChanged}, rows: personRows("user"), check: checkPersonRow,
+			fields: []string{"role", "groups", "created_at", "disabled", "secret_fingerprint"},
 		},
 		{
-			kind: call.FaultToken, noun: "token", actions: []audit.Action{audit.TokenAdded, audit.TokenDisabled}, rows: personRows("tokens"),
-			fields: []string{"role", "groups", "created_at", "disabled"},
+			kind: call.FaultToken, noun: "token", actions: []audit.Action{audit.TokenAdded, audit.TokenDisabled}, rows: personRows("token"), check: checkPersonRow,
+			fields: []string{"role", "groups", "created_at", "disabled", "secret_fingerprint"},
 		},
 		{
 			kind: call.FaultRedirect, noun: string(call.FaultRedirect), actions: []audit.Action{audit.CallJoined}, rows: redirectRows,
 			silent: []string{""}, // an earlier version logged none
 			fields: []string{"call_id"},
 		},
+		{
+			kind: call.FaultExport, noun: "export", actions: []audit.Action{audit.ExportRequested, audit.ExportMade, audit.ExportFailed, audit.ExportRemoved}, rows: exportRows, check: checkExportRow,
+			fields: append(toldLater(), "request", "state", "calls", "recordings", "missing", "altered", "size", "manifest_sha256", "error"),
+		},
+		{
+			kind: call.FaultAccount, noun: "account", actions: []audit.Action{audit.AccountPaused, audit.AccountWoken}, rows: pauseRows(), check: checkPauseRow,
+			fields: []string{"reason", "paused_at"},
+		},
+		{
+			kind: call.FaultReport, noun: "report", actions: []audit.Action{audit.ReportSeen}, rows: scheduleRows, silent: []string{rebuiltSchedule},
+			fields: []string{"first_seen"},
+		},
+		// Of these the log tells by what they follow from.
+		{kind: call.FaultHold, noun: "held", rows: markedRows, silent: []string{""}},
+		{kind: call.FaultErasure, noun: "suppressed", rows: suppressedRows, silent: []string{""}},
 	}
 }
 
@@ -256,7 +270,7 @@ func (c *checker) compareLogged(ctx context.Context, table loggedTable, rows []*
 // subjects must be neighbours, or few.
 func (s *Store) lastEntries(ctx context.Context, subjects []string, actions ...audit.Action) (map[string]audit.Entry, error) {
 	last := make(map[string]audit.Entry, len(subjects))
-	if len(subjects) == 0 {
+	if len(subjects) == 0 || len(actions) == 0 {
 		return last, nil
 	}
 	isAsked := make(map[string]bool, len(subjects))
@@ -310,10 +324,18 @@ func recordingRows(ctx context.Context, s *Store, where string, args ...any) ([]
 		media           mediaRow
 	}
 	var all []*seen
+	entry := recordingEntry("", nil)
 	rows, err := entryRows("SELECT "+auditedRecording+", "+namedByLeg+", "+ofItsLeg+mediaColumns+" FROM recordings"+mediaJoin, func(r row) (audit.Entry, error) {
 		is := &seen{}
 		all = append(all, is)
-		return recordingEntry("", is.media.facts)(rowWith{r, append([]any{&is.named, &is.ofItsLeg}, is.media.fields()...)})
+		e, err := entry(rowWith{r, append([]any{&is.named, &is.ofItsLeg}, is.media.fields()...)})
+		if err != nil || !is.media.format.Valid {
+			return e, err
+		}
+		// It stands last, and is compared as bytes.
+		media, err := json.Marshal(mediaFacts(is.media.media()))
+		e.Facts = slices.Concat(e.Facts[:len(e.Facts)-1], []byte(`,"media":`), media, []byte("}"))
+		return e, err
 	})(ctx, s, where, args...)
 	for i, r := range rows {
 		if all[i].named == 0 {
@@ -383,94 +405,15 @@ func checkMailRow(ctx context.Context, s *Store, row *loggedRow, last audit.Entr
 	}
 	// What was under way when a database was lost is uncertain in the one that
 	// was made again.
-	rebuilt := false
-	err := s.each(ctx, "SELECT 1 FROM audit_entries WHERE action = ? AND action <> 'recording.archived' AND seq > ? LIMIT 1", []any{string(audit.DatabaseRebuilt), last.Seq}, func(*sql.Rows) error {
-		rebuilt = true
-		return nil
-	})
+	rebuilt, err := s.isRebuiltAfter(ctx, last.Seq)
 	return "", rebuilt, err
 }
 
-// readHold gives a hold as whoever reads its row takes it. What JSON allows to stand
-// there twice, or spelled otherwise ("REASON"), would count as well, and a look at the
-// names alone would not see it.
-func readHold(facts []byte) (json.RawMessage, error) {
-	var h call.Hold
-	if err := json.Unmarshal(facts, &h); err != nil {
-		return nil, err
-	}
-	return json.Marshal(h)
-}
-
-func holdRows(ctx context.Context, s *Store, where string, args ...any) (rows []*loggedRow, err error) {
-	err = s.each(ctx, "SELECT id, name, facts, released_at FROM holds"+where, args, func(r *sql.Rows) error {
-		row := &loggedRow{}
-		var name string
-		var facts []byte
-		var released sql.NullInt64
-		if err := r.Scan(&row.id, &name, &facts, &released); err != nil {
-			return err
-		}
-		if text, err := readHold(facts); err == nil {
-			row.facts = text
-		}
-		var at time.Time
-		if r := (call.HoldRelease{}); row.field("released") != nil && json.Unmarshal(row.field("released"), &r) == nil {
-			at = r.At
-		}
-		if row.text("name") != name {
-			row.set("name", nil)
-		}
-		if released.Valid != !at.IsZero() || released.Valid && released.Int64 != at.UnixMilli() {
-			row.set("released", json.RawMessage("false"))
-		}
-		rows = append(rows, row)
+// isRebuiltAfter reports whether the database was made again after a place in the log.
+func (s *Store) isRebuiltAfter(ctx context.Context, seq int64) (rebuilt bool, err error) {
+	err = s.each(ctx, "SELECT 1 FROM audit_entries WHERE action = ? AND action <> 'recording.archived' AND seq > ? LIMIT 1", []any{string(audit.DatabaseRebuilt), seq}, func(*sql.Rows) error {
+		rebuilt = true
 		return nil
 	})
-	return rows, err
-}
-
-// checkHoldRow looks whether the calls that came under a hold in force, by the
-// log, are under it, or those that they became one with.
-func checkHoldRow(ctx context.Context, s *Store, row *loggedRow, last audit.Entry, _ []string) (string, bool, error) {
-	if last.Action == audit.HoldReleased {
-		return "", false, nil
-	}
-	var joined []string
-	err := s.each(ctx, "SELECT facts FROM audit_entries WHERE subject = ? AND subject <> '' AND action IN (?, ?) ORDER BY seq", []any{"hold/" + row.id, string(audit.HoldJoined), string(audit.HoldPassed)}, func(rows *sql.Rows) error {
-		var f struct {
-			Calls []string
-			To    string
-		}
-		err := rows.Scan(jsonInto{&f})
-		if joined = append(joined, f.Calls...); f.To != "" {
-			joined = append(joined, f.To)
-		}
-		return err
-	})
-	if err != nil {
-		return "", false, err
-	}
-	slices.Sort(joined)
-	joined = slices.Compact(joined)
-	lost := 0
-	err = inChunks(joined, func(chunk []string) error {
-		args := []any{row.id}
-		for _, id := range chunk {
-			args = append(args, id)
-		}
-		lost += len(chunk)
-		return s.each(ctx, `SELECT count(*) FROM (SELECT h.call_id FROM hold_calls h WHERE h.hold_id = ? AND h.call_id IN `+tuples(1, len(chunk))+`
-			UNION SELECT r.id FROM call_redirects r JOIN hold_calls h ON h.call_id = r.call_id WHERE h.hold_id = ? AND r.id IN `+tuples(1, len(chunk))+") AS kept",
-			append(args, args...), func(rows *sql.Rows) error {
-				var kept int
-				err := rows.Scan(&kept)
-				lost -= kept
-				return err
-			})
-	})
-	if err != nil || lost == 0 {
-		return "", false, err
-	}
-	return fmt.Sprintf("the log says of %d calls that they came under it, and they are not any more", lost), false, nil
+	return rebuilt, err
 }

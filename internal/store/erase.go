@@ -34,7 +34,7 @@ func (s *Store) EraseCalls(ctx context.Context, erasureID string, callIDs []stri
 		if e.hashes, err = t.erasureKey(ctx); err != nil {
 			return err
 		}
-		if err := e.addSurvivors(ctx, erasureID, callIDs); err != nil {
+		if err := e.addSurvivors(ctx, actor, erasureID, callIDs); err != nil {
 			return err
 		}
 		if _, err := t.one(ctx, "SELECT number FROM erasures WHERE id = ?", []any{erasureID}, &e.number); err != nil {
@@ -73,7 +73,7 @@ type eraser struct {
 
 // addSurvivors adds the calls to an erasure that calls of it became one with
 // since it began.
-func (e *eraser) addSurvivors(ctx context.Context, erasureID string, callIDs []string) error {
+func (e *eraser) addSurvivors(ctx context.Context, actor audit.Actor, erasureID string, callIDs []string) error {
 	var ids []string
 	err := selectMany(ctx, e.tx, "find what calls became", "SELECT call_id FROM call_redirects WHERE id IN ({rows})", "t", callIDs,
 		func(id string, args []any) []any { return append(args, id) }, func(r row) error {
@@ -88,7 +88,7 @@ func (e *eraser) addSurvivors(ctx context.Context, erasureID string, callIDs []s
 	if err != nil {
 		return err
 	}
-	return e.tx.addErasureItems(ctx, erasureID, ids)
+	return e.tx.addErasureItems(ctx, actor, erasureID, ids)
 }
 
 // calls redacts the calls that no hold keeps, and returns the ids of those that
@@ -291,7 +291,7 @@ func (s *Store) EraseDelivery(ctx context.Context, erasure call.Erasure, ref str
 		}
 		asCame := sha256.Sum256(body) // the body of another that was the same may be erased
 		if was == "" && how == erasedPart && bytes.Equal(query, newQuery) && bytes.Equal(body, newBody) && bytes.Equal(asCame[:], sum) {
-			return t.doneWith(ctx, actor, erasure.ID, itemFacts{Kind: call.ErasedDelivery, Refs: []string{ref}, Untouched: true}) // another person's alone
+			return t.erased(ctx, actor, erasure.ID, call.ErasedDelivery, []string{ref}) // another person's alone
 		}
 		if !bytes.Equal(body, newBody) {
 			if err := t.exec(ctx, "UPDATE bodies SET body = ? WHERE sha256 = ?", newBody, sum); err != nil {

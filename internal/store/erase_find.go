@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
+	"slices"
 	"time"
 
 	"callvault/internal/audit"
@@ -12,29 +13,60 @@ import (
 
 // This file lists what belongs to an erasure.
 
-// addErasureItems adds the calls with their recordings and deliveries.
-func (t *tx) addErasureItems(ctx context.Context, id string, callIDs []string) error {
+// addErasureItems adds the calls with their recordings and deliveries, and writes into
+// the log those that were not listed yet.
+func (t *tx) addErasureItems(ctx context.Context, actor audit.Actor, id string, callIDs []string) error {
 	pair := func(callID string, args []any) []any { return append(args, id, callID) }
-	for kind, from := range map[call.ErasureKind]string{
-		call.ErasedCall:     "k.call FROM k",
-		call.ErasedAudio:    "r.id FROM k JOIN recordings r ON r.call_id = k.call",
-		call.ErasedDelivery: "CAST(i.delivery_id AS TEXT) FROM k JOIN legs l ON l.call_id = k.call JOIN delivery_items i ON i.leg_id = l.id",
+	for _, s := range []struct {
+		kind call.ErasureKind
+		from string
+	}{
+		{call.ErasedCall, "k.call FROM k"},
+		{call.ErasedAudio, "r.id FROM k JOIN recordings r ON r.call_id = k.call"},
+		{call.ErasedDelivery, "CAST(i.delivery_id AS TEXT) FROM k JOIN legs l ON l.call_id = k.call JOIN delivery_items i ON i.leg_id = l.id"},
 	} {
+		var added []string
 		err := selectMany(ctx, t, "list what is to be erased", `WITH k (erasure, call) AS ({rows})
-			INSERT INTO erasure_items (erasure_id, kind, state, at, ref) SELECT DISTINCT k.erasure, '`+string(kind)+`', 'due', {now}, `+from+`
-			WHERE true ON CONFLICT DO NOTHING`, "tt", callIDs, pair, nil)
+			INSERT INTO erasure_items (erasure_id, kind, state, at, ref) SELECT DISTINCT k.erasure, '`+string(s.kind)+`', 'due', {now}, `+s.from+`
+			WHERE true ON CONFLICT DO NOTHING RETURNING ref`, "tt", callIDs, pair, func(r row) error {
+			var ref string
+			err := r.Scan(&ref)
+			added = append(added, ref)
+			return err
+		})
+		if err == nil {
+			err = t.flush(ctx)
+		}
 		if err != nil {
 			return err
+		}
+		slices.Sort(added)
+		for refs := range slices.Chunk(added, backgroundRows) {
+			if err := t.tellItems(ctx, actor, id, itemFacts{Kind: s.kind, Refs: refs}); err != nil {
+				return err
+			}
 		}
 	}
 	return nil
 }
 
+// tellItems writes into the log that items belong to an erasure: a database that is
+// made again goes on with them, and one that is on the list and not in the log was put
+// there by somebody else.
+func (t *tx) tellItems(ctx context.Context, actor audit.Actor, id string, items itemFacts) error {
+	e, err := audit.New(audit.ErasureFound, "erasure/"+id, items)
+	if e.Actor = actor; err != nil {
+		return err
+	}
+	return t.audit(ctx, e)
+}
+
 // FollowErasure lists what has become part of an erasure's calls since it began,
 // as calls that became one with them.
 func (s *Store) FollowErasure(ctx context.Context, id string) error {
+	actor := audit.ActorOf(ctx)
 	err := s.change(ctx, func(ctx context.Context, t *tx) error {
-		_, err := t.followErasure(ctx, id)
+		_, err := t.followErasure(ctx, actor, id)
 		return err
 	})
 	if err != nil {
@@ -45,7 +77,7 @@ func (s *Store) FollowErasure(ctx context.Context, id string) error {
 
 // followErasure does that, and says whether there is anything that nobody has
 // worked on.
-func (t *tx) followErasure(ctx context.Context, id string) (isDue bool, err error) {
+func (t *tx) followErasure(ctx context.Context, actor audit.Actor, id string) (isDue bool, err error) {
 	var calls []string
 	err = t.each(ctx, `SELECT DISTINCT coalesce(r.call_id, i.ref) FROM erasure_items i LEFT JOIN call_redirects r ON r.id = i.ref
 		WHERE i.erasure_id = ? AND i.kind = 'call' ORDER BY 1`, []any{id}, func(r row) error {
@@ -55,7 +87,7 @@ func (t *tx) followErasure(ctx context.Context, id string) (isDue bool, err erro
 		return err
 	})
 	if err == nil {
-		err = t.addErasureItems(ctx, id, calls)
+		err = t.addErasureItems(ctx, actor, id, calls)
 	}
 	if err == nil {
 		err = t.flush(ctx)
@@ -66,12 +98,19 @@ func (t *tx) followErasure(ctx context.Context, id string) (isDue bool, err erro
 	return t.one(ctx, "SELECT 1 FROM erasure_items WHERE erasure_id = ? AND state = 'due' LIMIT 1", []any{id}, new(int))
 }
 
-// scanPage is how many deliveries are looked through at a time: each may be a
-// MiB.
-const scanPage = 100
+const (
+	// scanPage is how many deliveries are looked through at a time: each may be a
+	// MiB.
+	scanPage = 100
+	// scanNoted is of how many deliveries, by their ids, it is written down together
+	// that they have been looked through: in the row, and in the log, which must not
+	// grow by an entry for each page.
+	scanNoted = 10_000
+)
 
 // ScanDeliveries looks through the next deliveries from before the erasure for
-// its number and lists those that hold it; done: it was the last page.
+// its number and lists those that hold it; done: it was the last page. Whoever is
+// interrupted begins again with the last that was written down.
 func (s *Store) ScanDeliveries(ctx context.Context, e *call.Erasure) (done bool, err error) {
 	r := call.NewRedactor(e.Number, nil)
 	var found []string
@@ -89,11 +128,19 @@ func (s *Store) ScanDeliveries(ctx context.Context, e *call.Erasure) (done bool,
 		})
 	if err == nil {
 		done = n < scanPage
+		isNoted := done || last/scanNoted > e.Scanned/scanNoted
 		err = s.change(ctx, func(ctx context.Context, t *tx) error {
 			if err := t.foundToErase(ctx, actor, e.ID, call.ErasedDelivery, found); err != nil {
 				return err
 			}
-			return t.exec(ctx, "UPDATE erasures SET scanned = ?, found_at = CASE WHEN ? = 1 THEN {now} ELSE found_at END WHERE id = ?", last, flag(done), e.ID)
+			if !isNoted {
+				return nil
+			}
+			err := t.exec(ctx, "UPDATE erasures SET scanned = ?, found_at = CASE WHEN ? = 1 THEN {now} ELSE found_at END WHERE id = ?", last, flag(done), e.ID)
+			if err != nil {
+				return err
+			}
+			return t.tellItems(ctx, actor, e.ID, itemFacts{Kind: call.ErasedDelivery, Refs: []string{}, Through: &last, All: done})
 		})
 	}
 	if err != nil {
@@ -113,8 +160,7 @@ func (s *Store) AddErasureItem(ctx context.Context, id string, kind call.Erasure
 	return nil
 }
 
-// foundToErase lists items, and writes into the log that they belong to an
-// erasure: a database that is made again goes on with them.
+// foundToErase lists items, and writes them into the log.
 func (t *tx) foundToErase(ctx context.Context, actor audit.Actor, id string, kind call.ErasureKind, refs []string) error {
 	if len(refs) == 0 {
 		return nil
@@ -122,11 +168,7 @@ func (t *tx) foundToErase(ctx context.Context, actor audit.Actor, id string, kin
 	if err := t.listToErase(ctx, id, kind, refs, time.Now()); err != nil {
 		return err
 	}
-	e, err := audit.New(audit.ErasureFound, "erasure/"+id, itemFacts{Kind: kind, Refs: refs})
-	if e.Actor = actor; err != nil {
-		return err
-	}
-	return t.audit(ctx, e)
+	return t.tellItems(ctx, actor, id, itemFacts{Kind: kind, Refs: refs})
 }
 
 // listToErase lists items that are due, but those that are listed already.

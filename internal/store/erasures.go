@@ -41,6 +41,9 @@ func (h erasureHashes) number(number string) string {
 	return h.of("number " + string(rev))
 }
 
+// fingerprint tells whether the key is still the same.
+func (h erasureHashes) fingerprint() string { return fingerprint("key of erased numbers", h.key) }
+
 func (h erasureHashes) token(id string) string { return "erased-" + h.of("id " + id)[:24] }
 
 func (h erasureHashes) redactor(number string) *call.Redactor {
@@ -149,15 +152,20 @@ func (s *Store) BeginErasure(ctx context.Context, number, reason string) (call.E
 		if err != nil {
 			return err
 		}
-		if err := t.addErasureItems(ctx, e.ID, ids); err != nil {
+		if err := t.listToErase(ctx, e.ID, call.ErasedCall, ids, now); err != nil {
 			return err
 		}
-		entry, err := audit.New(audit.ErasureBegun, "erasure/"+e.ID, begunFacts{NumberHash: e.NumberHash, Calls: len(ids), CallIDs: ids, AskedAt: now})
+		entry, err := audit.New(audit.ErasureBegun, "erasure/"+e.ID, begunFacts{
+			NumberHash: e.NumberHash, Calls: len(ids), CallIDs: ids, AskedAt: now, Key: hashes.fingerprint(),
+		})
 		entry.Actor, entry.Reason = actor, reason
+		if err == nil {
+			err = t.audit(ctx, entry)
+		}
 		if err != nil {
 			return err
 		}
-		return t.audit(ctx, entry)
+		return t.addErasureItems(ctx, actor, e.ID, ids)
 	})
 	if err != nil {
 		return e, fmt.Errorf("begin an erasure: %w", notWritten(err))
@@ -200,7 +208,7 @@ func (s *Store) EndErasureRound(ctx context.Context, leaseToken string, next tim
 		if err != nil || !found {
 			return err
 		}
-		isDue, err := t.followErasure(ctx, id)
+		isDue, err := t.followErasure(ctx, actor, id)
 		if err != nil {
 			return err
 		}
@@ -272,11 +280,18 @@ func (s *Store) ErasureItems(ctx context.Context, id string, kind call.ErasureKi
 	return items, nil
 }
 
-// KeepErasureItem says that an item cannot go yet, until when and why.
+// KeepErasureItem says that an item cannot go yet, until when and why. It changes
+// nothing if that was said before.
 func (s *Store) KeepErasureItem(ctx context.Context, id string, i call.ErasureItem) error {
-	_, err := s.update(ctx, `UPDATE erasure_items SET at = CASE WHEN state = 'kept' AND why = ? AND coalesce(until_at, 0) = coalesce(CAST(? AS BIGINT), 0) THEN at ELSE {now} END,
-		state = 'kept', until_at = ?, why = ? WHERE erasure_id = ? AND kind = ? AND ref = ? AND state <> 'erased'`,
-		i.Why, millis(i.Until), millis(i.Until), i.Why, id, string(i.Kind), i.Ref)
+	_, err := s.act(ctx, `UPDATE erasure_items SET at = {now}, state = 'kept', until_at = ?, why = ? WHERE erasure_id = ? AND kind = ? AND ref = ? AND state <> 'erased'
+		AND NOT (state = 'kept' AND why = ? AND coalesce(until_at, 0) = coalesce(CAST(? AS BIGINT), 0)) RETURNING until_at, why`,
+		[]any{millis(i.Until), i.Why, id, string(i.Kind), i.Ref, i.Why, millis(i.Until)}, func(r row) (audit.Entry, error) {
+			f := keptFacts{Kind: i.Kind, Ref: i.Ref}
+			if err := r.Scan(timeInto{&f.Until}, &f.Why); err != nil {
+				return audit.Entry{}, err
+			}
+			return audit.New(audit.ErasureKept, "erasure/"+id, f)
+		})
 	if err != nil {
 		return fmt.Errorf("note what is kept: %w", err)
 	}
@@ -285,20 +300,15 @@ func (s *Store) KeepErasureItem(ctx context.Context, id string, i call.ErasureIt
 
 // erased says of items that they are gone, and writes it into the log.
 func (t *tx) erased(ctx context.Context, actor audit.Actor, id string, kind call.ErasureKind, refs []string) error {
-	return t.doneWith(ctx, actor, id, itemFacts{Kind: kind, Refs: refs})
-}
-
-// doneWith says what became of items, and writes it into the log.
-func (t *tx) doneWith(ctx context.Context, actor audit.Actor, id string, f itemFacts) error {
-	if len(f.Refs) == 0 {
+	if len(refs) == 0 {
 		return nil
 	}
-	err := selectMany(ctx, t, "note what was erased", "UPDATE erasure_items SET state = '"+string(f.done())+"', until_at = NULL, why = '', at = {now} WHERE (erasure_id, kind, ref) IN ({rows})", "ttt", f.Refs,
-		func(ref string, args []any) []any { return append(args, id, string(f.Kind), ref) }, nil)
+	err := selectMany(ctx, t, "note what was erased", "UPDATE erasure_items SET state = 'erased', until_at = NULL, why = '', at = {now} WHERE (erasure_id, kind, ref) IN ({rows})", "ttt", refs,
+		func(ref string, args []any) []any { return append(args, id, string(kind), ref) }, nil)
 	if err != nil {
 		return err
 	}
-	e, err := audit.New(audit.ErasureDone, "erasure/"+id, f)
+	e, err := audit.New(audit.ErasureDone, "erasure/"+id, itemFacts{Kind: kind, Refs: refs})
 	if e.Actor = actor; err != nil {
 		return err
 	}
@@ -365,18 +375,12 @@ func (s *Store) CountErasureItems(ctx context.Context, id string) (map[call.Eras
 	return counts, nil
 }
 
-// EraseRunFiles says that the files and inputs of all revisions of a run, of which
-// the one given was the newest, are gone; nobody revises it any more. If there is a
-// newer one by now, or somebody has just begun to put files for one, there is still
-// something to erase.
-func (s *Store) EraseRunFiles(ctx context.Context, erasureID, runID string, revision int) error {
+// EraseRunFiles says that the files and inputs of all revisions of a run are
+// gone; nobody revises it any more. If somebody has begun to put files for it just
+// now, there is still something to erase.
+func (s *Store) EraseRunFiles(ctx context.Context, erasureID, runID string) error {
 	actor := audit.ActorOf(ctx)
 	err := s.change(ctx, func(ctx context.Context, t *tx) error {
-		var newest int
-		found, err := t.one(ctx, "SELECT revision FROM runs WHERE id = ? {lock row}", []any{runID}, &newest)
-		if err != nil || found && newest != revision {
-			return err
-		}
 		if err := t.exec(ctx, "UPDATE runs SET files = '[]', error = ?, lease_token = NULL WHERE id = ? AND files_expired_at IS NULL", "its files were deleted, for they held a number that was to be erased (erasure "+erasureID+")", runID); err != nil {
 			return err
 		}

@@ -25,6 +25,7 @@ func exportEntry(actor audit.Actor, action audit.Action, e *call.Export) (audit.
 	facts := audit.ExportFacts{
 		ID: e.ID, Request: e.Request, State: string(e.State), Calls: e.Calls, Recordings: e.Recordings, Missing: e.Missing, Altered: e.Altered,
 		Size: e.Size, ManifestSHA256: e.ManifestSHA256, Error: e.Error,
+		By: e.By, Groups: e.Groups, CreatedAt: e.CreatedAt, FinishedAt: e.FinishedAt, RemoveAt: e.RemoveAt, PieceSize: e.PieceSize, Prefix: e.Prefix,
 	}
 	entry, err := audit.New(action, "export/"+e.ID, facts)
 	entry.Actor, entry.Reason = actor, e.Reason

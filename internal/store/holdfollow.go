@@ -249,7 +249,10 @@ func (t *tx) passHolds(ctx context.Context, actor audit.Actor, from, to string, 
 	}
 	if err == nil && whole {
 		err = t.later(ctx, statement{
-			what: "pass the holds of a call on", query: "DELETE FROM hold_calls WHERE call_id = ? RETURNING hold_id", args: []any{from}, scan: say, audits: true,
+			what: "pass the holds of a call on",
+			// Not from a hold that has taken it in only now: moveMerged passes that on.
+			query: "DELETE FROM hold_calls WHERE call_id = ? AND EXISTS (SELECT 1 FROM hold_calls o WHERE o.hold_id = hold_calls.hold_id AND o.call_id = ?) RETURNING hold_id",
+			args:  []any{from, to}, scan: say, audits: true,
 		})
 	}
 	return err

@@ -101,12 +101,26 @@ func (t *tx) auditHold(ctx context.Context, actor audit.Actor, action audit.Acti
 	return t.audit(ctx, e)
 }
 
+// heldFacts is what the log says of calls that came under a hold. Earlier versions did
+// not say since when, nor tell of calls that became one with others.
+type heldFacts struct {
+	Calls []string  `json:"calls"`
+	Since time.Time `json:"since,omitzero"`
+}
+
 // joinHold brings calls under a hold and returns those that were not.
 func (t *tx) joinHold(ctx context.Context, actor audit.Actor, h *call.Hold, ids []string) (joined []string, err error) {
-	pair := func(id string, args []any) []any { return append(args, h.ID, id) }
-	err = selectMany(ctx, t, "bring calls under a hold", `WITH k (hold, id) AS ({rows})
-		INSERT INTO hold_calls (hold_id, call_id, since) SELECT k.hold, calls.id, {now} FROM k JOIN calls ON calls.id = k.id WHERE true
-		ON CONFLICT DO NOTHING RETURNING call_id`, "tt", ids, pair,
+	if len(ids) == 0 {
+		return nil, nil
+	}
+	var since time.Time
+	if _, err := t.one(ctx, "SELECT {now}", nil, timeInto{&since}); err != nil {
+		return nil, err
+	}
+	under := func(id string, args []any) []any { return append(args, h.ID, id, since.UnixMilli()) }
+	err = selectMany(ctx, t, "bring calls under a hold", `WITH k (hold, id, since) AS ({rows})
+		INSERT INTO hold_calls (hold_id, call_id, since) SELECT k.hold, calls.id, k.since FROM k JOIN calls ON calls.id = k.id WHERE true
+		ON CONFLICT DO NOTHING RETURNING call_id`, "tti", ids, under,
 		func(r row) error {
 			var id string
 			err := r.Scan(&id)
@@ -119,7 +133,7 @@ func (t *tx) joinHold(ctx context.Context, actor audit.Actor, h *call.Hold, ids 
 	if err != nil || len(joined) == 0 {
 		return nil, err
 	}
-	e, err := audit.New(audit.HoldJoined, "hold/"+h.ID, map[string][]string{"calls": joined})
+	e, err := audit.New(audit.HoldJoined, "hold/"+h.ID, heldFacts{joined, since})
 	if e.Actor = actor; err == nil {
 		err = t.audit(ctx, e)
 	}
@@ -304,6 +318,13 @@ func (s *Store) catchUp(ctx context.Context, callIDs []string) error {
 // following are the holds that calls may still come under.
 func (s *Store) following(ctx context.Context) ([]call.Hold, error) {
 	holds, err := s.holds(ctx, "WHERE released_at IS NULL")
+	for i := range holds {
+		// Nobody has compared all calls with it in the future, and a row that says so
+		// must not keep them from being compared. Clocks of nodes may differ.
+		if holds[i].FilledAt.After(time.Now().Add(joinNoted)) {
+			holds[i].FilledAt = time.Time{}
+		}
+	}
 	return slices.DeleteFunc(holds, func(h call.Hold) bool { return !h.Follows() }), err
 }
 
@@ -423,7 +444,7 @@ func (s *Store) changeHold(ctx context.Context, name, reason string, change func
 		}
 		var changed int64
 		// Of two who come at once the second must see what the first did.
-		err = t.later(ctx, statement{query: "UPDATE holds SET facts = ?, released_at = ? WHERE name = ? AND facts = ?", args: []any{string(facts), ended, name, before}, affected: &changed})
+		err = t.later(ctx, statement{query: "UPDATE holds SET facts = ?, released_at = ?, lifted = 0 WHERE name = ? AND facts = ?", args: []any{string(facts), ended, name, before}, affected: &changed})
 		if err == nil {
 			err = t.flush(ctx)
 		}

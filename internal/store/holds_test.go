@@ -147,6 +147,9 @@ func TestHoldFollowsMergedCalls(t *testing.T) {
 		if said, want := passed(t, s), fmt.Sprintf(`{"from":%q,"to":%q,"whole":true}`, loser, survivor); !slices.Equal(said, []string{want, want}) {
 			t.Errorf("the log says %v", said)
 		}
+		if found := checkAllOfLog(t, s, "", 100); len(found) > 0 {
+			t.Errorf("faults: %v", found)
+		}
 	})
 }
 
@@ -182,6 +185,9 @@ func TestHoldFollowsLegs(t *testing.T) {
 		}
 		if said := passed(t, s); len(said) != 1 || !strings.HasPrefix(said[0], fmt.Sprintf(`{"from":%q,`, held)) || !strings.HasSuffix(said[0], `"whole":false}`) {
 			t.Errorf("the log says %v", said)
+		}
+		if found := checkAllOfLog(t, s, "", 100); len(found) > 0 {
+			t.Errorf("faults: %v", found)
 		}
 	})
 }

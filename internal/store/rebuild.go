@@ -412,7 +412,7 @@ func (s *Store) endRebuild(ctx context.Context, last call.JournalSegment) error 
 			// Not below what the journal has seen: it goes on from there.
 			t.setSequence(ctx, "deliveries", max(deliveries, last.DeliveriesTo)),
 			t.settleRebuilt(ctx),
-			t.settleErasures(ctx),
+			t.settleErasures(ctx, actor),
 			t.settleRedirects(ctx, actor),
 			t.exec(ctx, "UPDATE journal SET rebuilding = 0 WHERE id = 1"),
 		} {

@@ -175,14 +175,18 @@ func (t *tx) remakeKey(ctx context.Context, e audit.Entry, f audit.KeyFacts) err
 func (t *tx) remakeHold(ctx context.Context, e audit.Entry) error {
 	_, id, _ := strings.Cut(e.Subject, "/")
 	if e.Action == audit.HoldJoined {
-		return remakeFrom(ctx, e, func(ctx context.Context, e audit.Entry, f struct{ Calls []string }) error {
+		return remakeFrom(ctx, e, func(ctx context.Context, e audit.Entry, f heldFacts) error {
+			since := e.At
+			if !f.Since.IsZero() {
+				since = f.Since
+			}
 			type held struct{ hold, call string }
 			rows := make([]held, len(f.Calls))
 			for i, c := range f.Calls {
 				rows[i] = held{id, c}
 			}
 			err := insertMany(ctx, t, "bring calls under a hold", "INSERT INTO hold_calls (hold_id, call_id, since)", "tti", " ON CONFLICT DO NOTHING", rows,
-				func(h held, args []any) []any { return append(args, h.hold, h.call, e.At.UnixMilli()) })
+				func(h held, args []any) []any { return append(args, h.hold, h.call, since.UnixMilli()) })
 			if err != nil {
 				return err
 			}
@@ -191,7 +195,8 @@ func (t *tx) remakeHold(ctx context.Context, e audit.Entry) error {
 	}
 	if e.Action == audit.HoldPassed {
 		return remakeFrom(ctx, e, func(ctx context.Context, e audit.Entry, f passedFacts) error {
-			err := t.exec(ctx, "INSERT INTO hold_calls (hold_id, call_id, since) VALUES (?, ?, ?) ON CONFLICT DO NOTHING", id, f.To, e.At.UnixMilli())
+			err := t.exec(ctx, `INSERT INTO hold_calls (hold_id, call_id, since) VALUES (?, ?, coalesce((SELECT since FROM hold_calls WHERE hold_id = ? AND call_id = ?), CAST(? AS BIGINT)))
+				ON CONFLICT DO NOTHING`, id, f.To, id, f.From, e.At.UnixMilli())
 			if err == nil && f.Whole {
 				err = t.exec(ctx, "DELETE FROM hold_calls WHERE hold_id = ? AND call_id = ?", id, f.From)
 			}

@@ -19,22 +19,28 @@ type begunFacts struct {
 	Calls      int       `json:"calls"`
 	CallIDs    []string  `json:"call_ids,omitempty"`
 	AskedAt    time.Time `json:"asked_at,omitzero"`
+	// Key is the fingerprint of the key of the hash. Where there is none an earlier
+	// version has begun the erasure, and not told all that this one does.
+	Key string `json:"key_fingerprint,omitempty"`
 }
 
 // itemFacts is what the log says of items of an erasure.
 type itemFacts struct {
 	Kind call.ErasureKind `json:"kind"`
 	Refs []string         `json:"refs"`
-	// Untouched, of items that are done: nothing was erased from them.
-	Untouched bool `json:"untouched,omitempty"`
+	// Through, if given, is the last delivery that was looked through for the number,
+	// and All says that all have been.
+	Through *int64 `json:"through,omitempty"`
+	All     bool   `json:"all,omitempty"`
 }
 
-// done is the state of items that are done.
-func (f *itemFacts) done() call.ErasureState {
-	if f.Untouched {
-		return call.ErasureUntouched
-	}
-	return call.ErasureDone
+// keptFacts is what the log says of an item that cannot be erased yet: until when, if
+// that is known, and why.
+type keptFacts struct {
+	Kind  call.ErasureKind `json:"kind"`
+	Ref   string           `json:"ref"`
+	Until time.Time        `json:"until,omitzero"`
+	Why   string           `json:"why"`
 }
 
 // remakeErasure makes an erasure again, and what it has come to. The number is
@@ -76,9 +82,9 @@ func (t *tx) remakeErasure(ctx context.Context, e audit.Entry) error {
 	case audit.ErasureDone:
 		return remakeFrom(ctx, e, func(ctx context.Context, e audit.Entry, f itemFacts) error {
 			err := insertMany(ctx, t, "note what was erased", "INSERT INTO erasure_items (erasure_id, kind, ref, state, at)", "tttti",
-				" ON CONFLICT (erasure_id, kind, ref) DO UPDATE SET state = excluded.state, until_at = NULL, why = '', at = excluded.at", f.Refs,
+				" ON CONFLICT (erasure_id, kind, ref) DO UPDATE SET state = 'erased', until_at = NULL, why = '', at = excluded.at", f.Refs,
 				func(ref string, args []any) []any {
-					return append(args, id, string(f.Kind), ref, string(f.done()), e.At.UnixMilli())
+					return append(args, id, string(f.Kind), ref, string(call.ErasureDone), e.At.UnixMilli())
 				})
 			if err != nil || f.Kind != call.ErasedAudio {
 				return err
@@ -111,7 +117,7 @@ func (t *tx) remakeErasure(ctx context.Context, e audit.Entry) error {
 // of them in the vault may tell of what was erased already, as long as a segment
 // of the journal had not been written again; so their calls and deliveries are
 // looked at once more.
-func (t *tx) settleErasures(ctx context.Context) error {
+func (t *tx) settleErasures(ctx context.Context, actor audit.Actor) error {
 	open := map[string]int64{}
 	err := t.each(ctx, "SELECT id, asked_at FROM erasures WHERE finished_at IS NULL ORDER BY id", nil, func(r row) error {
 		var id string
@@ -124,14 +130,14 @@ func (t *tx) settleErasures(ctx context.Context) error {
 		return err
 	}
 	for _, id := range slices.Sorted(maps.Keys(open)) {
-		if err := t.settleErasure(ctx, id, open[id]); err != nil {
+		if err := t.settleErasure(ctx, actor, id, open[id]); err != nil {
 			return fmt.Errorf("erasure %s: %w", id, err)
 		}
 	}
 	return nil
 }
 
-func (t *tx) settleErasure(ctx context.Context, id string, askedAt int64) error {
+func (t *tx) settleErasure(ctx context.Context, actor audit.Actor, id string, askedAt int64) error {
 	// Of a call of which a part is erased the number may be that of somebody who
 	// joined it: it is not looked for elsewhere.
 	var calls, numbers []string
@@ -170,7 +176,7 @@ func (t *tx) settleErasure(ctx context.Context, id string, askedAt int64) error 
 		return err
 	}
 	slices.Sort(calls)
-	if err := t.addErasureItems(ctx, id, slices.Compact(calls)); err != nil {
+	if err := t.addErasureItems(ctx, actor, id, slices.Compact(calls)); err != nil {
 		return err
 	}
 	// Who knows the number looks for it everywhere again.

@@ -20,17 +20,25 @@ func scanUser(rows *sql.Rows, u *call.User, more ...any) error {
 	return err
 }
 
-// personColumns are those that users and tokens share.
-const personColumns = "name, role, user_groups, created_at, disabled"
+// personColumns are those of which the log tells, of users ("user") and tokens
+// ("token"); the last is the hash of what lets them in.
+func personColumns(what string) string {
+	columns := "name, role, user_groups, created_at, disabled, "
+	if what == "token" {
+		return columns + "hash"
+	}
+	return columns + "password_hash"
+}
 
 func personEntry(action audit.Action, what string) func(row) (audit.Entry, error) {
 	return func(r row) (audit.Entry, error) {
 		var f audit.PersonFacts
 		var disabled int
-		if err := r.Scan(&f.Name, &f.Role, jsonInto{&f.Groups}, timeInto{&f.CreatedAt}, &disabled); err != nil {
+		var hash []byte
+		if err := r.Scan(&f.Name, &f.Role, jsonInto{&f.Groups}, timeInto{&f.CreatedAt}, &disabled, &hash); err != nil {
 			return audit.Entry{}, err
 		}
-		f.Disabled = disabled != 0
+		f.Disabled, f.SecretFingerprint = disabled != 0, fingerprint(what, hash)
 		return audit.New(action, what+"/"+f.Name, f)
 	}
 }
@@ -41,7 +49,7 @@ func (s *Store) AddUser(ctx context.Context, u call.User) error {
 	if err != nil {
 		return err
 	}
-	n, err := s.act(ctx, "INSERT INTO users (name, role, user_groups, password_hash, created_at) VALUES (?, ?, ?, ?, {now}) ON CONFLICT (name) DO NOTHING RETURNING "+personColumns,
+	n, err := s.act(ctx, "INSERT INTO users (name, role, user_groups, password_hash, created_at) VALUES (?, ?, ?, ?, {now}) ON CONFLICT (name) DO NOTHING RETURNING "+personColumns("user"),
 		[]any{u.Name, string(u.Role), groups, u.PasswordHash}, personEntry(audit.UserAdded, "user"))
 	if err != nil {
 		return fmt.Errorf("add user %s: %w", u.Name, err)
@@ -100,7 +108,7 @@ func (s *Store) DisableUser(ctx context.Context, name string) error {
 }
 
 func (s *Store) changeNamed(ctx context.Context, action audit.Action, what, name, query string, args ...any) error {
-	n, err := s.act(ctx, query+" RETURNING "+personColumns, args, personEntry(action, what))
+	n, err := s.act(ctx, query+" RETURNING "+personColumns(what), args, personEntry(action, what))
 	if err != nil {
 		return fmt.Errorf("change %s %s: %w", what, name, err)
 	}
@@ -128,7 +136,7 @@ func (s *Store) AddToken(ctx context.Context, t call.Token) error {
 	if err != nil {
 		return err
 	}
-	n, err := s.act(ctx, "INSERT INTO tokens (name, role, user_groups, hash, created_at) VALUES (?, ?, ?, ?, {now}) ON CONFLICT (name) DO NOTHING RETURNING "+personColumns,
+	n, err := s.act(ctx, "INSERT INTO tokens (name, role, user_groups, hash, created_at) VALUES (?, ?, ?, ?, {now}) ON CONFLICT (name) DO NOTHING RETURNING "+personColumns("token"),
 		[]any{t.Name, string(t.Role), groups, t.Hash[:]}, personEntry(audit.TokenAdded, "token"))
 	if err != nil {
 		return fmt.Errorf("add token %s: %w", t.Name, err)
