@@ -27,9 +27,10 @@ type liveMoments map[liveMoment][]*keptLeg
 
 // readLive finds the events that told since when the calls of legs rang, and
 // notes of which legs there is none, though it would be kept. Events are in no
-// row of their own: their deliveries are read again, those of that time first;
-// such as came late only where none of those fits. Pages without such a leg cost
-// nothing.
+// row of their own: their deliveries are read again. What told of a leg has a note
+// of the one that counts; where it does not help, for it is of an earlier version or
+// was changed, those of that time are read, and such as came late only where none of
+// those fits. Pages without such a leg cost nothing.
 func (c *checker) readLive(ctx context.Context, page []*keptLeg) error {
 	const day = 24 * time.Hour
 	untold := liveMoments{}
@@ -41,6 +42,14 @@ func (c *checker) readLive(ctx context.Context, page []*keptLeg) error {
 			at := liveMoment{k.account, k.LiveFrom.UnixMilli()}
 			untold[at] = append(untold[at], k)
 		}
+	}
+	if len(untold) == 0 {
+		return nil
+	}
+	var noted conditions
+	noted.add("id IN (SELECT told_by FROM delivery_items WHERE leg_id >= ? AND leg_id <= ?)", page[0].id, page[len(page)-1].id)
+	if err := c.readEvents(ctx, untold, noted); err != nil {
+		return err
 	}
 	if err := c.findLive(ctx, untold, untold.from().Add(-time.Minute), untold.to().Add(5*time.Minute)); err != nil {
 		return err
@@ -107,14 +116,20 @@ func (c *checker) findLive(ctx context.Context, untold liveMoments, from, to tim
 	if len(untold) == 0 {
 		return nil
 	}
-	accounts := map[string]bool{}
-	for at := range untold {
-		accounts[at.account] = true
-	}
 	var where conditions
 	where.add("received_at >= ?", from.UnixMilli())
 	if !to.IsZero() {
 		where.add("received_at <= ?", to.UnixMilli())
+	}
+	return c.readEvents(ctx, untold, where)
+}
+
+// readEvents takes the legs out of untold that are told by an event in one of the
+// deliveries that are selected.
+func (c *checker) readEvents(ctx context.Context, untold liveMoments, where conditions) error {
+	accounts := map[string]bool{}
+	for at := range untold {
+		accounts[at.account] = true
 	}
 	where.add("EXISTS (SELECT 1 FROM delivery_items i WHERE i.delivery_id = deliveries.id AND i.leg_id IS NULL)")
 	return c.each(ctx, "SELECT "+deliveryColumns+", (SELECT body FROM bodies WHERE sha256 = body_sha256), erased FROM deliveries"+where.where(), where.args,

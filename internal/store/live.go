@@ -39,26 +39,26 @@ func (r *recorder) recordLive(ctx context.Context, fresh []int) error {
 	var current []liveState
 	for _, k := range keys {
 		state, known := r.live[k]
-		for _, it := range events[k] {
-			it.Outcome = call.Duplicate
-			if state.take(k, it.Live) {
-				it.Outcome = call.Recorded
+		for _, e := range events[k] {
+			e.Outcome = call.Duplicate
+			if state.take(k, e.Live, e.delivery) {
+				e.Outcome = call.Recorded
 			}
 			known = true
 		}
 		l := about[k]
 		told := l != nil && !r.knowsStart(l, state.start) && l.fillStart(state.start)
 		if told {
-			r.noteTold(fresh, l, events[k])
+			r.noteTold(fresh, l, state.startBy)
 		}
 		switch {
 		case !known:
 		case l != nil && r.isReported(l, state.Direction):
 			ended = append(ended, k)
-			for _, it := range events[k] {
+			for _, e := range events[k] {
 				// Nothing lives any more: only the true start was news.
-				if it.Outcome = call.Duplicate; told {
-					it.Outcome = call.Recorded
+				if e.Outcome = call.Duplicate; told {
+					e.Outcome = call.Recorded
 				}
 			}
 		case len(events[k]) > 0:
@@ -95,32 +95,42 @@ func (l *leg) fillStart(start time.Time) bool {
 	return true
 }
 
-// toldStart is since when a leg's call rang, as it was told when an item came; zero
-// of most items.
+// toldStart is since when a leg's call rang, as it was told when an item came, and
+// the delivery whose event tells it; zero of most items.
 type toldStart struct {
 	legID int64
 	from  int64 // Unix milliseconds
+	by    int64
 }
 
 // noteTold remembers with which item it became known since when the leg's call
-// rang: with the leg's report or the event, whichever came last.
-func (r *recorder) noteTold(fresh []int, l *leg, events []*call.Item) {
+// rang: with the leg's report or the event, whichever came last. by is the event's
+// delivery.
+func (r *recorder) noteTold(fresh []int, l *leg, by int64) {
 	var last *call.Item
 	isReported, isTold := false, false
-	for _, i := range fresh {
+	for at, i := range fresh {
 		for n := range r.stored[i].Items {
 			it := &r.stored[i].Items[n]
 			switch {
 			case !isReported && r.itemLegs[i][n] == l:
 				last, isReported = it, true
-			case !isTold && it.Live != nil && it.Live.IsStart && it.Live.At.Equal(l.LiveFrom) && slices.Contains(events, it):
+			case !isTold && it.Live != nil && r.deliveryID(fresh, at) == by:
 				last, isTold = it, true
 			}
 		}
 	}
 	if last != nil {
-		r.told[last] = toldStart{l.id, l.LiveFrom.UnixMilli()}
+		r.told[last] = toldStart{l.id, l.LiveFrom.UnixMilli(), by}
 	}
+}
+
+// deliveryID is the id that a fresh delivery has, or is about to get.
+func (r *recorder) deliveryID(fresh []int, at int) int64 {
+	if r.isReplay {
+		return r.stored[fresh[at]].ID
+	}
+	return r.deliveryIDs[at]
 }
 
 // aboutLive are the keys under which the changed legs may be live, with one leg
@@ -145,14 +155,20 @@ func noteFirst(about map[callKey]*leg, k callKey, l *leg) {
 	}
 }
 
+// liveEvent is a live event of the batch, with the id of its delivery.
+type liveEvent struct {
+	*call.Item
+	delivery int64
+}
+
 // liveEvents are the live events of the batch, by the key of their call.
-func (r *recorder) liveEvents(fresh []int) map[callKey][]*call.Item {
-	events := map[callKey][]*call.Item{}
-	for _, i := range fresh {
+func (r *recorder) liveEvents(fresh []int) map[callKey][]liveEvent {
+	events := map[callKey][]liveEvent{}
+	for at, i := range fresh {
 		for n := range r.stored[i].Items {
 			if it := &r.stored[i].Items[n]; it.Live != nil {
 				k := callKey{it.Live.Account, it.Live.Key.Kind, it.Live.Key.Value}
-				events[k] = append(events[k], it)
+				events[k] = append(events[k], liveEvent{it, r.deliveryID(fresh, at)})
 			}
 		}
 	}
@@ -184,6 +200,8 @@ type liveState struct {
 	call.LiveCall
 	legs  []call.LiveLeg
 	start time.Time
+	// startBy is the delivery that told start; 0: not known.
+	startBy int64
 }
 
 // maxLiveLegs bounds the legs of one live call. A hunt may ring many agents in
@@ -191,7 +209,7 @@ type liveState struct {
 const maxLiveLegs = 100
 
 // take joins an event into the state and says whether it told anything new.
-func (s *liveState) take(k callKey, e *call.LiveCall) (news bool) {
+func (s *liveState) take(k callKey, e *call.LiveCall, delivery int64) (news bool) {
 	told := e.Leg()
 	i := slices.IndexFunc(s.legs, func(l call.LiveLeg) bool { return l.Key == told.Key })
 	if i < 0 {
@@ -209,9 +227,9 @@ func (s *liveState) take(k callKey, e *call.LiveCall) (news bool) {
 		news = s.legs[i] != before
 	}
 	if e.IsStart && !e.At.IsZero() {
-		start := earlier(s.start, e.At)
-		news = news || !start.Equal(s.start)
-		s.start = start
+		if start := earlier(s.start, e.At); !start.Equal(s.start) {
+			news, s.start, s.startBy = true, start, delivery
+		}
 	}
 	s.LiveCall = call.MergeLive(s.legs)
 	s.Account, s.Key = k.account, call.Key{Kind: k.kind, Value: k.value}
@@ -229,11 +247,11 @@ func scanLive(rows row, s *liveState, more ...any) error {
 // askLive asks for the live calls of the keys, as far as they were not looked
 // for yet. They are known after the next flush.
 func (r *recorder) askLive(ctx context.Context, keys []callKey) error {
-	return selectMany(ctx, r.tx, "read live calls", "SELECT "+liveColumns+", start_seen, legs FROM live_calls WHERE (account, kind, value) IN ({rows})", "ttt",
+	return selectMany(ctx, r.tx, "read live calls", "SELECT "+liveColumns+", start_seen, coalesce(start_by, 0), legs FROM live_calls WHERE (account, kind, value) IN ({rows})", "ttt",
 		notRead(r.liveRead, keys), func(k callKey, args []any) []any { return append(args, k.account, string(k.kind), k.value) },
 		func(rows row) error {
 			var s liveState
-			if err := scanLive(rows, &s, timeInto{&s.start}, jsonInto{&s.legs}); err != nil {
+			if err := scanLive(rows, &s, timeInto{&s.start}, &s.startBy, jsonInto{&s.legs}); err != nil {
 				return err
 			}
 			r.live[callKey{s.Account, s.Key.Kind, s.Key.Value}] = s
@@ -250,7 +268,7 @@ func (r *recorder) loadLive(ctx context.Context, keys []callKey) error {
 
 // loadReported finds for events that come late the calls that are reported
 // already, and a leg of each for what the event tells.
-func (r *recorder) loadReported(ctx context.Context, keys []callKey, events map[callKey][]*call.Item, about map[callKey]*leg) error {
+func (r *recorder) loadReported(ctx context.Context, keys []callKey, events map[callKey][]liveEvent, about map[callKey]*leg) error {
 	var late []callKey
 	for _, k := range keys {
 		if about[k] == nil && len(events[k]) > 0 {
@@ -286,12 +304,12 @@ func (r *recorder) loadReported(ctx context.Context, keys []callKey, events map[
 
 func (r *recorder) writeLive(ctx context.Context, current []liveState, ended []callKey) error {
 	now := r.now.UnixMilli()
-	err := insertMany(ctx, r.tx, "write live calls", "INSERT INTO live_calls ("+liveColumns+", start_seen, updated_at, legs)", "ttttttttttt"+"iiiii"+"t",
+	err := insertMany(ctx, r.tx, "write live calls", "INSERT INTO live_calls ("+liveColumns+", start_seen, start_by, updated_at, legs)", "ttttttttttt"+"iiiiii"+"t",
 		` ON CONFLICT (account, kind, value) DO UPDATE SET direction = excluded.direction, state = excluded.state,
 		customer_number = excluded.customer_number, business_number = excluded.business_number,
 		agent_id = excluded.agent_id, agent_name = excluded.agent_name, agent_number = excluded.agent_number,
 		group_name = excluded.group_name, since = excluded.since, at = excluded.at, state_since = excluded.state_since,
-		start_seen = excluded.start_seen, updated_at = excluded.updated_at, legs = excluded.legs`, current,
+		start_seen = excluded.start_seen, start_by = excluded.start_by, updated_at = excluded.updated_at, legs = excluded.legs`, current,
 		func(s liveState, args []any) []any {
 			legs, err := json.Marshal(s.legs)
 			if err != nil { // texts and times of a provider's clock always marshal
@@ -299,7 +317,7 @@ func (r *recorder) writeLive(ctx context.Context, current []liveState, ended []c
 			}
 			return append(args, s.Account, string(s.Key.Kind), s.Key.Value, string(s.Direction), string(s.State),
 				s.CustomerNumber, s.BusinessNumber, s.Agent.ID, s.Agent.Name, s.Agent.Number, s.Group,
-				millis(s.Since), millis(s.At), millis(s.StateSince), millis(s.start), now, string(legs))
+				millis(s.Since), millis(s.At), millis(s.StateSince), millis(s.start), s.startBy, now, string(legs))
 		})
 	if err != nil {
 		return err

@@ -525,7 +525,7 @@ func (r *recorder) writeDeliveries(ctx context.Context, fresh []int) error {
 	if err != nil {
 		return err
 	}
-	return insertMany(ctx, r.tx, "write delivery items", "INSERT INTO delivery_items (delivery_id, item, outcome, error, leg_id, told_leg, told_from)", "iittiii", "", items,
+	return insertMany(ctx, r.tx, "write delivery items", "INSERT INTO delivery_items (delivery_id, item, outcome, error, leg_id, told_leg, told_from, told_by)", "iittiiii", "", items,
 		func(it itemRow, args []any) []any {
 			var legID any
 			if it.leg != nil {
@@ -535,12 +535,12 @@ func (r *recorder) writeDeliveries(ctx context.Context, fresh []int) error {
 		})
 }
 
-// append appends it as its two columns are written.
+// append appends it as its columns are written.
 func (t toldStart) append(args []any) []any {
 	if t == (toldStart{}) {
-		return append(args, nil, nil)
+		return append(args, nil, nil, nil)
 	}
-	return append(args, t.legID, t.from)
+	return append(args, t.legID, t.from, t.by)
 }
 
 func notNil(b []byte) []byte {

@@ -185,11 +185,11 @@ func (p *replay) read(ctx context.Context, ids []int64) error {
 	}
 	// In the order in which they came.
 	slices.SortFunc(p.stored, func(a, b *call.Delivery) int { return cmp.Compare(a.ID, b.ID) })
-	return p.each(ctx, "read delivery items", "SELECT delivery_id, item, outcome, error, coalesce(leg_id, 0), coalesce(told_leg, 0), coalesce(told_from, 0) FROM delivery_items WHERE delivery_id IN ({rows}) ORDER BY delivery_id, item",
+	return p.each(ctx, "read delivery items", "SELECT delivery_id, item, outcome, error, coalesce(leg_id, 0), coalesce(told_leg, 0), coalesce(told_from, 0), coalesce(told_by, 0) FROM delivery_items WHERE delivery_id IN ({rows}) ORDER BY delivery_id, item",
 		ids, func(r row) error {
 			var id, n int64
 			var it itemBefore
-			if err := r.Scan(&id, &n, &it.outcome, &it.err, &it.legID, &it.told.legID, &it.told.from); err != nil {
+			if err := r.Scan(&id, &n, &it.outcome, &it.err, &it.legID, &it.told.legID, &it.told.from, &it.told.by); err != nil {
 				return err
 			}
 			was := p.was[id]
@@ -522,7 +522,7 @@ func (p *replay) rewrite(ctx context.Context) error {
 			rows = append(rows, itemRow{d.ID, int64(n), it})
 		}
 	}
-	return insertMany(ctx, p.tx, "write delivery items", "INSERT INTO delivery_items (delivery_id, item, outcome, error, leg_id, told_leg, told_from)", "iittiii", "", rows,
+	return insertMany(ctx, p.tx, "write delivery items", "INSERT INTO delivery_items (delivery_id, item, outcome, error, leg_id, told_leg, told_from, told_by)", "iittiiii", "", rows,
 		func(r itemRow, args []any) []any {
 			var legID any
 			if r.item.legID != 0 {
