@@ -185,12 +185,13 @@ func (a *Analyser) listen(ctx context.Context, c *call.AnalysisClaim) (result ca
 	}
 	defer func() { err = errors.Join(err, body.Close()) }()
 	listener := media.NewAnalysis(c.MediaType)
-	slow := errTooLong
+	var waited time.Duration
 	for {
 		if !a.opts.Idle() {
-			slow = errNeeded // part of the time was others'
-			if err := a.awaitIdle(ctx); err != nil {
-				return result, found, err
+			began := time.Now()
+			isIdle := a.awaitIdle(ctx)
+			if waited += time.Since(began); !isIdle && ctx.Err() == nil {
+				return result, found, errNeeded
 			}
 		}
 		n, err := body.Read(a.chunk)
@@ -198,8 +199,11 @@ func (a *Analyser) listen(ctx context.Context, c *call.AnalysisClaim) (result ca
 		if errors.Is(err, io.EOF) {
 			return listener.Result(), listener.Media(), nil
 		}
-		if ctx.Err() != nil {
-			return result, found, slow // whatever the vault says of that
+		if ctx.Err() != nil { // whatever the vault says of that
+			if waited > a.opts.Longest/2 {
+				return result, found, errNeeded // the time was others'
+			}
+			return result, found, errTooLong
 		}
 		if err != nil {
 			return result, found, err
@@ -208,17 +212,17 @@ func (a *Analyser) listen(ctx context.Context, c *call.AnalysisClaim) (result ca
 }
 
 // awaitIdle waits for a moment in which nobody needs the machine, but not for
-// ever.
-func (a *Analyser) awaitIdle(ctx context.Context) error {
+// ever, and says whether there was one.
+func (a *Analyser) awaitIdle(ctx context.Context) bool {
 	for range analysisPatience {
 		select {
 		case <-ctx.Done():
-			return errNeeded
+			return false
 		case <-time.After(a.opts.Poll):
 		}
 		if a.opts.Idle() {
-			return nil
+			return true
 		}
 	}
-	return errNeeded
+	return false
 }

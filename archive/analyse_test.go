@@ -208,13 +208,20 @@ func (s triesAtOnce) ReleaseAnalysis(ctx context.Context, token string, _ time.D
 func TestAnalyserGivesUp(t *testing.T) {
 	t.Parallel()
 	v := onDirectory(t)
+	always := func() bool { return true }
+	var isBusy atomic.Bool
 	for name, tt := range map[string]struct {
 		vault  archive.Vault
+		idle   func() bool
 		reason string
 	}{
-		"it takes too long": {stuck{v, false}, "listening to it takes longer than 0.001 minutes"},
-		"it goes silent":    {stuck{v, true}, "listening to it takes longer than 0.001 minutes"},
-		"the vault is away": {openHook{v, func() error { return errors.New("the vault is away") }}, "the vault does not give it"},
+		"it takes too long": {stuck{v, false}, always, "listening to it takes longer than 0.001 minutes"},
+		"it goes silent":    {stuck{v, true}, always, "listening to it takes longer than 0.001 minutes"},
+		"it takes too long, and once the machine is needed": {
+			openHook{stuck{v, false}, func() error { isBusy.Store(true); return nil }},
+			func() bool { return !isBusy.Swap(false) }, "listening to it takes longer than 0.001 minutes",
+		},
+		"the vault is away": {openHook{v, func() error { return errors.New("the vault is away") }}, always, "the vault does not give it"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -222,7 +229,7 @@ func TestAnalyserGivesUp(t *testing.T) {
 			id := archived(t, s, v, simulator.WAVPCM)[0]
 			var tried atomic.Int64
 			analyser(t, archive.AnalyserOptions{
-				Store: triesAtOnce{s, &tried}, Vault: tt.vault, Idle: func() bool { return true }, Longest: 60 * time.Millisecond,
+				Store: triesAtOnce{s, &tried}, Vault: tt.vault, Idle: tt.idle, Longest: 60 * time.Millisecond,
 			})
 			eventually(t, "it is given up", func() bool { return analysis(t, s, id).State != call.AnalysisPending })
 			if a := analysis(t, s, id); a.State != call.NotAnalysed || a.Reason != tt.reason || tried.Load() != 4 {

@@ -33,7 +33,7 @@ func (c *Copier) find(ctx context.Context, jobs chan<- copyJob) (known *keySet, 
 	err = c.source.eachKept(ctx, func(k call.KeptObject) error {
 		known.keys[maphash.String(known.seed, k.Key)] = struct{}{}
 		if k.Going {
-			return nil // what is deleted by right must not come back
+			return nil // it is just being put, or deleted by right, and must not come back
 		}
 		if number, revision, ok := segmentNumber(k.Key); ok && revision > 0 {
 			c.rewritten[number] = true

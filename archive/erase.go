@@ -50,8 +50,9 @@ type ErasureRows interface {
 type ErasureReports interface {
 	RunsOver(ctx context.Context, erasureID string, open bool) ([]call.Run, error)
 	RunsInMakingOver(ctx context.Context, erasureID string) ([]call.RunInMaking, error)
+	RunInMaking(ctx context.Context, id string) (call.RunInMaking, error)
 	abandonedRuns
-	EraseRunFiles(ctx context.Context, erasureID, runID string) error
+	EraseRunFiles(ctx context.Context, erasureID, runID string, revision int) error
 }
 
 // ErasureExports is how bundles are erased that were made before.

@@ -3,7 +3,9 @@ package archive_test
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"slices"
+	"strconv"
 	"testing"
 	"time"
 
@@ -249,7 +251,8 @@ func TestWaitingErasureFollowsAtOnce(t *testing.T) {
 	})
 }
 
-// Another person's leg in an erased call keeps that person's number.
+// Another person's leg in an erased call keeps that person's number; nothing says
+// that anything was erased of theirs.
 func TestErasureLeavesOthersWhoJoinLater(t *testing.T) {
 	t.Parallel()
 	everywhere(t, func(t *testing.T, o store.Options, v archive.Vault) {
@@ -273,6 +276,40 @@ func TestErasureLeavesOthersWhoJoinLater(t *testing.T) {
 		}
 		if d, err := p.store.Delivery(t.Context(), other.ID); err != nil || !bytes.Equal(d.Body, other.Body) || d.Error != "" {
 			t.Errorf("their request: %+v, %v", d, err)
+		}
+		if c := p.certificate(t, e.ID); !c.Complete || c.Erased[call.ErasedDelivery] != 1 {
+			t.Errorf("certificate %+v", c)
+		}
+		others, err := p.store.ErasureItems(t.Context(), e.ID, call.ErasedDelivery, "", 10, call.ErasureUntouched)
+		if err != nil || len(others) != 1 || others[0].Ref != strconv.FormatInt(other.ID, 10) {
+			t.Errorf("untouched are %+v, %v", others, err)
+		}
+		p.writeJournal(t)
+		rows := func() (faults []string) {
+			t.Helper()
+			for next, more := "", true; more; more = next != "" {
+				checked, err := p.store.CheckRows(t.Context(), call.CheckOptions{}, next, 100)
+				if err != nil {
+					t.Fatal(err)
+				}
+				for _, f := range checked.Faults {
+					faults = append(faults, f.Where)
+				}
+				next = checked.Next
+			}
+			return faults
+		}
+		if faults := append(rows(), otherThanJournaled(t, p.store, v)...); len(faults) > 0 {
+			t.Errorf("faults %v", faults)
+		}
+		// That it was looked at excuses no change of it.
+		execute(t, o, fmt.Sprintf("UPDATE erasure_items SET state = 'erased' WHERE ref = '%d'", other.ID))
+		execute(t, o, fmt.Sprintf("UPDATE deliveries SET erased = 'part' WHERE id = %d", other.ID))
+		if diff := cmp.Diff([]string{"erasure/" + e.ID}, rows()); diff != "" {
+			t.Errorf("faults of rows (-want +got):\n%s", diff)
+		}
+		if diff := cmp.Diff([]string{fmt.Sprintf("delivery/%d: its row says that something was erased from it, and the log does not", other.ID)}, otherThanJournaled(t, p.store, v)); diff != "" {
+			t.Errorf("faults of the journal (-want +got):\n%s", diff)
 		}
 	})
 }

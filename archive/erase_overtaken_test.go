@@ -1,9 +1,11 @@
 package archive_test
 
 import (
+	"context"
 	"crypto/sha256"
 	"fmt"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -32,37 +34,45 @@ type building struct {
 // what it tells of somebody.
 func (p *premises) build(t *testing.T, revise bool, whom string, lease time.Duration) *building {
 	t.Helper()
-	day := started.UTC().Truncate(24 * time.Hour)
-	b := &building{T: t, p: p}
-	reserve := func(lease time.Duration) {
-		t.Helper()
-		var won bool
-		var err error
-		b.run, b.lease, won, err = p.store.ReserveRun(t.Context(), call.Run{Report: "daily", PeriodFrom: day, PeriodTo: day.AddDate(0, 0, 1), Zone: "UTC"}, lease)
-		if err != nil || !won {
-			t.Fatalf("reserve: %t, %v", won, err)
-		}
-	}
-	if !revise {
-		reserve(lease)
-		b.freeze(1, whom)
+	if revise {
+		b := p.made(t, "nobody")
+		b.revise(whom, lease)
 		return b
 	}
-	reserve(time.Minute)
-	b.freeze(1, "nobody")
+	b := &building{T: t, p: p}
+	day := started.UTC().Truncate(24 * time.Hour)
+	var won bool
+	var err error
+	b.run, b.lease, won, err = p.store.ReserveRun(t.Context(), call.Run{Report: "daily", PeriodFrom: day, PeriodTo: day.AddDate(0, 0, 1), Zone: "UTC"}, lease)
+	if err != nil || !won {
+		t.Fatalf("reserve: %t, %v", won, err)
+	}
+	b.freeze(1, whom)
+	return b
+}
+
+// made is a report that is made.
+func (p *premises) made(t *testing.T, whom string) *building {
+	t.Helper()
+	b := p.build(t, false, whom, time.Minute)
 	b.plan()
 	b.put()
 	if err := b.finish(); err != nil {
 		t.Fatal(err)
 	}
+	return b
+}
+
+// revise reserves the second revision of a report that is made, and freezes it.
+func (b *building) revise(whom string, lease time.Duration) {
+	b.Helper()
 	var won bool
 	var err error
-	b.lease, won, err = p.store.ReserveRevision(t.Context(), b.run.ID, 1, time.Time{}, lease)
+	b.lease, won, err = b.p.store.ReserveRevision(b.Context(), b.run.ID, 1, time.Time{}, lease)
 	if err != nil || !won {
-		t.Fatalf("reserve a revision: %t, %v", won, err)
+		b.Fatalf("reserve a revision: %t, %v", won, err)
 	}
 	b.freeze(2, whom)
-	return b
 }
 
 func (b *building) freeze(revision int, whom string) {
@@ -261,12 +271,7 @@ func TestErasureFindsReportsMadeSince(t *testing.T) {
 		}
 		e := p.begin(t)
 		p.goOn(t, e.ID)
-		b := p.build(t, false, subject, time.Minute)
-		b.plan()
-		b.put()
-		if err := b.finish(); err != nil {
-			t.Fatal(err)
-		}
+		p.made(t, subject)
 		p.due(t, e.ID, o)
 		p.goOn(t, e.ID)
 		if c := p.certificate(t, e.ID); c.Complete || len(c.Kept) != 4 {
@@ -283,5 +288,80 @@ func TestErasureFindsReportsMadeSince(t *testing.T) {
 		if left := list(t, v, "reports/"); len(left) != 0 {
 			t.Errorf("left is %v", left)
 		}
+	})
+}
+
+// TestErasureOutlivesCalls: a report that could not go at once goes also if its
+// calls' own term is over by then.
+func TestErasureOutlivesCalls(t *testing.T) {
+	t.Parallel()
+	everywhere(t, func(t *testing.T, o store.Options, v archive.Vault) {
+		p := newPremises(t, openStore(t, o), v)
+		p.record(t, customer("1.1", subject))
+		b := p.made(t, subject)
+		b.revise(subject, time.Minute)
+		b.plan()
+		b.put()
+		e := p.begin(t)
+		p.waits(t, e)
+		n, _, err := p.store.ForgetCalls(t.Context(), "sales", time.Now().Add(time.Hour), &call.Place{})
+		if err != nil || n != 1 {
+			t.Fatalf("%d calls were forgotten, %v", n, err)
+		}
+		p.due(t, e.ID, o)
+		p.goOn(t, e.ID)
+		if c := p.certificate(t, e.ID); !c.Complete || c.Erased[call.ErasedReport] != 1 {
+			t.Errorf("certificate %+v", c)
+		}
+		if left := list(t, v, "reports/"); len(left) != 0 {
+			t.Errorf("left is %v", left)
+		}
+		p.nothingUnknown(t)
+	})
+}
+
+// deleteHook is a vault of which one hears when a report is deleted for the first
+// time.
+type deleteHook struct {
+	archive.Vault
+	once sync.Once
+	hook func()
+}
+
+func (v *deleteHook) Delete(ctx context.Context, key string) error {
+	if strings.HasPrefix(key, "reports/") {
+		v.once.Do(v.hook)
+	}
+	return v.Vault.Delete(ctx, key)
+}
+
+// TestErasureIsOvertakenByReports: a revision that is made while the files of the
+// one before are deleted goes, too, before anything is certified.
+func TestErasureIsOvertakenByReports(t *testing.T) {
+	t.Parallel()
+	everywhere(t, func(t *testing.T, o store.Options, v archive.Vault) {
+		hooked := &deleteHook{Vault: v}
+		p := newPremises(t, openStore(t, o), hooked)
+		p.record(t, customer("1.1", subject))
+		b := p.made(t, subject)
+		b.revise(subject, time.Minute)
+		finished := false
+		hooked.hook = func() {
+			b.plan()
+			b.put()
+			if err := b.finish(); err != nil {
+				t.Error(err)
+			}
+			finished = true
+		}
+		e := p.begin(t)
+		p.goOn(t, e.ID)
+		if c := p.certificate(t, e.ID); !finished || !c.Complete || c.Erased[call.ErasedReport] != 1 {
+			t.Errorf("finished %t; certificate %+v", finished, c)
+		}
+		if left := list(t, v, "reports/"); len(left) != 0 {
+			t.Errorf("left is %v", left)
+		}
+		p.nothingUnknown(t)
 	})
 }

@@ -60,7 +60,7 @@ func (r *round) findMade(ctx context.Context) (wait bool, err error) {
 		return slices.ContainsFunc(listed, func(i call.ErasureItem) bool { return i.Ref == id })
 	}
 	for _, m := range making {
-		left, err := clearRun(ctx, r.o.Store, r.o.Vault, m, r.o.Now().Add(-inFlight), r.o.Now())
+		left, err := clearRun(ctx, r.o.Store, r.o.Vault, m.Run, r.o.Now(), inFlight)
 		if err != nil {
 			return false, err
 		}
@@ -123,47 +123,38 @@ func (r *round) filesHold(ctx context.Context, files []call.RunFile) (bool, erro
 	return !looked, nil // without input nobody knows
 }
 
+// report deletes the files of a run, of all its revisions. Whether its period has
+// calls of the erasure does not count any more: their own term may be over.
 func (r *round) report(ctx context.Context, item call.ErasureItem) error {
-	runs, err := r.o.Store.RunsOver(ctx, r.erasure.ID, false)
-	if err != nil {
+	m, err := r.o.Store.RunInMaking(ctx, item.Ref)
+	if err != nil && call.CodeOf(err) != call.NotFound {
 		return err
 	}
-	making, err := r.o.Store.RunsInMakingOver(ctx, r.erasure.ID)
-	if err != nil {
-		return err
+	if until := m.LeaseUntil.Add(inFlight); len(m.Planned) > 0 && until.After(r.o.Now()) {
+		return r.keep(ctx, item, until, "it is just being made")
 	}
-	var planned []call.RunFile
-	for _, m := range making {
-		if m.Run.ID != item.Ref {
-			continue
-		}
-		if until := m.LeaseUntil.Add(inFlight); len(m.Planned) > 0 && until.After(r.o.Now()) {
-			return r.keep(ctx, item, until, "it is just being made")
-		}
-		planned = m.Abandoned()
-		runs = append(slices.DeleteFunc(runs, func(run call.Run) bool { return run.ID == m.Run.ID }), m.Run)
+	planned := m.Abandoned()
+	files := planned
+	if m.Run.FilesExpiredAt.IsZero() {
+		files = append(slices.Clone(m.Run.Files), planned...)
 	}
-	for _, run := range runs {
-		if run.ID != item.Ref {
-			continue
-		}
-		run.Files = append(slices.Clone(run.Files), planned...)
-		hold, _, err := r.o.Store.HoldOfRun(ctx, run)
+	if len(files) > 0 {
+		hold, _, err := r.o.Store.HoldOfRun(ctx, m.Run)
 		if err != nil {
 			return err
 		}
 		if hold != "" { // it keeps the whole report, also what is of others
 			return r.keep(ctx, item, time.Time{}, "legal hold "+hold)
 		}
-		for _, f := range run.Files {
-			if kept, err := r.locked(ctx, item, f.ObjectKey); kept || err != nil {
-				return err
-			}
+	}
+	for _, f := range files {
+		if kept, err := r.locked(ctx, item, f.ObjectKey); kept || err != nil {
+			return err
 		}
-		for _, f := range run.Files {
-			if err := r.remove(ctx, f.ObjectKey); err != nil {
-				return err
-			}
+	}
+	for _, f := range files {
+		if err := r.remove(ctx, f.ObjectKey); err != nil {
+			return err
 		}
 	}
 	for _, f := range planned {
@@ -171,5 +162,5 @@ func (r *round) report(ctx context.Context, item call.ErasureItem) error {
 			return err
 		}
 	}
-	return r.o.Store.EraseRunFiles(ctx, r.erasure.ID, item.Ref)
+	return r.o.Store.EraseRunFiles(ctx, r.erasure.ID, item.Ref, m.Run.Revision)
 }

@@ -145,7 +145,7 @@ func (s *Sweeper) passRuns(ctx context.Context, swept *Swept, goOn func() error)
 		if err != nil {
 			return err
 		}
-		left, err := clearRun(ctx, s.o.Store, s.o.Vault, m, s.o.Now().Add(-orphanGrace), s.o.Now())
+		left, err := clearRun(ctx, s.o.Store, s.o.Vault, m.Run, s.o.Now(), orphanGrace)
 		swept.Removed += left.removed
 		swept.Kept += len(left.kept)
 		if err != nil {

@@ -10,7 +10,7 @@ import (
 
 // abandonedRuns is what the database knows of files that were being put for runs.
 type abandonedRuns interface {
-	StopRun(ctx context.Context, id string) error
+	StopRun(ctx context.Context, id string, since time.Time) (left []call.RunFile, stopped bool, err error)
 	DropPlannedFile(ctx context.Context, runID string, f call.RunFile, why string) error
 	HoldOfRun(ctx context.Context, run call.Run) (name, newest string, err error)
 }
@@ -26,19 +26,17 @@ type leftBehind struct {
 }
 
 // clearRun deletes the files that somebody has begun to put for a run and never
-// made its own, if nothing was heard of him since.
-func clearRun(ctx context.Context, s abandonedRuns, v Vault, m call.RunInMaking, since, now time.Time) (left leftBehind, err error) {
-	if m.LeaseUntil.After(since) {
-		return leftBehind{inMaking: true}, nil
+// made its own, if his lease has been over for some time. Which these are is asked
+// when he is stopped: he may have come back since the run was read.
+func clearRun(ctx context.Context, s abandonedRuns, v Vault, run call.Run, now time.Time, overFor time.Duration) (left leftBehind, err error) {
+	files, stopped, err := s.StopRun(ctx, run.ID, now.Add(-overFor))
+	if err != nil || !stopped {
+		return leftBehind{inMaking: err == nil}, err
 	}
-	if err := s.StopRun(ctx, m.Run.ID); err != nil {
-		return left, err
-	}
-	files := m.Abandoned()
 	if len(files) == 0 {
 		return left, nil
 	}
-	hold, _, err := s.HoldOfRun(ctx, m.Run)
+	hold, _, err := s.HoldOfRun(ctx, run)
 	if err != nil {
 		return left, err
 	}
@@ -51,7 +49,7 @@ func clearRun(ctx context.Context, s abandonedRuns, v Vault, m call.RunInMaking,
 			left.kept = append(left.kept, f)
 			continue
 		}
-		if err := s.DropPlannedFile(ctx, m.Run.ID, f, "whoever put it did not come to say that the report was made"); err != nil {
+		if err := s.DropPlannedFile(ctx, run.ID, f, "whoever put it did not come to say that the report was made"); err != nil {
 			return left, err
 		}
 		left.removed++

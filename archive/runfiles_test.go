@@ -1,6 +1,8 @@
 package archive_test
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"testing"
@@ -60,5 +62,39 @@ func TestSweeperRemovesUnfinishedReports(t *testing.T) {
 		if err := b.finish(); call.CodeOf(err) != call.Conflict {
 			t.Errorf("its builder came back: %v", err)
 		}
+	})
+}
+
+// finishing is a database of which a report is finished as soon as somebody has
+// seen that it is in the making.
+type finishing struct {
+	*store.Store
+	finish func() error
+}
+
+func (s *finishing) RunsInMaking(ctx context.Context) ([]call.RunInMaking, error) {
+	runs, err := s.Store.RunsInMaking(ctx)
+	return runs, errors.Join(err, s.finish())
+}
+
+// TestSweeperLeavesReportsThatAreFinished: a builder of whom nothing was heard for a
+// day, as when his machine was suspended, may come back while somebody clears up.
+func TestSweeperLeavesReportsThatAreFinished(t *testing.T) {
+	t.Parallel()
+	everywhere(t, func(t *testing.T, o store.Options, v archive.Vault) {
+		p := newPremises(t, openStore(t, o), v)
+		b := p.build(t, false, "nobody", -25*time.Hour)
+		b.plan()
+		b.put()
+		swept, err := archive.NewSweeper(archive.SweeperOptions{
+			Store: &finishing{p.store, b.finish}, Vault: v, Wake: func() {}, Now: time.Now, Logger: slog.New(slog.DiscardHandler),
+		}).Pass(t.Context())
+		if err != nil || swept != (archive.Swept{}) {
+			t.Errorf("swept %+v, %v", swept, err)
+		}
+		if left := list(t, v, "reports/"); len(left) != len(b.files) {
+			t.Errorf("of the report are left %v", left)
+		}
+		p.nothingUnknown(t)
 	})
 }

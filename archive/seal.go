@@ -24,8 +24,9 @@ type SealStore interface {
 	// stay; zero: nothing is. planned is false while another is being put, and
 	// when there is one of as many entries or more.
 	PlanSeal(ctx context.Context, seal audit.Seal, objectKey string, until time.Time) (planned bool, err error)
-	// NoteSealPut says that a planned seal, or another of the same log, is put.
-	NoteSealPut(ctx context.Context, seal audit.Seal) error
+	// NoteSealPut says that a planned seal, or another of the same log, is put,
+	// and until when it is promised to stay.
+	NoteSealPut(ctx context.Context, seal audit.Seal, until time.Time) error
 	// WithdrawSeal forgets a planned seal that cannot be put.
 	WithdrawSeal(ctx context.Context, size int64) error
 }
@@ -166,7 +167,9 @@ func (s *Sealer) put(ctx context.Context, k *audit.KeptSeal) error {
 			// It must not keep the log from being sealed when that has grown.
 			return errors.Join(err, s.o.Store.WithdrawSeal(ctx, k.Size))
 		}
-		k.Note = seal.Note
+		if err == nil {
+			err = s.adopt(ctx, k, seal)
+		}
 	}
 	if err != nil {
 		return err
@@ -174,7 +177,17 @@ func (s *Sealer) put(ctx context.Context, k *audit.KeptSeal) error {
 	// What lies in the vault gets noted, also when the program ends just now.
 	noting, cancel := context.WithTimeout(context.WithoutCancel(ctx), storeTimeout)
 	defer cancel()
-	return s.o.Store.NoteSealPut(noting, seal)
+	return s.o.Store.NoteSealPut(noting, seal, k.RetainUntil)
+}
+
+// adopt takes the seal that lies in the place of one for it. Its term began when
+// it was made, and may have been another then.
+func (s *Sealer) adopt(ctx context.Context, k *audit.KeptSeal, seal audit.Seal) error {
+	k.Note, k.RetainUntil = seal.Note, s.o.Until(seal.At)
+	if s.o.Vault.Locks() == Unlocked || !k.RetainUntil.After(s.o.Now()) {
+		return nil
+	}
+	return s.o.Vault.Lengthen(ctx, k.ObjectKey, k.RetainUntil)
 }
 
 // sameHead reads the other seal that lies in the place of one. If it is not of

@@ -36,9 +36,9 @@ func (l *sealedLog) PlanSeal(_ context.Context, seal audit.Seal, objectKey strin
 	return true, nil
 }
 
-func (l *sealedLog) NoteSealPut(_ context.Context, seal audit.Seal) error {
+func (l *sealedLog) NoteSealPut(_ context.Context, seal audit.Seal, until time.Time) error {
 	last := &l.seals[len(l.seals)-1]
-	last.Note, last.At, last.BeingPut = seal.Note, seal.At, false
+	last.Note, last.At, last.RetainUntil, last.BeingPut = seal.Note, seal.At, until, false
 	return nil
 }
 

@@ -135,7 +135,7 @@ func (v dyingPut) Put(ctx context.Context, key string, body io.ReaderAt, opts ar
 // is put.
 type dyingNote struct{ *store.Store }
 
-func (dyingNote) NoteSealPut(context.Context, audit.Seal) error { return errKilled }
+func (dyingNote) NoteSealPut(context.Context, audit.Seal, time.Time) error { return errKilled }
 
 // TestKilledWhileSealing ends what seals the log between any two of its steps. By
 // the row verify knows what is there, and what is not; the next seal, of whichever
@@ -192,6 +192,33 @@ func TestKilledWhileSealing(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestAdoptedSeal: what a database that is lost had put there for the same log is
+// promised for as long as it is locked.
+func TestAdoptedSeal(t *testing.T) {
+	t.Parallel()
+	everywhere(t, func(t *testing.T, o store.Options, v archive.Vault) {
+		s := newSealing(t, o, v)
+		first := s.mustSeal(-30 * time.Minute)
+		for _, until := range []time.Duration{time.Hour, 2 * time.Hour} { // also by a longer term than it was made with
+			execute(t, s.o, "DELETE FROM audit_seals")
+			again, err := archive.NewSealer(archive.SealOptions{
+				Store: s.store, Vault: s.vault, Key: s.key, Until: func(at time.Time) time.Time { return at.Add(until) },
+			}).Seal(t.Context())
+			if err != nil || again.Note != first.Note {
+				t.Fatalf("adopted %+v, %v", again, err)
+			}
+			kept, err := s.store.NewestSeal(t.Context())
+			if err != nil || kept.BeingPut || !kept.At.Equal(first.At) || !kept.RetainUntil.Equal(first.At.Add(until)) {
+				t.Errorf("kept is %+v, %v", kept, err)
+			}
+			if p, err := v.Protection(t.Context(), kept.ObjectKey); err != nil || v.Locks() != archive.Unlocked && (p.Until.Before(kept.RetainUntil) || p.Until.After(kept.RetainUntil.Add(time.Second))) {
+				t.Errorf("it is locked until %s, and promised until %s (%v)", p.Until, kept.RetainUntil, err)
+			}
+			s.expect("when it is adopted")
+		}
+	})
 }
 
 // TestForgedSeals: whoever can write the database and the vault cannot hide behind

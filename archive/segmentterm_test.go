@@ -13,6 +13,7 @@ import (
 	"callvault/archive"
 	"callvault/internal/audit"
 	"callvault/internal/call"
+	"callvault/internal/store"
 	"callvault/internal/testenv"
 
 	"github.com/google/go-cmp/cmp"
@@ -85,22 +86,29 @@ func (k *keeping) journalHolds(keys ...string) {
 		}
 	}
 	k.verified()
-	check := k.store.NewJournalCheck()
-	v := archive.NewVerifier(archive.VerifyOptions{Store: k.store, Vault: k.vault, Now: time.Now})
-	for number := int64(0); ; {
-		checked, next, err := v.Segment(k.Context(), check, number)
+	if faults := otherThanJournaled(k.T, k.store, k.vault); len(faults) > 0 {
+		k.Errorf("the rows are not what the journal has: %v", faults)
+	}
+}
+
+// otherThanJournaled names the rows that are not what the journal has.
+func otherThanJournaled(t *testing.T, s *store.Store, v archive.Vault) (faults []string) {
+	t.Helper()
+	check := s.NewJournalCheck()
+	verifier := archive.NewVerifier(archive.VerifyOptions{Store: s, Vault: v, Now: time.Now})
+	for number, more := int64(0), true; more; more = number > 0 {
+		checked, next, err := verifier.Segment(t.Context(), check, number)
 		if err != nil {
-			k.Fatal(err)
+			t.Fatal(err)
 		}
 		for _, c := range checked {
 			for _, f := range c.Faults {
-				k.Errorf("segment %d: %+v", next, f)
+				faults = append(faults, f.Where+": "+f.What)
 			}
 		}
-		if number = next; number == 0 {
-			return
-		}
+		number = next
 	}
+	return faults
 }
 
 // TestRequestsLeaveTheJournal: those whose term is over, in all versions; what a

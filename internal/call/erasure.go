@@ -67,6 +67,8 @@ const (
 	ErasureDue  ErasureState = "due"
 	ErasureKept ErasureState = "kept"
 	ErasureDone ErasureState = "erased"
+	// ErasureUntouched: nothing of it is the person's, and it is as it was.
+	ErasureUntouched ErasureState = "untouched"
 )
 
 // ErasureItem is one thing that an erasure is about.

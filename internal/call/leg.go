@@ -255,6 +255,19 @@ func (l *Leg) Fill(o Leg) (changed bool) {
 	return !reflect.DeepEqual(before, *l)
 }
 
+// FillAll is what reports of one leg give together: the first, filled by the others.
+// Without reports it is the zero Leg.
+func FillAll(reports []Leg) (together Leg) {
+	for i, r := range reports {
+		if i == 0 {
+			together = r
+			continue
+		}
+		together.Fill(r)
+	}
+	return together
+}
+
 // Reread is the leg as today's reading of its reports has it: as if they came
 // for the first time. What none of them tells is kept: the true start, which is
 // of a live event. moved are reports that were once taken to be of this leg, and
@@ -265,10 +278,7 @@ func (l *Leg) Reread(reports, moved []Leg) Leg {
 	if len(reports) == 0 || l.Erased {
 		return *l
 	}
-	again := reports[0]
-	for _, r := range reports[1:] {
-		again.Fill(r)
-	}
+	again := FillAll(reports)
 	if !l.IsSaidBy(append(slices.Clone(moved), again)) {
 		filled := *l
 		filled.Fill(again)
@@ -417,14 +427,7 @@ func (l *Leg) Earliest() time.Time { return earliest(l.first(), l.EndedAt) }
 // report tells is left out: the true start, which is of a live event, and the
 // leg that a row of a call list was found to be about.
 func (l *Leg) DiffersFrom(reports []Leg) ([]string, error) {
-	var again Leg
-	for i, r := range reports {
-		if i == 0 {
-			again = r
-			continue
-		}
-		again.Fill(r)
-	}
+	again := FillAll(reports)
 	again.LiveFrom, again.Joined = l.LiveFrom, l.Joined
 	var was, is map[string]json.RawMessage
 	for _, side := range []struct {

@@ -195,17 +195,21 @@ func (c *conditions) addStart(from, to time.Time) {
 	}
 }
 
+// endedOrAnswered is when a call without a start counts: at its end, else its
+// answer; NULL if it tells neither.
+const endedOrAnswered = "coalesce(nullif(calls.ended_at, 0), nullif(calls.answered_at, 0))"
+
 // addNoStart selects calls without a start, between two times if they are set:
-// by their end, else their answer, else by when they were first heard of. So
-// each is in exactly one day.
+// those that tell no time at all count by when they were first heard of. So each
+// is in exactly one day.
 func (c *conditions) addNoStart(from, to time.Time) {
-	const at = "coalesce(nullif(ended_at, 0), nullif(answered_at, 0))"
+	const at = endedOrAnswered
 	c.add("started_at = 0")
 	if !from.IsZero() {
-		c.add("("+at+" >= ? OR "+at+" IS NULL AND id >= ?)", from.UnixMilli(), idOf(from))
+		c.add("("+at+" >= ? OR "+at+" IS NULL AND id >= ?)", from.UnixMilli(), firstIDFrom(from))
 	}
 	if !to.IsZero() {
-		c.add("("+at+" < ? OR "+at+" IS NULL AND id < ?)", to.UnixMilli(), idOf(to))
+		c.add("("+at+" < ? OR "+at+" IS NULL AND id < ?)", to.UnixMilli(), firstIDFrom(to))
 	}
 }
 

@@ -29,7 +29,7 @@ func (s *Store) isErased(ctx context.Context, kind call.ErasureKind, ref string)
 				return err
 			}
 			// The check of the log names an entry that cannot be read.
-			erased = erased || json.Unmarshal([]byte(text), &f) == nil && f.Kind == kind && slices.Contains(f.Refs, ref)
+			erased = erased || json.Unmarshal([]byte(text), &f) == nil && f.Kind == kind && !f.Untouched && slices.Contains(f.Refs, ref)
 			return nil
 		})
 	return erased, err
@@ -168,10 +168,12 @@ type loggedErasure struct {
 	certificatesTold int64
 	// through is the last delivery that was looked through.
 	through int64
-	// listed are the items that the log names, done those that it says are erased,
-	// and again those of which it says later that there is more: each with the place
-	// of the last entry. kept is what it said last of those that are kept.
+	// listed are the items that the log names, done those that it says are done, and
+	// again those of which it says later that there is more: each with the place of
+	// the last entry. untouched are those of done of which that says so, and kept is
+	// what it said last of those that are kept.
 	listed, done, again map[erasureItem]int64
+	untouched           map[erasureItem]bool
 	kept                map[erasureItem]keptFacts
 }
 
@@ -184,7 +186,7 @@ func (e *loggedErasure) isTold() bool { return e.key != "" }
 func (s *Store) erasureWithLog(ctx context.Context, id string) (*loggedErasure, error) {
 	e := &loggedErasure{
 		items: map[erasureItem]listedItem{}, listed: map[erasureItem]int64{}, done: map[erasureItem]int64{}, again: map[erasureItem]int64{},
-		kept: map[erasureItem]keptFacts{}, begunSeq: -1, rebuiltSeq: -1, certifiedSeq: -1, reopenedSeq: -1, touchedSeq: -1,
+		untouched: map[erasureItem]bool{}, kept: map[erasureItem]keptFacts{}, begunSeq: -1, rebuiltSeq: -1, certifiedSeq: -1, reopenedSeq: -1, touchedSeq: -1,
 	}
 	there := false
 	err := s.each(ctx, `SELECT e.number_hash, e.number, e.certificate, e.asked_at, coalesce(e.found_at, 0), coalesce(e.next_at, 0), coalesce(e.finished_at, 0),
@@ -262,6 +264,9 @@ func (e *loggedErasure) tell(action audit.Action, seq, at int64, facts []byte) e
 	case audit.ErasureDone:
 		err := json.Unmarshal(facts, &items)
 		note(items.Kind, items.Refs, e.listed, e.done)
+		for _, ref := range items.Refs {
+			e.untouched[erasureItem{items.Kind, ref}] = items.Untouched
+		}
 		return err
 	case audit.ErasureReopened:
 		var f reopenedFacts
@@ -285,8 +290,8 @@ func (e *loggedErasure) wrongItems() string {
 		done, isDone := e.done[item]
 		again, isAgain := e.again[item]
 		switch {
-		case is.state == call.ErasureDone:
-			if !isDone {
+		case is.state == call.ErasureDone || is.state == call.ErasureUntouched:
+			if !isDone || e.untouched[item] != (is.state == call.ErasureUntouched) {
 				forged++
 			}
 		// A segment of the journal is looked at again for each thing that it told of,
@@ -306,7 +311,7 @@ func (e *loggedErasure) wrongItems() string {
 	}
 	switch {
 	case forged > 0:
-		return fmt.Sprintf("its list says of %d things that they are erased, and the log does not", forged)
+		return fmt.Sprintf("its list says of %d things that they are erased, or another's, and the log does not", forged)
 	case undone > 0:
 		return fmt.Sprintf("the log says of %d things that they are erased, and its list says that they are not", undone)
 	case lost > 0:
@@ -360,7 +365,7 @@ func (e *loggedErasure) wrongEnd(now time.Time) string {
 	latest := now.Add(erasureWaits).UnixMilli()
 	var first int64 // when the first of what is kept can go
 	for _, is := range e.items {
-		open = open || is.state != call.ErasureDone
+		open = open || is.state == call.ErasureDue || is.state == call.ErasureKept
 		if is.state == call.ErasureKept {
 			if at := max(is.until, latest); first == 0 || at < first {
 				first = at

@@ -232,11 +232,8 @@ func (j *JournalCheck) readLog(ctx context.Context) error {
 				forgotten = append(forgotten, f.DeliveryIDs...)
 				return err
 			}
-			var f struct {
-				Kind call.ErasureKind `json:"kind"`
-				Refs []string         `json:"refs"`
-			}
-			if err := json.Unmarshal(facts, &f); err != nil || f.Kind != call.ErasedDelivery {
+			var f itemFacts
+			if err := json.Unmarshal(facts, &f); err != nil || f.Kind != call.ErasedDelivery || f.Untouched {
 				return err
 			}
 			for _, ref := range f.Refs {

@@ -82,7 +82,7 @@ func (k *keptLeg) read() {
 	var again call.Leg
 	isTold := len(k.reports) > 0 && k.unknown == 0
 	if isTold {
-		again = fillAll(k.reports)
+		again = call.FillAll(k.reports)
 		if k.isSaid = k.isWrittenAs(&again); k.isSaid {
 			k.Leg = again
 		}
@@ -108,15 +108,6 @@ func (k *keptLeg) read() {
 func (k *keptLeg) isWrittenAs(l *call.Leg) bool {
 	text, err := l.JSON()
 	return err == nil && cleanText(text) == k.facts
-}
-
-// fillAll is what reports of one leg give together; there is at least one.
-func fillAll(reports []call.Leg) call.Leg {
-	again := reports[0]
-	for _, r := range reports[1:] {
-		again.Fill(r)
-	}
-	return again
 }
 
 // legs checks legs. What looks wrong is looked at once more: a report may have

@@ -324,18 +324,10 @@ func recordingRows(ctx context.Context, s *Store, where string, args ...any) ([]
 		media           mediaRow
 	}
 	var all []*seen
-	entry := recordingEntry("", nil)
 	rows, err := entryRows("SELECT "+auditedRecording+", "+namedByLeg+", "+ofItsLeg+mediaColumns+" FROM recordings"+mediaJoin, func(r row) (audit.Entry, error) {
 		is := &seen{}
 		all = append(all, is)
-		e, err := entry(rowWith{r, append([]any{&is.named, &is.ofItsLeg}, is.media.fields()...)})
-		if err != nil || !is.media.format.Valid {
-			return e, err
-		}
-		// It stands last, and is compared as bytes.
-		media, err := json.Marshal(mediaFacts(is.media.media()))
-		e.Facts = slices.Concat(e.Facts[:len(e.Facts)-1], []byte(`,"media":`), media, []byte("}"))
-		return e, err
+		return recordingEntry("", is.media.facts)(rowWith{r, append([]any{&is.named, &is.ofItsLeg}, is.media.fields()...)})
 	})(ctx, s, where, args...)
 	for i, r := range rows {
 		if all[i].named == 0 {

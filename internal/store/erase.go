@@ -291,7 +291,7 @@ func (s *Store) EraseDelivery(ctx context.Context, erasure call.Erasure, ref str
 		}
 		asCame := sha256.Sum256(body) // the body of another that was the same may be erased
 		if was == "" && how == erasedPart && bytes.Equal(query, newQuery) && bytes.Equal(body, newBody) && bytes.Equal(asCame[:], sum) {
-			return t.erased(ctx, actor, erasure.ID, call.ErasedDelivery, []string{ref}) // another person's alone
+			return t.doneWith(ctx, actor, erasure.ID, itemFacts{Kind: call.ErasedDelivery, Refs: []string{ref}, Untouched: true}) // another person's alone
 		}
 		if !bytes.Equal(body, newBody) {
 			if err := t.exec(ctx, "UPDATE bodies SET body = ? WHERE sha256 = ?", newBody, sum); err != nil {

@@ -256,7 +256,7 @@ func (s *Store) RecallNumber(ctx context.Context, e *call.Erasure) (guessed bool
 	})
 	if err == nil {
 		err = s.each(ctx, `SELECT d.query, b.body FROM erasure_items i JOIN deliveries d ON d.id = CAST(i.ref AS BIGINT) JOIN bodies b ON b.sha256 = d.body_sha256
-			WHERE i.erasure_id = ? AND i.kind = 'delivery' AND i.state <> 'erased' ORDER BY d.id LIMIT ?`, []any{e.ID, scanPage}, func(rows *sql.Rows) error {
+			WHERE i.erasure_id = ? AND i.kind = 'delivery' AND i.state IN ('due', 'kept') ORDER BY d.id LIMIT ?`, []any{e.ID, scanPage}, func(rows *sql.Rows) error {
 			var query, body []byte
 			err := rows.Scan(&query, &body)
 			texts = append(texts, string(query), string(body))

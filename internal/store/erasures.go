@@ -300,15 +300,20 @@ func (s *Store) KeepErasureItem(ctx context.Context, id string, i call.ErasureIt
 
 // erased says of items that they are gone, and writes it into the log.
 func (t *tx) erased(ctx context.Context, actor audit.Actor, id string, kind call.ErasureKind, refs []string) error {
-	if len(refs) == 0 {
+	return t.doneWith(ctx, actor, id, itemFacts{Kind: kind, Refs: refs})
+}
+
+// doneWith says what became of items, and writes it into the log.
+func (t *tx) doneWith(ctx context.Context, actor audit.Actor, id string, f itemFacts) error {
+	if len(f.Refs) == 0 {
 		return nil
 	}
-	err := selectMany(ctx, t, "note what was erased", "UPDATE erasure_items SET state = 'erased', until_at = NULL, why = '', at = {now} WHERE (erasure_id, kind, ref) IN ({rows})", "ttt", refs,
-		func(ref string, args []any) []any { return append(args, id, string(kind), ref) }, nil)
+	err := selectMany(ctx, t, "note what was erased", "UPDATE erasure_items SET state = '"+string(f.done())+"', until_at = NULL, why = '', at = {now} WHERE (erasure_id, kind, ref) IN ({rows})", "ttt", f.Refs,
+		func(ref string, args []any) []any { return append(args, id, string(f.Kind), ref) }, nil)
 	if err != nil {
 		return err
 	}
-	e, err := audit.New(audit.ErasureDone, "erasure/"+id, itemFacts{Kind: kind, Refs: refs})
+	e, err := audit.New(audit.ErasureDone, "erasure/"+id, f)
 	if e.Actor = actor; err != nil {
 		return err
 	}
@@ -375,12 +380,18 @@ func (s *Store) CountErasureItems(ctx context.Context, id string) (map[call.Eras
 	return counts, nil
 }
 
-// EraseRunFiles says that the files and inputs of all revisions of a run are
-// gone; nobody revises it any more. If somebody has begun to put files for it just
-// now, there is still something to erase.
-func (s *Store) EraseRunFiles(ctx context.Context, erasureID, runID string) error {
+// EraseRunFiles says that the files and inputs of all revisions of a run, of which
+// the one given was the newest, are gone; nobody revises it any more. If there is a
+// newer one by now, or somebody has just begun to put files for one, there is still
+// something to erase.
+func (s *Store) EraseRunFiles(ctx context.Context, erasureID, runID string, revision int) error {
 	actor := audit.ActorOf(ctx)
 	err := s.change(ctx, func(ctx context.Context, t *tx) error {
+		var newest int
+		found, err := t.one(ctx, "SELECT revision FROM runs WHERE id = ? {lock row}", []any{runID}, &newest)
+		if err != nil || found && newest != revision {
+			return err
+		}
 		if err := t.exec(ctx, "UPDATE runs SET files = '[]', error = ?, lease_token = NULL WHERE id = ? AND files_expired_at IS NULL", "its files were deleted, for they held a number that was to be erased (erasure "+erasureID+")", runID); err != nil {
 			return err
 		}

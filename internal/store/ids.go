@@ -52,8 +52,8 @@ func splitID(l *leg) string {
 // the receipt of the delivery that first spoke of them. It stays known when that
 // delivery is deleted, and of two calls that become one the older's stays.
 
-// idOf is what all ids from a time on do not come before.
-func idOf(t time.Time) string {
+// firstIDFrom is what all ids from a time on do not come before.
+func firstIDFrom(t time.Time) string {
 	ms := max(t.UnixMilli(), 0)
 	return fmt.Sprintf("%08x-%04x", ms>>16, ms&0xffff)
 }

@@ -45,7 +45,15 @@ func (m *mediaRow) media() call.Media {
 	return media
 }
 
-// mediaFacts is the row as it is stored.
+// facts is the row as it is stored, nil if there is none.
+func (m *mediaRow) facts() *audit.MediaFacts {
+	if !m.format.Valid {
+		return nil
+	}
+	return mediaFacts(m.media())
+}
+
+// mediaFacts is what bytes say of a recording as it is stored.
 func mediaFacts(m call.Media) *audit.MediaFacts {
 	flags := make([]string, len(m.Flags))
 	for i, f := range m.Flags {
@@ -129,7 +137,7 @@ func (s *Store) MarkArchived(ctx context.Context, leaseToken string, a call.Arch
 			rule = ?, rule_until = ?, retain_until = ?, due_at = ?`+whereLeased+" RETURNING "+auditedRecording,
 			[]any{a.ObjectKey, a.Size, a.SHA256, cmp.Or(a.StoredSHA256, a.SHA256), a.MediaType, number(a.Media.AudioSeconds()),
 				a.Rule, millis(a.RuleUntil), millis(a.RetainUntil), millis(a.DueAt()), leasedID(leaseToken), leaseToken},
-			recordingEntry(audit.RecordingArchived, media), &marked)
+			recordingEntry(audit.RecordingArchived, func() *audit.MediaFacts { return media }), &marked)
 	})
 	if err != nil {
 		return fmt.Errorf("mark a recording archived: %w", err)

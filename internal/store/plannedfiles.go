@@ -1,9 +1,11 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"fmt"
+	"time"
 
 	"callvault/internal/audit"
 	"callvault/internal/call"
@@ -11,6 +13,12 @@ import (
 
 // This file keeps what is being put into the vault for runs, so that it is known
 // also if nobody comes to say that it was.
+
+const plannedColumns = "name, object_key, size, sha256, revision"
+
+func plannedFields(f *call.RunFile) []any {
+	return []any{&f.Name, &f.ObjectKey, &f.Size, &f.SHA256, &f.Revision}
+}
 
 // PlanRunFiles keeps the files that the builder of a run is about to put into the
 // vault; FinishRun makes them the run's. A builder who lost the lease gets a
@@ -53,10 +61,24 @@ func (s *Store) RunsInMaking(ctx context.Context) ([]call.RunInMaking, error) {
 	return s.runsInMaking(ctx, "")
 }
 
+// RunInMaking returns one run with the files that have been planned for it, or a
+// call.NotFound error. It need not be in the making.
+func (s *Store) RunInMaking(ctx context.Context, id string) (call.RunInMaking, error) {
+	runs, err := s.runsWithPlanned(ctx, "id = ?", id)
+	if err != nil || len(runs) == 0 {
+		return call.RunInMaking{}, cmp.Or(err, errNoRun())
+	}
+	return runs[0], nil
+}
+
 func (s *Store) runsInMaking(ctx context.Context, and string, args ...any) ([]call.RunInMaking, error) {
+	return s.runsWithPlanned(ctx, "(lease_token IS NOT NULL OR id IN (SELECT run_id FROM planned_files))"+and, args...)
+}
+
+func (s *Store) runsWithPlanned(ctx context.Context, where string, args ...any) ([]call.RunInMaking, error) {
 	var runs []call.RunInMaking
 	at := map[string]int{}
-	err := s.each(ctx, "SELECT "+runColumns+", coalesce(lease_until, 0) FROM runs WHERE (lease_token IS NOT NULL OR id IN (SELECT run_id FROM planned_files))"+and+" ORDER BY id", args, func(rows *sql.Rows) error {
+	err := s.each(ctx, "SELECT "+runColumns+", coalesce(lease_until, 0) FROM runs WHERE "+where+" ORDER BY id", args, func(rows *sql.Rows) error {
 		var m call.RunInMaking
 		err := rows.Scan(append(runFields(&m.Run), timeInto{&m.LeaseUntil})...)
 		at[m.Run.ID] = len(runs)
@@ -64,10 +86,10 @@ func (s *Store) runsInMaking(ctx context.Context, and string, args ...any) ([]ca
 		return err
 	})
 	if err == nil && len(runs) > 0 {
-		err = s.each(ctx, "SELECT run_id, name, object_key, size, sha256, revision FROM planned_files ORDER BY object_key", nil, func(rows *sql.Rows) error {
+		err = s.each(ctx, "SELECT run_id, "+plannedColumns+" FROM planned_files ORDER BY object_key", nil, func(rows *sql.Rows) error {
 			var id string
 			var f call.RunFile
-			err := rows.Scan(&id, &f.Name, &f.ObjectKey, &f.Size, &f.SHA256, &f.Revision)
+			err := rows.Scan(append([]any{&id}, plannedFields(&f)...)...)
 			if i, ok := at[id]; ok {
 				runs[i].Planned = append(runs[i].Planned, f)
 			}
@@ -80,14 +102,32 @@ func (s *Store) runsInMaking(ctx context.Context, and string, args ...any) ([]ca
 	return runs, nil
 }
 
-// StopRun takes the lease from the builder of a run of whom nothing was heard
-// while it held: whatever he still does, he cannot finish.
-func (s *Store) StopRun(ctx context.Context, id string) error {
-	_, err := s.update(ctx, "UPDATE runs SET lease_token = NULL WHERE id = ? AND lease_token IS NOT NULL AND lease_until < {now}", id)
+// StopRun takes the lease from the builder of a run whose lease was over at a time:
+// whatever he still does, he cannot finish. left are the files that he has planned
+// and that are not the run's, as of that moment. stopped is false if somebody is at
+// it, as far as anybody knows.
+func (s *Store) StopRun(ctx context.Context, id string, since time.Time) (left []call.RunFile, stopped bool, err error) {
+	err = s.change(ctx, func(ctx context.Context, t *tx) (err error) {
+		var m call.RunInMaking
+		stopped, err = t.one(ctx, "SELECT files FROM runs WHERE id = ? AND (lease_token IS NULL OR lease_until < {now}) AND coalesce(lease_until, 0) <= ? {lock row}",
+			[]any{id, since.UnixMilli()}, jsonInto{&m.Run.Files})
+		if err != nil || !stopped {
+			return err
+		}
+		if err := t.exec(ctx, "UPDATE runs SET lease_token = NULL WHERE id = ?", id); err != nil {
+			return err
+		}
+		err = t.each(ctx, "SELECT "+plannedColumns+" FROM planned_files WHERE run_id = ? ORDER BY object_key", []any{id}, func(r row) error {
+			m.Planned = append(m.Planned, call.RunFile{})
+			return r.Scan(plannedFields(&m.Planned[len(m.Planned)-1])...)
+		})
+		left = m.Abandoned()
+		return err
+	})
 	if err != nil {
-		return fmt.Errorf("stop the builder of run %s: %w", id, err)
+		return nil, false, fmt.Errorf("stop the builder of run %s: %w", id, err)
 	}
-	return nil
+	return left, stopped, nil
 }
 
 // DropPlannedFile says that a planned file, which never became the run's, is not
@@ -123,10 +163,9 @@ func (s *Store) eachPlanned(ctx context.Context, f func(call.KeptObject) error) 
 // overCalls selects runs that tell of calls of an erasure: its id, and 1 for those
 // of which one is not erased yet. Of calls without a start these are the runs in
 // whose period they ended; those that tell no time may be in any.
-const overCalls = ` AND EXISTS (SELECT 1 FROM erasure_items i JOIN calls c ON c.id = i.ref WHERE i.erasure_id = ? AND i.kind = 'call' AND (? = 0 OR i.state <> 'erased')
-	AND (c.started_at >= runs.period_from AND c.started_at < runs.period_to
-		OR c.started_at = 0 AND coalesce(nullif(c.ended_at, 0), nullif(c.answered_at, 0), runs.period_from) >= runs.period_from
-			AND coalesce(nullif(c.ended_at, 0), nullif(c.answered_at, 0), runs.period_from) < runs.period_to))`
+const overCalls = ` AND EXISTS (SELECT 1 FROM erasure_items i JOIN calls ON calls.id = i.ref WHERE i.erasure_id = ? AND i.kind = 'call' AND (? = 0 OR i.state <> 'erased')
+	AND (calls.started_at >= runs.period_from AND calls.started_at < runs.period_to
+		OR calls.started_at = 0 AND coalesce(` + endedOrAnswered + `, runs.period_from) >= runs.period_from AND coalesce(` + endedOrAnswered + `, runs.period_from) < runs.period_to))`
 
 // RunsOver returns the built runs whose period has one of the erasure's calls in
 // it, open: one that is not erased yet. Their files may hold the number.

@@ -60,8 +60,19 @@ func TestPlannedFiles(t *testing.T) {
 			t.Errorf("may lie in the vault (-want +got):\n%s", diff)
 		}
 		// Somebody else builds it, of whom something is heard.
-		if err := s.StopRun(t.Context(), run.ID); err != nil {
-			t.Fatal(err)
+		stop := func(since time.Duration) ([]call.RunFile, bool) {
+			t.Helper()
+			left, stopped, err := s.StopRun(t.Context(), run.ID, time.Now().Add(since))
+			if err != nil {
+				t.Fatal(err)
+			}
+			return left, stopped
+		}
+		if left, stopped := stop(-time.Hour); stopped || left != nil {
+			t.Errorf("who was heard of within the hour is stopped: %t, %v", stopped, left)
+		}
+		if left, stopped := stop(0); !stopped || !cmp.Equal(left, []call.RunFile{second, first}) {
+			t.Errorf("stopped %t, and left are %v", stopped, left)
 		}
 		if err := s.PlanRunFiles(t.Context(), lease, []call.RunFile{file("late")}); call.CodeOf(err) != call.Conflict {
 			t.Errorf("who lost the lease plans: %v", err)
@@ -70,8 +81,10 @@ func TestPlannedFiles(t *testing.T) {
 		if err != nil || !won || again.ID != run.ID {
 			t.Fatal(again, won, err)
 		}
-		if err := s.StopRun(t.Context(), run.ID); err != nil {
-			t.Fatal(err)
+		for _, since := range []time.Duration{0, time.Hour} { // whatever time the caller has
+			if left, stopped := stop(since); stopped || left != nil {
+				t.Errorf("who has the lease is stopped: %t, %v", stopped, left)
+			}
 		}
 		third := file("weekly.xlsx")
 		if err := s.PlanRunFiles(t.Context(), alive, []call.RunFile{third}); err != nil {
@@ -86,6 +99,9 @@ func TestPlannedFiles(t *testing.T) {
 		}
 		if diff := cmp.Diff([]string{second.ObjectKey}, kept()); diff != "" {
 			t.Errorf("when it is built (-want +got):\n%s", diff)
+		}
+		if left, stopped := stop(time.Hour); !stopped || !cmp.Equal(left, []call.RunFile{second}) {
+			t.Errorf("stopped %t, and left are %v", stopped, left)
 		}
 		for range 2 {
 			if err := s.DropPlannedFile(t.Context(), run.ID, second, "nobody needs it"); err != nil {

@@ -29,27 +29,31 @@ func recordingFields(r *call.Recording) []any {
 // auditedRecording are the columns that recordingEntry makes an entry of.
 const auditedRecording = "wanted_at, rule_until, blocked_by, blocked_until, " + recordingColumns
 
-// recordingEntry makes entries of rows; media is what is known of what was
-// archived just now.
-func recordingEntry(action audit.Action, media *audit.MediaFacts) func(row) (audit.Entry, error) {
+// recordingEntry makes entries of rows; media says, once a row is read, what is
+// known of its audio, and nil that the entry is not to tell.
+func recordingEntry(action audit.Action, media func() *audit.MediaFacts) func(row) (audit.Entry, error) {
 	return func(rows row) (audit.Entry, error) {
 		_, entry, err := scanAudited(rows, action, media)
 		return entry, err
 	}
 }
 
-// scanAudited reads a recording after an act, and makes the entry about it.
-func scanAudited(rows row, action audit.Action, media *audit.MediaFacts) (call.Recording, audit.Entry, error) {
+// scanAudited reads a recording after an act, and makes the entry about it, as
+// recordingEntry does.
+func scanAudited(rows row, action audit.Action, media func() *audit.MediaFacts) (call.Recording, audit.Entry, error) {
 	var r call.Recording
 	var f audit.RecordingFacts
 	if err := rows.Scan(append([]any{timeInto{&f.WantedAt}, timeInto{&f.RuleUntil}, &f.BlockedBy, timeInto{&f.BlockedUntil}}, recordingFields(&r)...)...); err != nil {
 		return r, audit.Entry{}, err
 	}
+	if media != nil {
+		f.Media = media()
+	}
 	entry, err := audit.New(action, "recording/"+r.ID, audit.RecordingFacts{
 		ID: r.ID, CallID: r.CallID, Account: r.Account, Provider: string(r.Provider), Kind: string(r.Kind),
 		State: string(r.State), Reason: r.Reason, ObjectKey: r.ObjectKey, Size: r.Size, SHA256: r.SHA256, StoredSHA256: r.StoredSHA256, MediaType: r.MediaType,
 		AudioSeconds: r.AudioSeconds, CreatedAt: r.CreatedAt, WantedAt: f.WantedAt, ArchivedAt: r.ArchivedAt, RetainUntil: r.RetainUntil,
-		Rule: r.Rule, DueAt: r.DueAt, RuleUntil: f.RuleUntil, BlockedBy: f.BlockedBy, BlockedUntil: f.BlockedUntil, ExpiredAt: r.ExpiredAt, Attempts: r.Attempts, LastError: r.LastError, Media: media,
+		Rule: r.Rule, DueAt: r.DueAt, RuleUntil: f.RuleUntil, BlockedBy: f.BlockedBy, BlockedUntil: f.BlockedUntil, ExpiredAt: r.ExpiredAt, Attempts: r.Attempts, LastError: r.LastError, Media: f.Media,
 	})
 	return r, entry, err
 }

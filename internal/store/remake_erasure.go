@@ -32,6 +32,16 @@ type itemFacts struct {
 	// and All says that all have been.
 	Through *int64 `json:"through,omitempty"`
 	All     bool   `json:"all,omitempty"`
+	// Untouched, of items that are done: nothing was erased from them.
+	Untouched bool `json:"untouched,omitempty"`
+}
+
+// done is the state of items that are done.
+func (f *itemFacts) done() call.ErasureState {
+	if f.Untouched {
+		return call.ErasureUntouched
+	}
+	return call.ErasureDone
 }
 
 // keptFacts is what the log says of an item that cannot be erased yet: until when, if
@@ -82,9 +92,9 @@ func (t *tx) remakeErasure(ctx context.Context, e audit.Entry) error {
 	case audit.ErasureDone:
 		return remakeFrom(ctx, e, func(ctx context.Context, e audit.Entry, f itemFacts) error {
 			err := insertMany(ctx, t, "note what was erased", "INSERT INTO erasure_items (erasure_id, kind, ref, state, at)", "tttti",
-				" ON CONFLICT (erasure_id, kind, ref) DO UPDATE SET state = 'erased', until_at = NULL, why = '', at = excluded.at", f.Refs,
+				" ON CONFLICT (erasure_id, kind, ref) DO UPDATE SET state = excluded.state, until_at = NULL, why = '', at = excluded.at", f.Refs,
 				func(ref string, args []any) []any {
-					return append(args, id, string(f.Kind), ref, string(call.ErasureDone), e.At.UnixMilli())
+					return append(args, id, string(f.Kind), ref, string(f.done()), e.At.UnixMilli())
 				})
 			if err != nil || f.Kind != call.ErasedAudio {
 				return err

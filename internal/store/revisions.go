@@ -75,7 +75,7 @@ func (s *Store) TouchedHours(ctx context.Context, after int64) ([]call.TouchedHo
 	note := func(hour, delivery int64) { newest[hour] = max(newest[hour], delivery) }
 	const told = "FROM delivery_items i JOIN legs ON legs.id = i.leg_id "
 	err := s.each(ctx, `SELECT hour, heard, max(delivery_id) FROM (
-			SELECT coalesce(nullif(calls.started_at, 0), nullif(calls.ended_at, 0), nullif(calls.answered_at, 0), 0) / 3600000 AS hour,
+			SELECT coalesce(nullif(calls.started_at, 0), `+endedOrAnswered+`, 0) / 3600000 AS hour,
 				substr(calls.id, 1, 8) AS heard, i.delivery_id `+told+`JOIN calls ON calls.id = legs.call_id WHERE i.delivery_id > ?
 			UNION ALL SELECT 0, substr(r.id, 1, 8), i.delivery_id `+told+`JOIN call_redirects r ON r.call_id = legs.call_id WHERE i.delivery_id > ?
 		) AS told GROUP BY hour, heard`, []any{after, after}, func(rows *sql.Rows) error {
@@ -149,7 +149,7 @@ const revisable = 36 * 24 * int64(time.Hour/time.Millisecond)
 // what they tell: the calls were changed, and no new delivery says so. They may
 // have counted by when they were heard of, if no time was known until now.
 func (t *tx) forgetKnown(ctx context.Context, callIDs []string) error {
-	const at = "coalesce(nullif(calls.started_at, 0), nullif(calls.ended_at, 0), nullif(calls.answered_at, 0))"
+	const at = "coalesce(nullif(calls.started_at, 0), " + endedOrAnswered + ")"
 	forget := "UPDATE runs SET known_deliveries = 0 WHERE known_deliveries <> 0 AND period_to > {now} - " + strconv.FormatInt(revisable, 10) + " AND EXISTS "
 	err := selectMany(ctx, t, "look at reports again", forget+"(SELECT 1 FROM calls WHERE calls.id IN ({rows}) AND "+at+" >= runs.period_from AND "+at+" < runs.period_to)",
 		"t", callIDs, func(id string, args []any) []any { return append(args, id) }, nil)

@@ -23,14 +23,12 @@ func (s *Store) HoldOfRun(ctx context.Context, run call.Run) (name, newest strin
 		return "", "", err
 	}
 	newest = holds[len(holds)-1].ID
-	// Of calls without a start, as reports count them.
-	const ended = "coalesce(nullif(calls.ended_at, 0), nullif(calls.answered_at, 0))"
 	for _, side := range []struct {
 		where string
 		args  []any
 	}{
 		{"calls.started_at >= ? AND calls.started_at < ?", []any{run.PeriodFrom.UnixMilli(), run.PeriodTo.UnixMilli()}},
-		{"calls.started_at = 0 AND (" + ended + " IS NULL OR " + ended + " >= ? AND " + ended + " < ?)", []any{run.PeriodFrom.UnixMilli(), run.PeriodTo.UnixMilli()}},
+		{"calls.started_at = 0 AND (" + endedOrAnswered + " IS NULL OR " + endedOrAnswered + " >= ? AND " + endedOrAnswered + " < ?)", []any{run.PeriodFrom.UnixMilli(), run.PeriodTo.UnixMilli()}},
 	} {
 		err := s.each(ctx, "SELECT coalesce(min(h.name), '') FROM calls JOIN hold_calls c ON c.call_id = calls.id JOIN holds h ON h.id = c.hold_id WHERE h.released_at IS NULL AND "+side.where,
 			side.args, func(rows *sql.Rows) error { return rows.Scan(&name) })

@@ -218,7 +218,9 @@ func (s *Store) Run(ctx context.Context, id string) (call.Run, error) {
 		return r, fmt.Errorf("read run: %w", err)
 	}
 	if !found {
-		return r, call.Errorf(call.NotFound, "there is no report run with this id")
+		return r, errNoRun()
 	}
 	return r, nil
 }
+
+func errNoRun() error { return call.Errorf(call.NotFound, "there is no report run with this id") }

@@ -118,9 +118,10 @@ func (s *Store) PlanSeal(ctx context.Context, seal audit.Seal, objectKey string,
 }
 
 // NoteSealPut says that a seal which was being put lies in the vault: the one
-// that was planned, or what another node had put there for the same log.
-func (s *Store) NoteSealPut(ctx context.Context, seal audit.Seal) error {
-	_, err := s.update(ctx, "UPDATE audit_seals SET being_put = 0, sealed_at = ?, note = ? WHERE size = ? AND being_put = 1", seal.At.UnixMilli(), seal.Note, seal.Size)
+// that was planned, or what another node had put there for the same log; and until
+// when it is promised to stay there (zero: nothing is promised).
+func (s *Store) NoteSealPut(ctx context.Context, seal audit.Seal, until time.Time) error {
+	_, err := s.update(ctx, "UPDATE audit_seals SET being_put = 0, sealed_at = ?, note = ?, retain_until = ? WHERE size = ? AND being_put = 1", seal.At.UnixMilli(), seal.Note, millis(until), seal.Size)
 	if err != nil {
 		return fmt.Errorf("note a seal of the audit log: %w", err)
 	}

@@ -92,11 +92,11 @@ func TestSealsArePlanned(t *testing.T) {
 		}
 		put := seal(first.Size, now.Add(-time.Second)) // what another had put
 		for range 2 {
-			if err := s.NoteSealPut(t.Context(), put); err != nil {
+			if err := s.NoteSealPut(t.Context(), put, put.At.Add(time.Hour)); err != nil {
 				t.Fatal(err)
 			}
 		}
-		first.Note, first.At, first.BeingPut, first.MayLack = put.Note, put.At, false, false
+		first.Note, first.At, first.RetainUntil, first.BeingPut, first.MayLack = put.Note, put.At, put.At.Add(time.Hour), false, false
 		if diff := cmp.Diff(first, must(s.NewestSeal(t.Context()))(t)); diff != "" {
 			t.Errorf("put (-want +got):\n%s", diff)
 		}
