@@ -448,6 +448,8 @@ type office struct {
 	clock *clockAt
 	log   journal
 	dir   string
+	// roster is Options.Roster.
+	roster func() *call.Roster
 }
 
 func newOffice(t *testing.T) *office {
@@ -469,7 +471,7 @@ func (o *office) reporterOf(t *testing.T, m MailOptions, report Report) *Reporte
 	if m.Dir == "" {
 		m.Dir = filepath.Join(o.dir, "mail")
 	}
-	r, err := New(Options{Store: o.store, Vault: o.vault, Reports: []Report{report},
+	r, err := New(Options{Store: o.store, Vault: o.vault, Reports: []Report{report}, Roster: o.roster,
 		PublicURL: "https://calls.example.org", SpoolDir: filepath.Join(o.dir, "spool"), Mail: m,
 		Mask:    func() (func(string) string, error) { return MaskBy([]byte("secret")), nil },
 		Version: "1.0", Now: o.clock.now, Log: slog.New(slog.NewTextHandler(&o.log, nil))})

@@ -15,7 +15,8 @@ import (
 // report's zone.
 type PermittedHours struct {
 	// Campaign is a campaign's id, in which * stands for anything. Agent is an
-	// agent's id, name or number. Case does not count; empty is all of them.
+	// agent's id, name or number, of who is configured any of them. Case does not
+	// count; empty is all of them.
 	Campaign string `json:"campaign,omitempty"`
 	Agent    string `json:"agent,omitempty"`
 	// Hours are never empty.
@@ -44,16 +45,29 @@ func (p *PermittedHours) String() string {
 type permit struct {
 	rules     []PermittedHours
 	campaigns []*regexp.Regexp
+	people    []string // Rules.permittedPeople
 	zone      *time.Location
 }
 
 func newPermit(in *Input) *permit {
-	p := &permit{rules: in.Settings.PermittedHours, zone: in.zone}
+	p := &permit{rules: in.Settings.PermittedHours, people: in.Settings.permittedPeople(), zone: in.zone}
 	for _, rule := range p.rules {
 		pattern := strings.ReplaceAll(regexp.QuoteMeta(rule.Campaign), `\*`, ".*")
 		p.campaigns = append(p.campaigns, regexp.MustCompile("(?is)^(?:"+pattern+")$"))
 	}
 	return p
+}
+
+// permittedPeople are, by rule of permitted hours, how calls name its agent; empty if
+// nobody is known.
+func (r *Rules) permittedPeople() []string {
+	people := make([]string, len(r.PermittedHours))
+	for i := range r.PermittedHours {
+		if who := r.PermittedHours[i].Agent; who != "" && r.Roster != nil {
+			people[i] = r.Roster.Who(who)
+		}
+	}
+	return people
 }
 
 // broken is the rule against which an outbound call was made; nil if there is
@@ -64,7 +78,7 @@ func (p *permit) broken(c *row) *PermittedHours {
 	}
 	for i := range p.rules {
 		rule := &p.rules[i]
-		if !rule.ofAgent(c) || !p.ofCampaign(i, c) {
+		if !p.ofAgent(i, c) || !p.ofCampaign(i, c) {
 			continue
 		}
 		at := time.UnixMilli(c.StartedAt).In(p.zone)
@@ -76,10 +90,13 @@ func (p *permit) broken(c *row) *PermittedHours {
 	return nil
 }
 
-// ofAgent reports whether a rule is about a call's agent.
-func (p *PermittedHours) ofAgent(c *row) bool {
-	return p.Agent == "" || strings.EqualFold(p.Agent, c.Agent.Name) ||
-		strings.EqualFold(p.Agent, c.Agent.ID) || strings.EqualFold(p.Agent, c.Agent.Number)
+// ofAgent reports whether the rule with an index is about a call's agent: as the
+// call's reports say, or as the roster does.
+func (p *permit) ofAgent(i int, c *row) bool {
+	who := p.rules[i].Agent
+	return who == "" || strings.EqualFold(who, c.Agent.Name) ||
+		strings.EqualFold(who, c.Agent.ID) || strings.EqualFold(who, c.Agent.Number) ||
+		p.people[i] != "" && c.Agent.Known && c.Agent.Name == p.people[i]
 }
 
 // ofCampaign reports whether the rule with an index is about a call's campaign.
@@ -124,8 +141,7 @@ func newOutside(in *Input, slicers []*slicer) *outside {
 		campaign: func(c *row) string { return c.Campaign }, unseen: make(map[int]unseen)}
 	for i := range o.permit.rules {
 		if rule := &o.permit.rules[i]; rule.Agent != "" || rule.Campaign != "" {
-			known := in.Settings.Roster != nil && in.Settings.Roster.Knows(rule.Agent)
-			o.unseen[i] = unseen{agent: rule.Agent != "" && !known, campaign: rule.Campaign != ""}
+			o.unseen[i] = unseen{agent: rule.Agent != "" && o.permit.people[i] == "", campaign: rule.Campaign != ""}
 		}
 	}
 	for _, s := range slicers {
@@ -139,7 +155,7 @@ func newOutside(in *Input, slicers []*slicer) *outside {
 // see notes that there are such an agent and such a campaign.
 func (o *outside) see(c *row) {
 	for i, u := range o.unseen {
-		u.agent = u.agent && !o.permit.rules[i].ofAgent(c)
+		u.agent = u.agent && !o.permit.ofAgent(i, c)
 		u.campaign = u.campaign && !o.permit.ofCampaign(i, c)
 		if o.unseen[i] = u; u == (unseen{}) {
 			delete(o.unseen, i)

@@ -133,6 +133,40 @@ func TestPermittedHours(t *testing.T) {
 	}
 }
 
+// A rule is about the person whom it names, by whatever is configured of them and
+// whatever the calls were reported by.
+func TestPermittedHoursOfPeople(t *testing.T) {
+	t.Parallel()
+	o := newOffice(t)
+	roster := call.NewRoster([]call.Person{
+		{Name: "Asha Rao", TeleCMI: []string{"203"}, Names: []string{"Asha R"}},
+		{Name: "Neil D'Souza", TeleCMI: []string{"204"}, Numbers: []string{"+919311122233"}},
+	}, []call.Member{{Account: "sales", Number: "+919000000002", Name: "Ravi"}})
+	o.roster = func() *call.Roster { return roster }
+	report := dailyReport()
+	evening := hours(t, "sat 20:00-21:00")
+	report.PermittedHours = []PermittedHours{{Agent: "asha r", Hours: evening}, {Agent: "+919311122233", Hours: evening},
+		{Agent: "ravi", Hours: evening}, {Agent: "Ashaa", Hours: evening}, {Hours: hours(t, "sat 09:00-13:00")}}
+	for i, agent := range []call.Agent{{ID: "203"}, {ID: "204"}, {ID: "205"}} {
+		for _, start := range []string{"10:00:00", "20:00:00"} {
+			o.store.calls = append(o.store.calls, call.CallWithRecordings{Call: call.Call{ID: agent.ID + " " + start, Account: "support", Provider: call.TeleCMI,
+				Direction: call.Outbound, Outcome: call.Answered, Agent: agent, StartedAt: at("2026-11-21 " + start).Add(time.Duration(i) * time.Second)}})
+		}
+	}
+	in := o.inputOf(t, report)
+	want := []string{"203 10:00:00", "204 10:00:00", "205 20:00:00"}
+	if diff := cmp.Diff(want, columnsOf(t, tableOf(t, in, OutsideTable), "call_id")); diff != "" {
+		t.Errorf("outside: %s", diff)
+	}
+	f, err := measure(t.Context(), in, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if unknown := f.unknownAgents(); len(unknown) != 1 || !strings.Contains(unknown[0], "the agent Ashaa,") {
+		t.Errorf("%q", unknown)
+	}
+}
+
 // mailOf writes the mail of an input's report, and gives the folder.
 func mailOf(t *testing.T, o *office, in *Input) string {
 	t.Helper()

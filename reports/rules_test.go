@@ -137,6 +137,23 @@ func TestRevisionByRulesOfNow(t *testing.T) {
 	}
 }
 
+// A roster that differs in nothing but in whom a rule of permitted hours means
+// makes another report of the same rows.
+func TestRosterOfPermittedHours(t *testing.T) {
+	t.Parallel()
+	rules := func(asha, neil []string) Rules {
+		return Rules{PermittedHours: []PermittedHours{{Agent: "AR", Hours: hours(t, "daily 09:00-18:00")}},
+			Roster: call.NewRoster([]call.Person{{Name: "Asha Rao", Names: asha}, {Name: "Neil", Names: neil}}, nil)}
+	}
+	was := rules([]string{"AR"}, nil)
+	if now := rules([]string{"AR"}, []string{"N"}); was.same(now) || !was.looksSame(now) {
+		t.Error("another name of somebody else makes another report")
+	}
+	if was.looksSame(rules(nil, []string{"AR"})) {
+		t.Error("the rule is about somebody else, and the report is to be the same")
+	}
+}
+
 // An input of an older program, which does not tell whom a group has, is revised
 // by the people of now, and by its own thresholds.
 func TestRulesOfOlderInput(t *testing.T) {

@@ -3,6 +3,7 @@ package reports
 import (
 	"bytes"
 	"encoding/json"
+	"slices"
 	"time"
 
 	"callvault/internal/audit"
@@ -84,11 +85,12 @@ func (was Rules) same(now Rules) bool {
 	return errA == nil && errB == nil && bytes.Equal(a, b)
 }
 
-// looksSame reports whether two rules make the same of the same rows: what a
-// roster does to these shows in them.
+// looksSame reports whether two rules make the same of the same rows: what else a
+// roster does than to say whom permitted hours mean shows in these.
 func (was Rules) looksSame(now Rules) bool {
+	people := now.permittedPeople()
 	now.Roster = was.Roster
-	return was.same(now)
+	return was.same(now) && slices.Equal(was.permittedPeople(), people)
 }
 
 // soon are the waits that the service level and short abandons go by.

@@ -123,17 +123,22 @@ func (r *Roster) Resolve(account string, provider Provider, a Agent) Agent {
 	return a
 }
 
-// Knows reports whether somebody has an id, a number or a name, whose case does
-// not count.
-func (r *Roster) Knows(who string) bool {
+// Who is how calls name whoever has an id, a number or a name, whose case does
+// not count; empty if nobody has it.
+func (r *Roster) Who(who string) string {
 	folded := FoldName(who)
 	for i := range r.people {
 		p := &r.people[i]
 		if slices.Contains(p.spellings(), folded) || slices.Contains(p.TeleCMI, who) || slices.Contains(p.Numbers, who) {
-			return true
+			return p.Name
 		}
 	}
-	return slices.ContainsFunc(r.members, func(m Member) bool { return m.Number == who || FoldName(m.Name) == folded })
+	for _, m := range r.members {
+		if m.Number == who || FoldName(m.Name) == folded {
+			return r.Resolve(m.Account, CallerDesk, Agent{Number: m.Number}).Name
+		}
+	}
+	return ""
 }
 
 // person is the index of the person who an agent is.

@@ -61,6 +61,22 @@ func TestResolve(t *testing.T) {
 	}
 }
 
+// TestWho: whoever is meant is called as the calls are.
+func TestWho(t *testing.T) {
+	t.Parallel()
+	r := testRoster()
+	for who, want := range map[string]string{
+		"ASHA RAO": "Asha Rao", "asha r.": "Asha Rao", "203": "Asha Rao", "+919311122234": "Asha Rao",
+		"204": "Neil D'Souza", "zoe f": "Zoë", "ravi": "Ravi", "+919800000001": "Ravi", "somebody else": "Somebody Else",
+		"reception": "Asha Rao", "+919800000002": "Zoë", // on a list by another name
+		"Asha": "", "299": "", "+919800000003": "",
+	} {
+		if got := r.Who(who); got != want {
+			t.Errorf("%s is %q, want %q", who, got, want)
+		}
+	}
+}
+
 // TestNameCalls: a group that the reports name stays, whoever the agent is.
 func TestNameCalls(t *testing.T) {
 	t.Parallel()

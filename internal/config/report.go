@@ -156,8 +156,8 @@ type PermittedHours struct {
 	// count. Default empty: all calls.
 	Campaign string `yaml:"campaign"`
 
-	// Agent is an agent's id, name or number; case does not count. Default empty:
-	// all agents.
+	// Agent is an agent's id, name or number, of who is configured under agents
+	// any of them; case does not count. Default empty: all agents.
 	Agent string `yaml:"agent"`
 
 	// Hours are by the clock of the report's time zone, such as "mon-fri
