@@ -128,8 +128,8 @@ type outside struct {
 	// campaign finds how a campaign's row is called.
 	campaign func(*row) string
 	rows     map[OutsideFigures]*OutsideFigures
-	// unseen are the rules by which no call has gone yet: one with the index has
-	// neither agent nor campaign, or not one of them.
+	// unseen says of which rules, by index, no call so far has the agent or the
+	// campaign, whoever dialled.
 	unseen map[int]unseen
 }
 
@@ -141,7 +141,9 @@ func newOutside(in *Input, slicers []*slicer) *outside {
 		campaign: func(c *row) string { return c.Campaign }, unseen: make(map[int]unseen)}
 	for i := range o.permit.rules {
 		if rule := &o.permit.rules[i]; rule.Agent != "" || rule.Campaign != "" {
-			o.unseen[i] = unseen{agent: rule.Agent != "" && o.permit.people[i] == "", campaign: rule.Campaign != ""}
+			// Whom the configuration knows, inputs of older programs do not tell.
+			asked := in.Settings.Roster != nil && rule.Agent != ""
+			o.unseen[i] = unseen{agent: asked && o.permit.people[i] == "", campaign: rule.Campaign != ""}
 		}
 	}
 	for _, s := range slicers {
@@ -204,9 +206,13 @@ func (o *outside) add(c *row) bool {
 func (f *Figures) unknownAgents() []string {
 	var list []string
 	for i := range f.Settings.PermittedHours {
-		if f.unseen[i].agent {
-			list = append(list, "Permitted hours name the agent "+f.Settings.PermittedHours[i].Agent+
-				", whom neither the configuration nor a call of this report knows: is the name as the calls have it?")
+		if !f.unseen[i].agent {
+			continue
+		}
+		text := "Permitted hours name the agent " + f.Settings.PermittedHours[i].Agent +
+			", whom neither the configuration nor a call of this report knows: is the name as the calls have it?"
+		if !slices.Contains(list, text) { // another rule may name them, too
+			list = append(list, text)
 		}
 	}
 	return list

@@ -146,7 +146,7 @@ func TestPermittedHoursOfPeople(t *testing.T) {
 	report := dailyReport()
 	evening := hours(t, "sat 20:00-21:00")
 	report.PermittedHours = []PermittedHours{{Agent: "asha r", Hours: evening}, {Agent: "+919311122233", Hours: evening},
-		{Agent: "ravi", Hours: evening}, {Agent: "Ashaa", Hours: evening}, {Hours: hours(t, "sat 09:00-13:00")}}
+		{Agent: "ravi", Hours: evening}, {Agent: "Ashaa", Campaign: "spring", Hours: evening}, {Agent: "Ashaa", Hours: evening}, {Hours: hours(t, "sat 09:00-13:00")}}
 	for i, agent := range []call.Agent{{ID: "203"}, {ID: "204"}, {ID: "205"}} {
 		for _, start := range []string{"10:00:00", "20:00:00"} {
 			o.store.calls = append(o.store.calls, call.CallWithRecordings{Call: call.Call{ID: agent.ID + " " + start, Account: "support", Provider: call.TeleCMI,
@@ -164,6 +164,11 @@ func TestPermittedHoursOfPeople(t *testing.T) {
 	}
 	if unknown := f.unknownAgents(); len(unknown) != 1 || !strings.Contains(unknown[0], "the agent Ashaa,") {
 		t.Errorf("%q", unknown)
+	}
+	// The input of an older program does not tell who is configured.
+	in.Settings.Roster = nil
+	if f, err = measure(t.Context(), in, nil); err != nil || f.unknownAgents() != nil || strings.Contains(f.permitted(), "nobody knows") {
+		t.Errorf("without a roster: %q, %q, %v", f.unknownAgents(), f.permitted(), err)
 	}
 }
 
