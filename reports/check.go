@@ -114,7 +114,7 @@ func (r *Reporter) Check(ctx context.Context, name string, date time.Time, path 
 }
 
 // runsOf finds the built runs of a report whose period holds a date: several if
-// the report was daily and became weekly.
+// the report was daily and became weekly. Their periods are in their zones.
 func (r *Reporter) runsOf(ctx context.Context, name string, date time.Time) (found []call.Run, err error) {
 	year, month, day := date.Date()
 	filter := call.RunFilter{Report: name, State: call.RunBuilt, Limit: call.MaxLimit}
@@ -130,6 +130,7 @@ func (r *Reporter) runsOf(ctx context.Context, name string, date time.Time) (fou
 			}
 			at := firstInstant(year, month, day, 0, 0, 0, zone)
 			if !at.Before(run.PeriodFrom) && at.Before(run.PeriodTo) {
+				run.PeriodFrom, run.PeriodTo = run.PeriodFrom.In(zone), run.PeriodTo.In(zone)
 				found = append(found, run)
 			}
 		}

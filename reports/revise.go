@@ -305,14 +305,9 @@ func (r *Reporter) buildRevision(ctx context.Context, report *Report, run call.R
 // currentInput gets the input of a run's newest revision from the vault into a
 // folder.
 func (r *Reporter) currentInput(ctx context.Context, run call.Run, dir string) (*Input, error) {
-	kept := keptInput{revision: run.Revision, hash: run.InputHash}
-	for _, f := range run.At(run.Revision).Files {
-		if f.Name == inputName {
-			kept.key = f.ObjectKey
-		}
-	}
-	if kept.key == "" {
-		return nil, call.Errorf(call.NotFound, "the input of run %s is not kept", run.ID)
+	kept, err := inputOf(&run)
+	if err != nil {
+		return nil, err
 	}
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, err

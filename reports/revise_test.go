@@ -1,6 +1,7 @@
 package reports
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"path/filepath"
@@ -224,6 +225,32 @@ func TestRevision(t *testing.T) {
 	r.Look(context.Background())
 	if again := o.firstRun(); again.Revision != 2 || len(again.Files) != len(run.Files) {
 		t.Errorf("revised again: %d", again.Revision)
+	}
+}
+
+// The changes are those of the period that is asked for, or of the same days in a
+// zone that the report had, and of no other.
+func TestChangesOfPeriod(t *testing.T) {
+	t.Parallel()
+	o, r := revisedOffice(t)
+	o.tell("late-1", late)
+	r.Look(t.Context())
+	changes := func() (string, error) {
+		var out bytes.Buffer
+		err := r.WriteTable(t.Context(), "daily", at("2026-11-21 00:00:00"), ChangesTable, TableCSV, &out)
+		return out.String(), err
+	}
+	daily, err := changes()
+	if err != nil || !strings.Contains(daily, "late-1") {
+		t.Fatalf("%s, %v", daily, err)
+	}
+	r.reports[0].Zone = zone(t, "Europe/Berlin")
+	if again, err := changes(); err != nil || again != daily {
+		t.Errorf("in another zone: %v, %s", err, cmp.Diff(daily, again))
+	}
+	r.reports[0].Zone, r.reports[0].Period = kolkata, Week
+	if weekly, err := changes(); call.CodeOf(err) != call.NotFound || weekly != "" {
+		t.Errorf("the week has no report, and the day's changes are %q, %v", weekly, err)
 	}
 }
 

@@ -166,10 +166,11 @@ func (of records[T]) headings() []heading {
 
 // WriteTable writes a table of the report's period that holds a date, made of
 // what is known now, and nothing else. It makes no run. ChangesTable is what the
-// newest revision of the report that is kept has changed; call.NotFound if none
-// is. The CSV is that of the report's file but for the byte order mark, which
-// spreadsheets ask for and other programs take for a part of the first name. An
-// error of out is returned as it is, or wrapped.
+// newest revision of that period has changed, which may be the same days in a
+// zone that the report had; call.NotFound if none is kept, for other periods
+// that hold the date are not asked for. The CSV is that of the report's file but
+// for the byte order mark, which spreadsheets ask for and other programs take for
+// a part of the first name. An error of out is returned as it is, or wrapped.
 func (r *Reporter) WriteTable(ctx context.Context, name string, date time.Time, table Table, form TableForm, out io.Writer) error {
 	report, err := r.Report(name)
 	if err != nil {
@@ -196,7 +197,7 @@ func (r *Reporter) WriteTable(ctx context.Context, name string, date time.Time, 
 }
 
 // openNewest gets the input of the newest revision of the report's period that
-// holds a date.
+// holds a date; or of the same days in a zone that the report had.
 func (r *Reporter) openNewest(ctx context.Context, report *Report, date time.Time, dir string) (*Input, error) {
 	runs, err := r.runsOf(ctx, report.Name, date)
 	if err != nil {
@@ -206,11 +207,16 @@ func (r *Reporter) openNewest(ctx context.Context, report *Report, date time.Tim
 	at := slices.IndexFunc(runs, func(run call.Run) bool {
 		return run.PeriodFrom.Equal(period.From) && run.PeriodTo.Equal(period.To)
 	})
-	kept, err := inputOf(&runs[max(at, 0)])
-	if err != nil {
-		return nil, err
+	if at < 0 {
+		at = slices.IndexFunc(runs, func(run call.Run) bool {
+			return run.PeriodFrom.Format(time.DateOnly) == period.From.Format(time.DateOnly) &&
+				run.PeriodTo.Format(time.DateOnly) == period.To.Format(time.DateOnly)
+		})
 	}
-	return r.openKept(ctx, kept, dir)
+	if at < 0 {
+		return nil, call.Errorf(call.NotFound, "no report %s of %s is kept, only of another period with that day", report.Name, period.Title())
+	}
+	return r.currentInput(ctx, runs[at], dir)
 }
 
 func (in *Input) writeTable(ctx context.Context, name Table, form TableForm, out io.Writer) error {
