@@ -69,7 +69,7 @@ func TestRegroupedAgent(t *testing.T) {
 		}
 
 		in.configure(t, s, of("Sales"))
-		if got, keys := revise(in); got.Revised || !cmp.Equal(keys, []string{"g1"}) {
+		if got, keys := revise(in); got.Revised || !got.Reconfigured || !cmp.Equal(keys, []string{"g1"}) {
 			t.Errorf("in another group: %v: %+v", keys, got)
 		}
 		said := command(t, "", "report", "daily", "--date", "2026-11-20", "--revise", "--out", t.TempDir(), "--data", in.data)
@@ -97,6 +97,18 @@ func TestRegroupedAgent(t *testing.T) {
 		}
 		if got, keys := revise(again, "--current-config"); got.Revision != 3 || keys != nil {
 			t.Errorf("by what is configured now: %v: %+v", keys, got)
+		}
+		byNow := []string{"report", "daily", "--date", "2026-11-20", "--revise", "--current-config", "--out", t.TempDir(), "--data", again.data}
+		if said := command(t, "", byNow...); !strings.Contains(said.stdout, "It goes by the agents,") {
+			t.Errorf("once more: %+v", said)
+		}
+		// What changes nothing of a report makes no revision, and is not what it goes by.
+		again.configure(t, empty, strings.Replace(of("Sales"), `["204"]`, `["204", "205"]`, 1))
+		if got, _ := revise(again, "--current-config"); got.Revised || !got.Reconfigured {
+			t.Errorf("by a configuration that gives the same: %+v", got)
+		}
+		if said := command(t, "", byNow...); !strings.Contains(said.stdout, "What is configured now gives the same; the report keeps to what it was made with.") {
+			t.Errorf("by a configuration that gives the same: %+v", said)
 		}
 		if got := command(t, "", "report", "daily", "--date", "2026-11-20", "--current-config", "--data", again.data); got.status != exitUsage {
 			t.Errorf("--current-config alone: %+v", got)

@@ -244,13 +244,14 @@ func cause(err error) error {
 
 func (g *globals) printReport(c reportCommand, built reports.Result) error {
 	result := struct {
-		Report   string   `json:"report"`
-		Date     string   `json:"date"`
-		Revision int      `json:"revision"`
-		Files    []string `json:"files"`
-		Revised  bool     `json:"revised"`
-		Mails    []mailed `json:"mails"`
-	}{c.Name, built.Period.Label(), built.Run.Revision, notNil(built.Files), built.Revised, []mailed{}}
+		Report       string   `json:"report"`
+		Date         string   `json:"date"`
+		Revision     int      `json:"revision"`
+		Files        []string `json:"files"`
+		Revised      bool     `json:"revised"`
+		Reconfigured bool     `json:"reconfigured"`
+		Mails        []mailed `json:"mails"`
+	}{c.Name, built.Period.Label(), built.Run.Revision, notNil(built.Files), built.Revised, built.Reconfigured, []mailed{}}
 	var failed error
 	for _, m := range built.Mails {
 		result.Mails = append(result.Mails, mailed{m.Recipient, m.State, m.Detail})
@@ -272,8 +273,10 @@ func (g *globals) printReport(c reportCommand, built reports.Result) error {
 			fmt.Fprintf(w, "Report %s for %s:\n", c.Name, built.Period.Label())
 		}
 		switch {
-		case c.Now:
+		case c.Now && (built.Revised || !built.Reconfigured):
 			fmt.Fprintln(w, "It goes by the agents, groups, match, thresholds and permitted hours that are configured now.")
+		case c.Now:
+			fmt.Fprintln(w, "What is configured now gives the same; the report keeps to what it was made with.")
 		case built.Reconfigured:
 			fmt.Fprintln(w, "Agents, groups, match, thresholds or permitted hours are configured otherwise by now: it keeps to those that it was made with. --current-config takes those of now.")
 		}

@@ -33,9 +33,10 @@ func (in installation) tellLate(t *testing.T, at string) {
 
 // revisedResult is what report --revise prints.
 type revisedResult struct {
-	Revision int
-	Revised  bool
-	Files    []string
+	Revision     int
+	Revised      bool
+	Reconfigured bool
+	Files        []string
 }
 
 // revise revises the report of 2026-11-20.
