@@ -23,7 +23,6 @@ type AgentFigures struct {
 	// and did not answer, on any call.
 	CallFigures
 	Unanswered int64
-	Talk       Durations
 	// Ring is how long the agent's phone rang, of inbound calls answered, where
 	// the wait is just that.
 	Ring Durations
@@ -129,7 +128,6 @@ func (a *AgentFigures) add(c *row, match call.AudioMatch, s *Settings, zone *tim
 	if c.Outcome != call.Answered {
 		return
 	}
-	a.Talk.Add(c.TalkSeconds)
 	expected, archived := int64(1), int64(0) // one even when none is named
 	for i, r := range c.Recordings {
 		expected = max(expected, int64(i+1))
@@ -181,7 +179,7 @@ func rankAgents(agents map[string]*AgentFigures) []*AgentFigures {
 	ranked := joinAgents(all)
 	slices.SortStableFunc(ranked, func(a, b *AgentFigures) int {
 		return cmp.Or(
-			cmp.Compare(b.Talk.Sum(), a.Talk.Sum()),
+			cmp.Compare(b.TalkSeconds(), a.TalkSeconds()),
 			cmp.Compare(b.Handled(), a.Handled()),
 			cmp.Compare(a.Unanswered, b.Unanswered),
 			strings.Compare(label(a.Agent), label(b.Agent)),
@@ -249,7 +247,8 @@ func shared(same []*AgentFigures) bool {
 	return false
 }
 
-// merge adds the figures of the same person on another account.
+// merge adds the figures of the same person on another account; o is used up, as
+// by CallFigures.merge.
 func (a *AgentFigures) merge(o *AgentFigures) {
 	a.ID, a.Name = cmp.Or(a.ID, o.ID), cmp.Or(a.Name, o.Name)
 	for account := range strings.SplitSeq(o.Account, accountComma) {
@@ -259,7 +258,6 @@ func (a *AgentFigures) merge(o *AgentFigures) {
 		a.Group = o.Group
 	}
 	a.CallFigures.merge(&o.CallFigures)
-	a.Talk.merge(&o.Talk)
 	a.Ring.merge(&o.Ring)
 	a.Callbacks += o.Callbacks
 	a.Unanswered += o.Unanswered

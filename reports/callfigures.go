@@ -3,7 +3,6 @@ package reports
 import (
 	"math"
 	"strings"
-	"time"
 
 	"callvault/internal/call"
 )
@@ -50,10 +49,11 @@ func (f *CallFigures) addMissing(m *missing) {
 		return
 	}
 	f.Returned++
-	f.ReturnMinutes.Add(new(int((m.ReturnedAt - m.LastAt) / time.Minute.Milliseconds())))
+	f.ReturnMinutes.Add(m.minutes())
 }
 
-// merge adds the measures of other calls.
+// merge adds the measures of other calls. Their customers then count here and
+// not there any more: o is not to be shown again.
 func (f *CallFigures) merge(o *CallFigures) {
 	f.Inbound.merge(&o.Inbound)
 	f.Outbound.merge(&o.Outbound)
@@ -106,7 +106,7 @@ func callMeasures(formula Formula) []callMeasure {
 	}
 	inbound := side{", inbound", "inbound_", func(f *CallFigures, _ *Tally) *Tally { return &f.Inbound }}
 	outbound := side{", outbound", "outbound_", func(f *CallFigures, _ *Tally) *Tally { return &f.Outbound }}
-	both := side{", all", "", func(_ *CallFigures, total *Tally) *Tally { return total }}
+	both := side{of: func(_ *CallFigures, total *Tally) *Tally { return total }}
 	var list []callMeasure
 	detail := false
 	add := func(s side, title, name string, u unit, fn func(*Tally) float64) {

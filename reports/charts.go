@@ -123,7 +123,7 @@ func (b *book) talkChart(sheet, cell string) {
 	names := axis("", false)
 	names.ReverseOrder = true // the first agent on top
 	times := axis("[h]:mm", true)
-	times.MajorUnit = float64(axisStep(b.figures.Agents[0].Talk.Sum())) / 86400
+	times.MajorUnit = float64(axisStep(b.figures.Agents[0].TalkSeconds())) / 86400
 	b.do(b.file.AddChart(sheet, cell, &excelize.Chart{
 		Type: excelize.Bar,
 		Series: []excelize.ChartSeries{{

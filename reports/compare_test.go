@@ -214,13 +214,12 @@ func TestTrendOverDaylightSaving(t *testing.T) {
 		}
 	}
 	// In the period: the hour that comes twice is of one day.
-	week := Figures{Period: PeriodOf(Week, time.Date(2026, 10, 25, 12, 0, 0, 0, berlin)),
-		Accounts: map[string]int64{}, Recordings: RecordingFigures{States: map[call.RecordingState]int64{}}}
+	week := Figures{Period: PeriodOf(Week, time.Date(2026, 10, 25, 12, 0, 0, 0, berlin)), Accounts: map[string]int64{}}
 	for _, d := range days(week.Period.From, week.Period.To) {
 		week.Trend = append(week.Trend, DayFigures{From: d.From, To: d.To, Known: true})
 	}
 	for started := week.Period.From; started.Before(week.Period.To); started = started.Add(time.Hour) {
-		week.add(&row{Direction: call.Inbound, Outcome: call.Missed, StartedAt: started.UnixMilli()}, berlin, nil)
+		week.add(&row{Direction: call.Inbound, Outcome: call.Missed, StartedAt: started.UnixMilli()}, berlin, nil, nil)
 	}
 	var got []int64
 	for _, d := range week.Trend {

@@ -50,11 +50,12 @@ func (f *Figures) permitted() string {
 	return "Outbound calls that started outside of these hours are listed, whatever became of them. The first that matches a call decides: " + strings.Join(rules, "; ") + "."
 }
 
-// definitionRecords are the definitions.
+// definitionRecords are the definitions. In the workbook they have rows of their
+// own height.
 func definitionRecords(st *styles, _ *Input, f *Figures) records[definition] {
 	return records[definition]{columns: []column[definition]{
-		textColumn(st, "Word", "word", 34, func(d definition) string { return d.word }),
-		textColumn(st, "Meaning in this report", "meaning", 100, func(d definition) string { return d.meaning }),
+		textColumn(st, "", "word", 0, func(d definition) string { return d.word }),
+		textColumn(st, "", "meaning", 0, func(d definition) string { return d.meaning }),
 	}, each: eachOf(f.definitions())}
 }
 
@@ -114,7 +115,7 @@ func (f *Figures) definitions() []definition {
 		{"Change", "The difference, of rates in percentage points, and its share of the earlier figure in percent. Green is better and red is worse, where it is clear which is better."},
 		{"Missed and not returned", "Customer numbers with a missed or abandoned inbound call in the period, and no answered call with them after the last of these, in either direction and on any account, until the report was made"},
 		{"Returned", "The same, but somebody talked with them. The minutes count from the last attempt."},
-		{"Groups, numbers, campaigns, accounts, weekday hours", fmt.Sprintf("The same measures for the calls of each, the most calls first. Offered, rates and waits are of inbound calls; calls, talk time, recordings and cost of all; the columns that are folded away have inbound and outbound apart. Campaigns with one call share a row, and so do all beyond the first %s of a sheet. Unique callers are those who called there; to call back counts customers by where, or when, they called last.", count(maxSlices))},
+		{"Groups, numbers, campaigns, accounts, weekday hours", fmt.Sprintf("The same measures for the calls of each; groups, numbers, campaigns and accounts with the most calls first. Offered, rates and waits are of inbound calls; calls, talk time, recordings and cost of all; the columns that are folded away have inbound and outbound apart. Campaigns with one call share a row, and so do all beyond the first %s of a sheet. Unique callers are those who called there; to call back counts customers by where, or when, they called last.", count(maxSlices))},
 		{"Recordings expected", "Recordings that the provider named, and answered calls for which it named none"},
 		{"Archived and verified", "In the vault, with the SHA-256 checked on the way in. Pending: still being fetched. Absent: not offered within the waiting time. Refused: needs a person."},
 		{"Audio shorter, longer", "Calls whose audio, of all recordings of the conversation together, differs from the talk time by more than 5 s, and more than 10 % of it. Compared are calls of which all of these are archived and their length is known."},

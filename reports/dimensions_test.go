@@ -234,9 +234,9 @@ func TestDimensionsAgree(t *testing.T) {
 					}
 				}
 			}
-			if calls != f.Total.Calls || talk != f.Total.Talk.Sum() || expected != f.Recordings.Expected() || cost.Cost() != f.Total.Cost() {
+			if calls != f.Total.Calls || talk != f.Total.Talk.Sum() || expected != f.Total.Recordings.Expected() || cost.Cost() != f.Total.Cost() {
 				t.Errorf("%s: %d calls, %d s, %d recordings, cost %v; in total %d, %d, %d, %v", d.sheet, calls, talk, expected, cost.Cost(),
-					f.Total.Calls, f.Total.Talk.Sum(), f.Recordings.Expected(), f.Total.Cost())
+					f.Total.Calls, f.Total.Talk.Sum(), f.Total.Recordings.Expected(), f.Total.Cost())
 			}
 		}
 	}

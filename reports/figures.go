@@ -23,7 +23,7 @@ type Figures struct {
 	CallFigures
 	Total Tally
 	// NoStart counts calls whose start is not known: they are in nothing else
-	// but Recordings.
+	// but Tally.Recordings.
 	NoStart int64
 	// Rows counts all calls of the report, Accounts by account.
 	Rows     int64
@@ -35,8 +35,6 @@ type Figures struct {
 	Week  [7][24]CallFigures
 
 	Agents []*AgentFigures
-	// Recordings are those of Total.
-	Recordings RecordingFigures
 	// Slices are the rows of each dimension: groups, numbers, campaigns, accounts.
 	// A dimension of which the input, made by an older program, does not tell is
 	// not there.
@@ -67,8 +65,6 @@ type Figures struct {
 	// concerned has their calls alone, that nobody need read all of them again;
 	// nil if they were not gathered.
 	concerned *Input
-	// callers are those who count the call at hand.
-	callers []*Callers
 }
 
 // Hour is an hour of the day.
@@ -119,16 +115,18 @@ func measure(ctx context.Context, in *Input, visit func(c *row, attention bool) 
 	for _, p := range in.Settings.People {
 		agentOf(agents, p.Account, p.Agent).Group = p.Group
 	}
+	var counting []*Callers // those who count the call at hand
 	onCall := func(c *row) error {
 		before := f.Problems
-		match := f.add(c, in.zone, agents)
+		var match call.AudioMatch
+		match, counting = f.add(c, in.zone, agents, counting[:0])
 		for _, s := range slicers {
 			found := s.find(s.of(c))
 			found.add(c, match, &f.Settings)
-			f.callers = append(f.callers, &found.Callers)
+			counting = append(counting, &found.Callers)
 		}
 		if c.Direction == call.Inbound && c.Outcome != call.Unknown && c.CustomerNumber != "" && c.StartedAt != 0 {
-			if err := callers.add(c.CustomerNumber, f.callers...); err != nil {
+			if err := callers.add(c.CustomerNumber, counting...); err != nil {
 				return err
 			}
 		}
@@ -160,7 +158,6 @@ func measure(ctx context.Context, in *Input, visit func(c *row, attention bool) 
 	}
 	f.Unique, f.Repeat, f.Deliveries = compare.Unique, compare.Repeat, compare.Deliveries
 	f.Total = *f.total()
-	f.Recordings = f.Total.Recordings
 	for day := range f.Week {
 		for hour := range f.Week[day] {
 			f.Hours[hour].Inbound.merge(&f.Week[day][hour].Inbound)
@@ -223,9 +220,9 @@ func (f *Figures) weekCell(ms int64, zone *time.Location) *CallFigures {
 	return &f.Week[(int(at.Weekday())+6)%7][at.Hour()]
 }
 
-// add counts a call, and returns how its audio compares with its talk.
-func (f *Figures) add(c *row, zone *time.Location, agents map[string]*AgentFigures) call.AudioMatch {
-	f.callers = f.callers[:0]
+// add counts a call. It returns how its audio compares with its talk, and appends
+// to counting those who count its customer.
+func (f *Figures) add(c *row, zone *time.Location, agents map[string]*AgentFigures, counting []*Callers) (call.AudioMatch, []*Callers) {
 	f.Rows++
 	f.Accounts[c.Account]++
 	s := &f.Settings
@@ -238,11 +235,11 @@ func (f *Figures) add(c *row, zone *time.Location, agents map[string]*AgentFigur
 	}
 	if c.StartedAt == 0 {
 		f.NoStart++
-		return match
+		return match, counting
 	}
 	hour := f.weekCell(c.StartedAt, zone)
 	hour.add(c, match, s)
-	f.callers = append(f.callers, &hour.Callers)
+	counting = append(counting, &hour.Callers)
 	if len(f.Trend) > 1 {
 		f.dayAt(c.StartedAt).add(c, s)
 	}
@@ -254,9 +251,9 @@ func (f *Figures) add(c *row, zone *time.Location, agents map[string]*AgentFigur
 	if c.Agent != (call.Agent{}) {
 		a := agentOf(agents, c.Account, c.Agent)
 		a.add(c, match, s, zone)
-		f.callers = append(f.callers, &a.Callers)
+		counting = append(counting, &a.Callers)
 	}
-	return match
+	return match, counting
 }
 
 // add counts the recordings of a call.

@@ -52,7 +52,7 @@ func clock(seconds float64) string {
 // Completeness is the first line of every report and mail: how many calls there
 // were, and whether their recordings are all there.
 func (f *Figures) Completeness() string {
-	r := &f.Recordings
+	r := &f.Total.Recordings
 	parts := []string{
 		fmt.Sprintf("%s from %s", plural(f.Rows, "call"), plural(int64(len(f.Accounts)), "account")),
 		fmt.Sprintf("%s should have a recording", count(r.Expected())),

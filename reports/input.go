@@ -46,6 +46,9 @@ type line struct {
 	Comparison *comparison `json:"comparison,omitempty"`
 }
 
+// settingsLine is how the line of the settings begins.
+var settingsLine = []byte(`{"settings":`)
+
 // row is a call as a frozen input has it: what a report may show. Times are
 // Unix milliseconds, 0 when not known. A recording's source is left out: it
 // may be an address that plays to anybody.
@@ -515,7 +518,7 @@ func (r *reading) take(raw []byte, calls, missing bool) error {
 		}
 		b.n++
 		return r.decoder.decode(raw, &b.calls[b.n-1])
-	case bytes.HasPrefix(raw, changeLine), bytes.HasPrefix(raw, []byte(`{"missing":`)) && !missing:
+	case bytes.HasPrefix(raw, settingsLine), bytes.HasPrefix(raw, changeLine), bytes.HasPrefix(raw, []byte(`{"missing":`)) && !missing:
 		return nil
 	}
 	var l line

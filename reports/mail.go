@@ -189,7 +189,7 @@ func (f *Figures) addAgents(p *mailPage) {
 		default:
 			p.Agents = append(p.Agents, mailAgent{
 				Name: nameOf(label(a.Agent)), Group: nameOf(a.Group), Answered: count(a.Inbound.Answered()),
-				Connected: count(a.Outbound.Answered()), Unanswered: count(a.Unanswered), Talk: clock(float64(a.Talk.Sum())),
+				Connected: count(a.Outbound.Answered()), Unanswered: count(a.Unanswered), Talk: clock(float64(a.TalkSeconds())),
 			})
 		}
 	}
@@ -293,7 +293,7 @@ func (f *Figures) mailTrend() []mailDay {
 // attention lists what somebody should look at.
 func (f *Figures) attention() []string {
 	list := f.revised()
-	r := &f.Recordings
+	r := &f.Total.Recordings
 	for _, a := range []struct {
 		n    int64
 		noun string

@@ -156,18 +156,24 @@ func stateLabel(s call.RecordingState) string {
 	}
 }
 
-// agentMeasure is one figure of an agent; exactly one of figure and moment is
-// set.
+// agentMeasure is one figure of an agent, of whose calls all are the total;
+// exactly one of figure and moment is set.
 type agentMeasure struct {
 	title, name string
 	unit        unit
-	figure      func(*AgentFigures) float64
+	figure      func(a *AgentFigures, all *Tally) float64
 	moment      func(*AgentFigures) time.Time
 }
 
 func agentMeasures() []agentMeasure {
-	n := func(fn func(*AgentFigures) int64) func(*AgentFigures) float64 {
-		return func(a *AgentFigures) float64 { return float64(fn(a)) }
+	of := func(fn func(*AgentFigures) float64) func(*AgentFigures, *Tally) float64 {
+		return func(a *AgentFigures, _ *Tally) float64 { return fn(a) }
+	}
+	n := func(fn func(*AgentFigures) int64) func(*AgentFigures, *Tally) float64 {
+		return of(func(a *AgentFigures) float64 { return float64(fn(a)) })
+	}
+	talk := func(fn func(*Durations) float64) func(*AgentFigures, *Tally) float64 {
+		return func(_ *AgentFigures, all *Tally) float64 { return fn(&all.Talk) }
 	}
 	return []agentMeasure{
 		{title: "Offered", name: "offered", unit: counts, figure: n((*AgentFigures).Offered)},
@@ -175,28 +181,25 @@ func agentMeasures() []agentMeasure {
 			figure: n(func(a *AgentFigures) int64 { return a.Inbound.Answered() })},
 		{title: "Unanswered", name: "unanswered", unit: counts,
 			figure: n(func(a *AgentFigures) int64 { return a.Unanswered })},
-		{title: "Answer rate", name: "answer_rate", unit: rates, figure: (*AgentFigures).AnswerRate},
+		{title: "Answer rate", name: "answer_rate", unit: rates, figure: of((*AgentFigures).AnswerRate)},
 		{title: "Outbound made", name: "outbound", unit: counts,
 			figure: n(func(a *AgentFigures) int64 { return a.Outbound.Calls })},
 		{title: "Connected", name: "connected", unit: counts,
 			figure: n(func(a *AgentFigures) int64 { return a.Outbound.Answered() })},
 		{title: "Talk time", name: "talk_total_seconds", unit: seconds,
-			figure: n(func(a *AgentFigures) int64 { return a.Talk.Sum() })},
-		{title: "Mean talk", name: "talk_mean_seconds", unit: seconds,
-			figure: func(a *AgentFigures) float64 { return a.Talk.Mean() }},
-		{title: "Median talk", name: "talk_median_seconds", unit: seconds,
-			figure: func(a *AgentFigures) float64 { return a.Talk.Median() }},
-		{title: "Longest talk", name: "talk_longest_seconds", unit: seconds,
-			figure: func(a *AgentFigures) float64 { return a.Talk.Longest() }},
+			figure: talk(func(d *Durations) float64 { return float64(d.Sum()) })},
+		{title: "Mean talk", name: "talk_mean_seconds", unit: seconds, figure: talk((*Durations).Mean)},
+		{title: "Median talk", name: "talk_median_seconds", unit: seconds, figure: talk((*Durations).Median)},
+		{title: "Longest talk", name: "talk_longest_seconds", unit: seconds, figure: talk((*Durations).Longest)},
 		{title: "Mean wait for answer", name: "wait_mean_seconds", unit: seconds,
-			figure: func(a *AgentFigures) float64 { return a.Inbound.Wait.Mean() }},
+			figure: of(func(a *AgentFigures) float64 { return a.Inbound.Wait.Mean() })},
 		{title: "Mean ring", name: "ring_mean_seconds", unit: seconds,
-			figure: func(a *AgentFigures) float64 { return a.Ring.Mean() }},
-		{title: "Callbacks made", name: "callbacks", unit: counts, figure: (*AgentFigures).callbacks},
+			figure: of(func(a *AgentFigures) float64 { return a.Ring.Mean() })},
+		{title: "Callbacks made", name: "callbacks", unit: counts, figure: of((*AgentFigures).callbacks)},
 		{title: "First activity", name: "first_activity", moment: func(a *AgentFigures) time.Time { return a.First }},
 		{title: "Last activity", name: "last_activity", moment: func(a *AgentFigures) time.Time { return a.Last }},
 		{title: "Hours with calls", name: "active_hours", unit: counts, figure: n((*AgentFigures).ActiveHours)},
-		{title: "Calls per active hour", name: "calls_per_active_hour", unit: hourly, figure: (*AgentFigures).CallsPerHour},
+		{title: "Calls per active hour", name: "calls_per_active_hour", unit: hourly, figure: of((*AgentFigures).CallsPerHour)},
 		{title: "Recordings archived", name: "recordings_archived", unit: counts,
 			figure: n(func(a *AgentFigures) int64 { return a.Archived })},
 		{title: "Recordings expected", name: "recordings_expected", unit: counts,
@@ -262,7 +265,7 @@ func agentRecords(st *styles, in *Input, f *Figures) records[rankedAgent] {
 			columns = append(columns, momentColumn(st, in.zone, m.title, m.name, func(a rankedAgent) int64 { return milliseconds(m.moment(a.AgentFigures)) }))
 			continue
 		}
-		columns = append(columns, figureColumn(st, m.title, m.name, m.unit, func(a rankedAgent) float64 { return m.figure(a.AgentFigures) }))
+		columns = append(columns, figureColumn(st, m.title, m.name, m.unit, func(a rankedAgent) float64 { return m.figure(a.AgentFigures, a.all) }))
 	}
 	// What agents are offered and answer is counted in another way than of others;
 	// all else is as for a group.
@@ -284,11 +287,11 @@ func agentRecords(st *styles, in *Input, f *Figures) records[rankedAgent] {
 	}}
 }
 
-// hourRecords are the hours of the day.
+// hourRecords are the hours of the day. The workbook has them beside the heat map.
 func hourRecords(st *styles, _ *Input, f *Figures) records[int] {
-	columns := []column[int]{countColumn(st, "Hour", "hour", 13, func(hour int) int64 { return int64(hour) })}
+	columns := []column[int]{countColumn(st, "", "hour", 0, func(hour int) int64 { return int64(hour) })}
 	for _, m := range hourMeasures() {
-		columns = append(columns, figureColumn(st, m.title, m.direction+"_"+m.name, m.unit, func(hour int) float64 { return m.figure(&f.Hours[hour]) }))
+		columns = append(columns, figureColumn(st, "", m.direction+"_"+m.name, m.unit, func(hour int) float64 { return m.figure(&f.Hours[hour]) }))
 	}
 	return records[int]{columns: columns, each: func(_ context.Context, fn func(int) error) error {
 		for hour := range f.Hours {

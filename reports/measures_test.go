@@ -338,7 +338,7 @@ func TestAgents(t *testing.T) {
 	var got [][]any
 	for _, a := range f.Agents {
 		got = append(got, []any{label(a.Agent), a.Group, a.Offered(), a.Inbound.Answered(), a.Unanswered,
-			percent(a.AnswerRate()), a.Outbound.Calls, a.Outbound.Answered(), a.Talk.Sum(),
+			percent(a.AnswerRate()), a.Outbound.Calls, a.Outbound.Answered(), a.TalkSeconds(),
 			formatMoment(milliseconds(a.First), kolkata), formatMoment(milliseconds(a.Last), kolkata),
 			a.ActiveHours(), a.Archived, a.Expected})
 	}
@@ -375,12 +375,12 @@ func TestOnePersonOnTwoAccounts(t *testing.T) {
 		agents := make(map[string]*AgentFigures)
 		for i, c := range calls {
 			c.Direction, c.StartedAt = call.Inbound, at("2026-11-21 09:00:00").Add(time.Duration(i)*time.Hour).UnixMilli()
-			f.add(&c, kolkata, agents)
+			f.add(&c, kolkata, agents, nil)
 		}
 		ranked := rankAgents(agents)
 		var got []string
 		for _, a := range ranked {
-			got = append(got, fmt.Sprintf("%s of %s in %s: %d offered, %d answered, %d s", label(a.Agent), a.Account, a.Group, a.Offered(), a.Inbound.Answered(), a.Talk.Sum()))
+			got = append(got, fmt.Sprintf("%s of %s in %s: %d offered, %d answered, %d s", label(a.Agent), a.Account, a.Group, a.Offered(), a.Inbound.Answered(), a.TalkSeconds()))
 		}
 		want := []string{
 			"Asha of returns, sales, support in Sales: 4 offered, 3 answered, 20160 s",
@@ -393,7 +393,7 @@ func TestOnePersonOnTwoAccounts(t *testing.T) {
 			t.Fatal(diff)
 		}
 		asha := ranked[0]
-		if got := []float64{asha.Talk.Median(), asha.Talk.Longest(), asha.Inbound.Wait.Mean(), asha.Inbound.Cost(), float64(asha.ActiveHours())}; !cmp.Equal(got, []float64{100, 20_000, 6, 1.5, 4}) {
+		if got := []float64{asha.total().Talk.Median(), asha.total().Talk.Longest(), asha.Inbound.Wait.Mean(), asha.Inbound.Cost(), float64(asha.ActiveHours())}; !cmp.Equal(got, []float64{100, 20_000, 6, 1.5, 4}) {
 			t.Errorf("median, longest, wait, cost, hours: %v", got)
 		}
 		if asha.ID != "205" || !asha.First.Equal(at("2026-11-21 09:00:00")) || !asha.Last.Equal(at("2026-11-21 16:00:00")) {
@@ -452,7 +452,7 @@ func TestHourTwice(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		f.add(&row{Direction: call.Inbound, Outcome: call.Answered, StartedAt: started.UnixMilli()}, berlin, nil)
+		f.add(&row{Direction: call.Inbound, Outcome: call.Answered, StartedAt: started.UnixMilli()}, berlin, nil, nil)
 	}
 	if sunday := &f.Week[6]; sunday[2].Inbound.Calls != 2 || sunday[3].Inbound.Calls != 1 {
 		t.Errorf("hours 2 and 3 have %d and %d calls", sunday[2].Inbound.Calls, sunday[3].Inbound.Calls)

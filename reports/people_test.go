@@ -61,7 +61,7 @@ func TestPeople(t *testing.T) {
 		var got []string
 		for _, a := range f.Agents {
 			got = append(got, fmt.Sprintf("%s %s of %s in %s: %d answered, %d unanswered, %d s",
-				label(a.Agent), a.Number, a.Account, a.Group, a.Inbound.Answered(), a.Unanswered, a.Talk.Sum()))
+				label(a.Agent), a.Number, a.Account, a.Group, a.Inbound.Answered(), a.Unanswered, a.TalkSeconds()))
 		}
 		want := []string{
 			"Asha Rao +919311122233 of sales, support in Sales: 2 answered, 1 unanswered, 120 s",
