@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"callvault/internal/call"
+	"callvault/internal/testenv"
 )
 
 func TestNamesKeepTheirDirection(t *testing.T) {
@@ -44,19 +45,18 @@ func TestNamesOfAllScriptsInMail(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	m := readMail(t, content)
-	from, err := m.Header.AddressList("From")
+	header, parts := testenv.ReadMail(t, content)
+	from, err := header.AddressList("From")
 	if err != nil || from[0].Name != "Späher" {
 		t.Errorf("from %v, %v", from, err)
 	}
-	for name, value := range m.Header {
+	for name, value := range header {
 		for _, r := range strings.Join(value, "") {
 			if r > 0x7E {
 				t.Errorf("header %s has %q as it is", name, r)
 			}
 		}
 	}
-	parts := readParts(t, m)
 	text, html := string(parts["text/plain"]), string(parts["text/html"])
 	for _, want := range []string{"\u2068فاطمہ خان\u2069 (\u2068מכירות\u2069): ", "Zoë 😀 दीपा ("} {
 		if !strings.Contains(text, want) {

@@ -73,7 +73,8 @@ func TestMaskedNumbers(t *testing.T) {
 		}
 	}
 	for _, m := range server.Messages() {
-		for name, content := range readParts(t, readMail(t, m.Data)) {
+		_, parts := testenv.ReadMail(t, m.Data)
+		for name, content := range parts {
 			for _, number := range numbers {
 				if strings.Contains(contents(t, name, content), number) {
 					t.Errorf("%s, mailed, has %s", name, number)
@@ -173,7 +174,8 @@ func TestMaskedLater(t *testing.T) {
 	if len(messages) != 3 {
 		t.Fatalf("%d messages", len(messages))
 	}
-	for name, content := range readParts(t, readMail(t, messages[0].Data)) {
+	_, parts := testenv.ReadMail(t, messages[0].Data)
+	for name, content := range parts {
 		text := contents(t, name, content)
 		for _, number := range []string{"9800000001", "9800000002", "9800000009"} {
 			if strings.Contains(text, number) {

@@ -49,8 +49,7 @@ func TestRecipientsSeeTheirs(t *testing.T) {
 	// What only the calls of sales have.
 	secrets := []string{"+919800000001", "Asha", "HYPERLINK"}
 	for _, m := range server.Messages() {
-		message := readMail(t, m.Data)
-		parts := readParts(t, message)
+		header, parts := testenv.ReadMail(t, m.Data)
 		theirs := m.To[0] != "ops@example.org"
 		for name, content := range parts {
 			if strings.HasSuffix(name, ".xlsx") {
@@ -71,15 +70,15 @@ func TestRecipientsSeeTheirs(t *testing.T) {
 		if strings.Contains(calls, "sales") == theirs || !strings.Contains(calls, "support") {
 			t.Errorf("%s gets %s", m.To, calls)
 		}
-		if subject := readSubject(t, message); strings.Contains(subject, "(account support)") != theirs {
+		if subject := readSubject(t, header); strings.Contains(subject, "(account support)") != theirs {
 			t.Errorf("%s gets %q", m.To, subject)
 		}
 	}
 }
 
-func readSubject(t *testing.T, m *mail.Message) string {
+func readSubject(t *testing.T, header mail.Header) string {
 	t.Helper()
-	subject, err := new(mime.WordDecoder).DecodeHeader(m.Header.Get("Subject"))
+	subject, err := new(mime.WordDecoder).DecodeHeader(header.Get("Subject"))
 	if err != nil {
 		t.Fatal(err)
 	}

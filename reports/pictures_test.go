@@ -7,6 +7,7 @@ import (
 	"image/png"
 	"mime"
 	"mime/multipart"
+	"net/mail"
 	"slices"
 	"strings"
 	"testing"
@@ -23,7 +24,7 @@ func TestPicturesAreInline(t *testing.T) {
 	server, smtp := smtpServer(t, testenv.SMTPOptions{})
 	o := busyOffice(t)
 	o.reporter(t, MailOptions{SMTP: smtp}, "ops@example.org").Look(context.Background())
-	parts := readParts(t, readMail(t, server.Messages()[0].Data))
+	_, parts := testenv.ReadMail(t, server.Messages()[0].Data)
 	drawn, err := png.Decode(bytes.NewReader(parts[hoursPictureName]))
 	if err != nil || drawn.Bounds().Dx() != chart.Width*chart.Density {
 		t.Fatalf("the picture cannot be shown: %v", err)
@@ -32,7 +33,10 @@ func TestPicturesAreInline(t *testing.T) {
 		t.Errorf("the picture has %d bytes", size)
 	}
 	// mixed (related (alternative (text, HTML), picture), attachments)
-	m := readMail(t, server.Messages()[0].Data)
+	m, err := mail.ReadMessage(bytes.NewReader(server.Messages()[0].Data))
+	if err != nil {
+		t.Fatal(err)
+	}
 	reader := multipart.NewReader(m.Body, boundaryOf(t, m.Header.Get("Content-Type"), "multipart/mixed"))
 	related, err := reader.NextPart()
 	if err != nil {

@@ -510,7 +510,8 @@ func TestRevisionWhileMailWaits(t *testing.T) {
 			if n := len(server.Messages()); n != 1 || o.firstRun().Revision != 2 {
 				t.Fatalf("%d messages, revision %d", n, o.firstRun().Revision)
 			}
-			subject := readMail(t, server.Messages()[0].Data).Header.Get("Subject")
+			header, _ := testenv.ReadMail(t, server.Messages()[0].Data)
+			subject := readSubject(t, header)
 			if strings.Contains(subject, "revised") != (share >= 0) {
 				t.Errorf("the mail is %q", subject)
 			}

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"net/mail"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -486,13 +485,4 @@ func TestNewFaults(t *testing.T) {
 	if _, err := New(Options{Mail: MailOptions{From: "nobody"}}); err == nil {
 		t.Error("a bad sender was taken")
 	}
-}
-
-func readMail(t *testing.T, content []byte) *mail.Message {
-	t.Helper()
-	m, err := mail.ReadMessage(bytes.NewReader(content))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return m
 }

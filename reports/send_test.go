@@ -5,16 +5,9 @@ import (
 	"context"
 	"crypto/sha256"
 	"crypto/tls"
-	"encoding/base64"
-	"errors"
 	"fmt"
-	"io"
 	"maps"
-	"mime"
-	"mime/multipart"
-	"mime/quotedprintable"
 	"net"
-	netmail "net/mail"
 	"os"
 	"path/filepath"
 	"slices"
@@ -99,23 +92,18 @@ func TestMailContent(t *testing.T) {
 	if len(messages) != 2 || !cmp.Equal(messages[0].To, []string{"ops@example.org"}) || !cmp.Equal(messages[1].To, []string{"boss@example.org"}) {
 		t.Fatalf("not one message for each recipient: %d", len(messages))
 	}
-	m := readMail(t, messages[0].Data)
-	subject, err := new(mime.WordDecoder).DecodeHeader(m.Header.Get("Subject"))
-	if err != nil {
-		t.Fatal(err)
-	}
+	header, parts := testenv.ReadMail(t, messages[0].Data)
 	for name, got := range map[string]string{
-		"daily · Saturday, 21 November 2026 · 66.7 % answered of 4 offered": subject,
-		"Sun, 22 Nov 2026 07:30:00 +0530":                                   m.Header.Get("Date"),
-		"auto-generated":                                                    m.Header.Get("Auto-Submitted"),
-		"Callvault daily <daily.reports.example.org>":                       m.Header.Get("List-Id"),
-		"<" + o.store.mails[0].MessageID + ">":                              m.Header.Get("Message-ID"),
+		"daily · Saturday, 21 November 2026 · 66.7 % answered of 4 offered": readSubject(t, header),
+		"Sun, 22 Nov 2026 07:30:00 +0530":                                   header.Get("Date"),
+		"auto-generated":                                                    header.Get("Auto-Submitted"),
+		"Callvault daily <daily.reports.example.org>":                       header.Get("List-Id"),
+		"<" + o.store.mails[0].MessageID + ">":                              header.Get("Message-ID"),
 	} {
 		if name != got {
 			t.Errorf("header %q, want %q", got, name)
 		}
 	}
-	parts := readParts(t, m)
 	text, html := string(parts["text/plain"]), string(parts["text/html"])
 	for _, both := range []string{"8 calls from 2 accounts", "66.7 %", "+919800000009", "Asha", "Bela", "1 delivery could not be read"} {
 		if !strings.Contains(text, both) {
@@ -130,52 +118,6 @@ func TestMailContent(t *testing.T) {
 			t.Errorf("attachment %s is not the file that is kept", f.Name)
 		}
 	}
-}
-
-// readParts reads all parts of a message, by file name or media type.
-func readParts(t *testing.T, m *netmail.Message) map[string][]byte {
-	t.Helper()
-	parts := make(map[string][]byte)
-	var read func(contentType string, body io.Reader)
-	read = func(contentType string, body io.Reader) {
-		_, params, err := mime.ParseMediaType(contentType)
-		if err != nil {
-			t.Fatal(err)
-		}
-		reader := multipart.NewReader(body, params["boundary"])
-		for {
-			p, err := reader.NextRawPart()
-			if errors.Is(err, io.EOF) {
-				return
-			}
-			if err != nil {
-				t.Fatal(err)
-			}
-			kind := p.Header.Get("Content-Type")
-			if strings.HasPrefix(kind, "multipart/") {
-				read(kind, p)
-				continue
-			}
-			var content io.Reader = p
-			switch p.Header.Get("Content-Transfer-Encoding") {
-			case "base64":
-				content = base64.NewDecoder(base64.StdEncoding, p)
-			case "quoted-printable":
-				content = quotedprintable.NewReader(p)
-			}
-			decoded, err := io.ReadAll(content)
-			if err != nil {
-				t.Fatal(err)
-			}
-			name := p.FileName()
-			if name == "" {
-				name, _, _ = strings.Cut(kind, ";")
-			}
-			parts[name] = decoded
-		}
-	}
-	read(m.Header.Get("Content-Type"), m.Body)
-	return parts
 }
 
 func TestOneRecipientRefused(t *testing.T) {
@@ -214,7 +156,8 @@ func TestMailTriedAgain(t *testing.T) {
 	if server.Tries() != 3 || len(server.Messages()) != 1 {
 		t.Errorf("%d tries, %d messages", server.Tries(), len(server.Messages()))
 	}
-	if id := readMail(t, server.Messages()[0].Data).Header.Get("Message-ID"); id != "<"+o.store.mails[0].MessageID+">" {
+	header, _ := testenv.ReadMail(t, server.Messages()[0].Data)
+	if id := header.Get("Message-ID"); id != "<"+o.store.mails[0].MessageID+">" {
 		t.Errorf("Message-ID %s", id)
 	}
 }
@@ -315,13 +258,14 @@ func TestSentAgainIsTheSameMail(t *testing.T) {
 	if len(messages) != 2 {
 		t.Fatalf("%d messages", len(messages))
 	}
-	first, second := readMail(t, messages[0].Data), readMail(t, messages[1].Data)
+	first, _ := testenv.ReadMail(t, messages[0].Data)
+	second, _ := testenv.ReadMail(t, messages[1].Data)
 	for _, name := range []string{"Date", "Message-ID", "Subject", "List-Id"} {
-		if got := second.Header.Get(name); got == "" || got != first.Header.Get(name) {
-			t.Errorf("%s was %q and is %q", name, first.Header.Get(name), got)
+		if got := second.Get(name); got == "" || got != first.Get(name) {
+			t.Errorf("%s was %q and is %q", name, first.Get(name), got)
 		}
 	}
-	if date := first.Header.Get("Date"); date != "Sun, 22 Nov 2026 07:30:00 +0530" {
+	if date := first.Get("Date"); date != "Sun, 22 Nov 2026 07:30:00 +0530" {
 		t.Errorf("dated %q", date)
 	}
 }
@@ -389,7 +333,7 @@ func TestTooLargeForMail(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	parts := readParts(t, readMail(t, content))
+	_, parts := testenv.ReadMail(t, content)
 	if got := slices.Sorted(maps.Keys(parts)); !cmp.Equal(got, []string{"mail-hours.png", "text/html", "text/plain"}) {
 		t.Errorf("parts %q", got)
 	}
@@ -531,9 +475,8 @@ func TestNamesInMail(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	m := readMail(t, content)
-	parts := readParts(t, m)
-	if m.Header.Get("Bcc") != "" || strings.Contains(string(parts["text/plain"]), "\nBcc") {
+	header, parts := testenv.ReadMail(t, content)
+	if header.Get("Bcc") != "" || strings.Contains(string(parts["text/plain"]), "\nBcc") {
 		t.Error("a name made a line of its own")
 	}
 	if bytes.Contains(parts["text/html"], []byte("<script>")) {

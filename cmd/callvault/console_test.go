@@ -5,12 +5,8 @@ import (
 	"errors"
 	"html"
 	"io"
-	"mime"
-	"mime/multipart"
-	"mime/quotedprintable"
 	"net/http"
 	"net/http/cookiejar"
-	"net/mail"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -21,6 +17,7 @@ import (
 	"testing"
 
 	"callvault/internal/call"
+	"callvault/internal/testenv"
 
 	"github.com/xuri/excelize/v2"
 )
@@ -240,49 +237,8 @@ func (in installation) mailLinks(t *testing.T, recipient string) []string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	m, err := mail.ReadMessage(bytes.NewReader(content))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return regexp.MustCompile(regexp.QuoteMeta(publicAddress)+`/\S+`).FindAllString(plainText(t, m.Header.Get("Content-Type"), m.Body), -1)
-}
-
-// plainText is the first text/plain in a mail, decoded.
-func plainText(t *testing.T, contentType string, body io.Reader) string {
-	t.Helper()
-	kind, params, err := mime.ParseMediaType(contentType)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if kind == "text/plain" {
-		text, err := io.ReadAll(body)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return string(text)
-	}
-	if !strings.HasPrefix(kind, "multipart/") {
-		return ""
-	}
-	for parts := multipart.NewReader(body, params["boundary"]); ; {
-		part, err := parts.NextRawPart()
-		if errors.Is(err, io.EOF) {
-			return ""
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
-		var content io.Reader = part
-		switch part.Header.Get("Content-Transfer-Encoding") {
-		case "quoted-printable":
-			content = quotedprintable.NewReader(part)
-		case "base64":
-			content = base64Reader(part)
-		}
-		if text := plainText(t, part.Header.Get("Content-Type"), content); text != "" {
-			return text
-		}
-	}
+	_, parts := testenv.ReadMail(t, content)
+	return regexp.MustCompile(regexp.QuoteMeta(publicAddress)+`/\S+`).FindAllString(string(parts["text/plain"]), -1)
 }
 
 // callLink is where the first call of a workbook leads.

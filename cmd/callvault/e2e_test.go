@@ -4,13 +4,9 @@ import (
 	"bytes"
 	"encoding/csv"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
-	"mime"
-	"mime/multipart"
 	"net/http"
-	"net/mail"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -163,32 +159,9 @@ func checkAgents(t *testing.T, folder string) {
 // so many calls.
 func checkMail(t *testing.T, text []byte, calls int) {
 	t.Helper()
-	m, err := mail.ReadMessage(bytes.NewReader(text))
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, params, err := mime.ParseMediaType(m.Header.Get("Content-Type"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	parts := multipart.NewReader(m.Body, params["boundary"])
+	_, parts := testenv.ReadMail(t, text)
 	found := map[string]bool{}
-	for {
-		part, err := parts.NextPart()
-		if errors.Is(err, io.EOF) {
-			break
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
-		name := part.FileName()
-		if name == "" {
-			continue
-		}
-		content, err := io.ReadAll(base64Reader(part))
-		if err != nil {
-			t.Fatal(err)
-		}
+	for name, content := range parts {
 		found[filepath.Ext(name)] = true
 		switch {
 		case strings.HasSuffix(name, ".xlsx"):

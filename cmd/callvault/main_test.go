@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"bytes"
 	"context"
-	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -357,8 +356,6 @@ func (l *load) one(ctx context.Context, url, sid string) bool {
 	_, err = io.Copy(io.Discard, response.Body)
 	return response.Body.Close() == nil && err == nil && response.StatusCode == http.StatusOK
 }
-
-func base64Reader(r io.Reader) io.Reader { return base64.NewDecoder(base64.StdEncoding, r) }
 
 // startFirst starts the program with nothing but a data folder and returns
 // what it prints, too.

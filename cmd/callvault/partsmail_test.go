@@ -72,7 +72,7 @@ mail: {smtp: %q, ca_file: %q, from: reports@example.org}
 		}
 		delete(sees, to)
 		masked := strings.Contains(to, "hidden")
-		header, parts := readMail(t, m.Data)
+		header, parts := testenv.ReadMail(t, m.Data)
 		texts := unpacked(t, parts)
 		texts["subject"] = header.Get("Subject")
 		files, inBook := 0, make([]bool, len(groups))

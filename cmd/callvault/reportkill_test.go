@@ -342,7 +342,7 @@ func killedWhileReporting(t *testing.T, s storage, line *barrier) {
 	}
 	times := make(map[string]int) // by recipient and Message-ID
 	for _, m := range smtp.Messages() {
-		header, _ := readMail(t, m.Data)
+		header, _ := testenv.ReadMail(t, m.Data)
 		times[m.To[0]+" "+header.Get("Message-Id")]++
 	}
 	if n := slices.Sorted(maps.Values(times)); !slices.Equal(n, []int{1, 2, 2}) {
@@ -391,7 +391,7 @@ func checkReported(t *testing.T, s *store.Store, v archive.Vault, smtp *testenv.
 	t.Helper()
 	came := make(map[string][]testenv.Message) // by Message-ID
 	for _, m := range smtp.Messages() {
-		header, _ := readMail(t, m.Data)
+		header, _ := testenv.ReadMail(t, m.Data)
 		id := header.Get("Message-Id")
 		came[id] = append(came[id], m)
 	}
@@ -427,7 +427,7 @@ func checkReported(t *testing.T, s *store.Store, v archive.Vault, smtp *testenv.
 				t.Errorf("the mail of %s to %s is %s, and came %d times", period, m.Recipient, m.State, len(messages))
 			}
 			for _, message := range messages {
-				_, parts := readMail(t, message.Data)
+				_, parts := testenv.ReadMail(t, message.Data)
 				attached := 0
 				for name, content := range parts {
 					if hash := fmt.Sprintf("%x", sha256.Sum256(content)); strings.HasPrefix(name, run.Report+"-") {
