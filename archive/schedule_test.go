@@ -4,6 +4,8 @@ import (
 	"net/http"
 	"testing"
 	"time"
+
+	"callvault/internal/call"
 )
 
 func TestScheduleNext(t *testing.T) {
@@ -88,6 +90,20 @@ func TestShort(t *testing.T) {
 	} {
 		if got := short(d); got != want {
 			t.Errorf("%v is %q, want %q", d, got, want)
+		}
+	}
+}
+
+// TestNothingWaitsLonger: verify takes a recording that is to be tried later than
+// call.LongestWait for one that somebody has put off.
+func TestNothingWaitsLonger(t *testing.T) {
+	t.Parallel()
+	far := 10000 * time.Hour
+	s := schedule{giveUpAfter: far}
+	for tries := range 12 {
+		delay, giveUp := s.next(tries, 0, far, far, 1)
+		if giveUp || delay > call.LongestWait-time.Hour || s.step(tries, 1) > call.LongestWait-time.Hour {
+			t.Errorf("after %d tries it is waited for %s", tries, delay)
 		}
 	}
 }

@@ -132,11 +132,12 @@ func (s *Sealer) seal(ctx context.Context) (audit.Seal, error) {
 				return audit.Seal{}, fmt.Errorf("%s seals %d entries, and the log has %d with the root %s: one of them was changed", newest.ObjectKey, newest.Size, head.Size, head.Hash)
 			}
 		}
-		seal, err := s.o.Key.SignHead(head, s.o.Now())
+		at := s.o.Now().UTC().Truncate(time.Millisecond)
+		seal, err := s.o.Key.SignHead(head, at, s.o.Until(at))
 		if err != nil {
 			return seal, err
 		}
-		kept := audit.KeptSeal{Size: seal.Size, ObjectKey: seal.ObjectKey(), Note: seal.Note, At: seal.At, RetainUntil: s.o.Until(seal.At)}
+		kept := audit.KeptSeal{Size: seal.Size, ObjectKey: seal.ObjectKey(), Note: seal.Note, At: seal.At, RetainUntil: seal.RetainUntil}
 		planned, err := s.o.Store.PlanSeal(ctx, seal, kept.ObjectKey, kept.RetainUntil)
 		if err != nil {
 			return seal, err
@@ -181,9 +182,12 @@ func (s *Sealer) put(ctx context.Context, k *audit.KeptSeal) error {
 }
 
 // adopt takes the seal that lies in the place of one for it. Its term began when
-// it was made, and may have been another then.
+// it was made, and may have been another then: what it says itself still holds.
 func (s *Sealer) adopt(ctx context.Context, k *audit.KeptSeal, seal audit.Seal) error {
 	k.Note, k.RetainUntil = seal.Note, s.o.Until(seal.At)
+	if seal.RetainUntil.After(k.RetainUntil) {
+		k.RetainUntil = seal.RetainUntil
+	}
 	if s.o.Vault.Locks() == Unlocked || !k.RetainUntil.After(s.o.Now()) {
 		return nil
 	}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -26,11 +27,13 @@ type sealing struct {
 	store *store.Store
 	vault archive.Vault
 	key   *audit.Key
+	// said is what the last expect found to be wrong.
+	said string
 }
 
 func newSealing(t *testing.T, o store.Options, v archive.Vault) *sealing {
 	t.Helper()
-	s := &sealing{t, o, openStore(t, o), v, auditKey(t)}
+	s := &sealing{T: t, o: o, store: openStore(t, o), vault: v, key: auditKey(t)}
 	if err := s.store.UseAuditKey(t.Context(), s.key.Verifier()); err != nil {
 		t.Fatal(err)
 	}
@@ -69,11 +72,13 @@ func (s *sealing) mustSeal(off time.Duration) audit.Seal {
 func (s *sealing) expect(when string, want ...string) {
 	s.Helper()
 	var faults []string
+	s.said = ""
 	err := archive.NewVerifier(archive.VerifyOptions{
 		Store: s.store, Vault: s.vault, Now: func() time.Time { return time.Now().Add(2 * time.Hour) },
 		Found: func(c call.Checked) error {
 			for _, f := range c.Faults {
 				faults = append(faults, string(f.Kind)+" "+f.Where)
+				s.said += f.What
 			}
 			return nil
 		},
@@ -251,6 +256,9 @@ func TestForgedSeals(t *testing.T) {
 			s.expect("it is to be put, and there")
 			remove(last)
 			s.expect("it should have been put", "missing "+last.ObjectKey())
+			if !strings.Contains(s.said, "the next that starts puts it") {
+				t.Errorf("nobody is told what becomes of it: %s", s.said)
+			}
 			// What is made only when the one before is there says that it was.
 			s.mustSeal(0)
 			s.expect("it was put again")

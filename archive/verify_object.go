@@ -25,12 +25,12 @@ func (o *object) isPlanned() bool { return o.Going && o.SHA256 == "" }
 // look reads one object and says what is wrong with it. An error is the
 // vault's or the database's, and ends the run.
 func (v *Verifier) look(ctx context.Context, o object) error {
-	var faults []call.Fault
+	var faults, notices []call.Fault
 	fault := func(kind call.FaultKind, format string, args ...any) {
 		faults = append(faults, call.Fault{Kind: kind, Where: o.Key, What: fmt.Sprintf(format, args...)})
 	}
 	if o.isPlanned() {
-		return v.done(ctx, o, 0, nil)
+		return v.done(ctx, o, 0, nil, nil)
 	}
 	sum, info, err := v.read(ctx, o.Key)
 	switch {
@@ -41,7 +41,7 @@ func (v *Verifier) look(ctx context.Context, o object) error {
 		if o.lying.hidden {
 			fault(call.FaultMissing, "somebody has deleted it; the store still has %d version(s) of it behind the mark", o.lying.versions)
 		} else {
-			fault(call.FaultMissing, "it is not in the vault")
+			fault(call.FaultMissing, "%s", strings.TrimSuffix("it is not in the vault; "+o.Why, "; "))
 		}
 	case err != nil:
 		if _, statErr := v.o.Vault.Stat(ctx, o.Key); statErr != nil && !errors.Is(statErr, ErrNotFound) {
@@ -61,6 +61,9 @@ func (v *Verifier) look(ctx context.Context, o object) error {
 		case o.RecordingID != "" && o.AudioSHA256 != o.SHA256: // nothing is done to audio before it is put
 			fault(call.FaultMismatch, "its bytes have SHA-256 %x; the row says that those of the audio have %s", sum, o.AudioSHA256)
 		}
+		if o.Going && o.Why != "" {
+			notices = append(notices, call.Fault{Kind: call.FaultUnknown, Where: o.Key, What: o.Why})
+		}
 		if o.lying.versions+o.lying.markers > 1 {
 			fault(call.FaultVersions, "%d versions lie under its key; only one was put there by Callvault", o.lying.versions+o.lying.markers)
 		}
@@ -77,7 +80,7 @@ func (v *Verifier) look(ctx context.Context, o object) error {
 			return err
 		}
 	}
-	return v.done(ctx, o, info.Size, faults)
+	return v.done(ctx, o, info.Size, faults, notices)
 }
 
 // objectKinds are what is looked for when an object is read, and listed or not.
@@ -198,14 +201,14 @@ func (v *Verifier) readOnce(ctx context.Context, key string) (sum [sha256.Size]b
 }
 
 // done tells of an object that was looked at.
-func (v *Verifier) done(ctx context.Context, o object, size int64, faults []call.Fault) error {
+func (v *Verifier) done(ctx context.Context, o object, size int64, faults, notices []call.Fault) error {
 	v.mu.Lock()
 	v.objects++
 	v.bytes += size
 	if len(faults) == 0 && o.RecordingID != "" {
 		v.seen = append(v.seen, o.RecordingID)
 	}
-	err := v.found(call.Checked{Where: []string{o.Key}, Kinds: objectKinds(o.lying.Key != ""), Faults: faults})
+	err := v.found(call.Checked{Where: []string{o.Key}, Kinds: objectKinds(o.lying.Key != ""), Faults: faults, Notices: notices})
 	v.o.Progress(v.objects, v.bytes)
 	v.mu.Unlock()
 	if err != nil {

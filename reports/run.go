@@ -362,7 +362,7 @@ func (r *Reporter) keep(ctx context.Context, lease string, run call.Run, b *buil
 
 // filesPrefix is what the keys of all files of a report's period begin with.
 func filesPrefix(report string, p Period) string {
-	return "reports/" + report + "/" + p.Label() + "/"
+	return call.FilesPrefix(report) + p.Label() + "/"
 }
 
 // BuildOptions say what to do with a report that is built by hand.

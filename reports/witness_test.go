@@ -27,7 +27,7 @@ func (w witness) Seal(context.Context) (audit.Seal, error) {
 	if w.err != nil {
 		return audit.Seal{}, w.err
 	}
-	return w.key.SignHead(audit.Head{Size: 12345, Hash: tlog.RecordHash(nil)}, time.Date(2026, 11, 22, 1, 29, 0, 0, time.UTC))
+	return w.key.SignHead(audit.Head{Size: 12345, Hash: tlog.RecordHash(nil)}, time.Date(2026, 11, 22, 1, 29, 0, 0, time.UTC), time.Time{})
 }
 
 func (w witness) Fingerprint() string { return w.key.Fingerprint() }

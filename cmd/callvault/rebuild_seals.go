@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"time"
 
 	"callvault/internal/audit"
@@ -58,24 +59,24 @@ func (b *rebuilder) seals(ctx context.Context) error {
 			return err
 		}
 	}
+	if err := b.store.RebuildSealPromises(ctx); err != nil {
+		return err
+	}
 	if lost > 0 {
 		b.result.Faults = append(b.result.Faults, fmt.Sprintf("%d entries of the audit log came after the last journal segment and are lost: a seal counts them", lost))
 	}
 	return nil
 }
 
-// sealUntil is until when a seal must have been promised to stay: by its lock,
-// or by today's term if that says longer, for what was promised stood in the
-// database alone.
+// sealUntil is until when a seal must have been promised to stay: as it says itself,
+// by its lock, or by today's term, whichever says longest. One of an earlier version
+// says nothing: what was promised for it stood in the database alone.
 func (b *rebuilder) sealUntil(ctx context.Context, seal audit.Seal, key string) (time.Time, error) {
 	p, err := b.vault.Protection(ctx, key)
 	if err != nil {
 		return time.Time{}, err
 	}
-	if until := b.terms.Promise(call.SealObjects, seal.At); until.After(p.Until) {
-		return until, nil
-	}
-	return p.Until, nil
+	return slices.MaxFunc([]time.Time{seal.RetainUntil, p.Until, b.terms.Promise(call.SealObjects, seal.At)}, time.Time.Compare), nil
 }
 
 // openSeal reads a seal; its note is empty if none of the keys signed it.

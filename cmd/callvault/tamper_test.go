@@ -41,7 +41,7 @@ func TestTampering(t *testing.T) {
 	if got, status := in.verify(t); status != exitDone || len(got.Faults)+len(got.Notices) > 0 || got.Parts["journal"] == 0 || got.Parts["rows"] == 0 {
 		t.Fatalf("before: status %d, %+v", status, got)
 	}
-	for _, c := range slices.Concat(tamperedRows(names), tamperedIdentifiers(), tamperedRecords(), tamperedLog(), tamperedObjects(names), tamperedPeople()) {
+	for _, c := range slices.Concat(tamperedRows(names), tamperedIdentifiers(), tamperedRecords(), tamperedLog(), tamperedObjects(names), tamperedPeople(), tamperedPromises(names)) {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
 			changed := in
@@ -182,6 +182,7 @@ func tamperable(t *testing.T) (installation, *strings.Replacer) {
 		"{segment}", one("SELECT max(number) FROM journal_segments"),
 		"{hold}", holds[0].ID, "{export}", export.ID, "{run}", run.ID, "{mail}", mail.ID, "{erasure}", one("SELECT id FROM erasures"),
 		"{report}", reportKey, "{seal}", one("SELECT object_key FROM audit_seals ORDER BY size LIMIT 1"),
+		"{seal size}", one("SELECT min(size) FROM audit_seals"), "{next}", one("SELECT 1 + max(seq) FROM audit_entries"), "{absent}", one("SELECT min(id) FROM recordings WHERE state = 'absent'"),
 		"{certificate}", one("SELECT certificate FROM erasures"), "{entry}", one("SELECT seq FROM audit_entries WHERE action = 'erasure.certified'"), "{last}", one("SELECT max(seq) FROM audit_entries"),
 	)
 }

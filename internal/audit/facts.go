@@ -129,9 +129,16 @@ type RunFacts struct {
 	RetainUntil     time.Time `json:"retain_until,omitzero"`
 	FilesExpiringAt time.Time `json:"files_expiring_at,omitzero"`
 	FilesExpiredAt  time.Time `json:"files_expired_at,omitzero"`
+	// BlockedBy says what in the vault keeps the files though their term is over,
+	// BlockedUntil until when.
+	BlockedBy    string    `json:"blocked_by,omitempty"`
+	BlockedUntil time.Time `json:"blocked_until,omitzero"`
 	// MailRevision is the newest revision that is mailed also to those who have
 	// an earlier one.
 	MailRevision int `json:"mail_revision,omitempty"`
+	// KnownDeliveries is the delivery up to which the run tells all; 0: nobody
+	// knows. Entries of earlier versions have neither it nor BlockedBy.
+	KnownDeliveries *int64 `json:"known_deliveries,omitempty"`
 }
 
 // PromiseFacts is until when objects that are no recordings are promised to stay

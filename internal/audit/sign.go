@@ -109,9 +109,12 @@ type Seal struct {
 	Head
 	// At is when it was signed, in whole milliseconds UTC.
 	At time.Time `json:"at"`
+	// RetainUntil is until when it is promised to stay in the vault, in whole
+	// milliseconds UTC; zero: it does not say.
+	RetainUntil time.Time `json:"retain_until,omitzero"`
 	// Note is the signed text: a checkpoint as of C2SP's tlog-checkpoint
-	// (https://c2sp.org/tlog-checkpoint) with the time as its one extension
-	// line.
+	// (https://c2sp.org/tlog-checkpoint) with the time as an extension line, and
+	// with another one if it is promised to stay.
 	Note string `json:"note"`
 }
 
@@ -122,7 +125,7 @@ type KeptSeal struct {
 	Note      string
 	// At is when it was signed, as Note says, too.
 	At time.Time
-	// RetainUntil is until when it is promised to stay; zero: nothing is.
+	// RetainUntil is until when it is promised to stay, by now; zero: nothing is.
 	RetainUntil time.Time
 	// BeingPut: nobody has said yet that it lies in the vault. No other is made
 	// before somebody has, so only the newest can be on its way.
@@ -141,18 +144,25 @@ func (s Seal) ObjectKey() string { return fmt.Sprintf("%s%012d.note", SealPrefix
 
 const (
 	sealTimePrefix = "time "
+	sealKeptPrefix = "kept until "
 	sealTimeLayout = "2006-01-02T15:04:05.000Z"
 )
 
 // SignHead seals a head. The lines of the text are the key's name, the size, the
-// root hash in base64, and the time.
-func (k *Key) SignHead(h Head, at time.Time) (Seal, error) {
-	at = at.UTC().Truncate(time.Millisecond)
-	signed, err := k.Sign(fmt.Sprintf("%s\n%d\n%s\n%s%s\n", k.signer.Name(), h.Size, h.Hash, sealTimePrefix, at.Format(sealTimeLayout)))
-	if err != nil {
+// root hash in base64, the time, and, unless it is zero, until when the seal is
+// promised to stay: no row of a database can take that back.
+func (k *Key) SignHead(h Head, at, until time.Time) (Seal, error) {
+	s := Seal{Head: h, At: at.UTC().Truncate(time.Millisecond)}
+	text := fmt.Sprintf("%s\n%d\n%s\n%s%s\n", k.signer.Name(), h.Size, h.Hash, sealTimePrefix, s.At.Format(sealTimeLayout))
+	if !until.IsZero() {
+		s.RetainUntil = until.UTC().Truncate(time.Millisecond)
+		text += sealKeptPrefix + s.RetainUntil.Format(sealTimeLayout) + "\n"
+	}
+	var err error
+	if s.Note, err = k.Sign(text); err != nil {
 		return Seal{}, err
 	}
-	return Seal{h, at, signed}, nil
+	return s, nil
 }
 
 // OpenSeal reads a sealed head and checks that it was signed by the key whose
@@ -163,18 +173,31 @@ func OpenSeal(signed, verifier string) (Seal, error) {
 		return Seal{}, err
 	}
 	s := Seal{Note: signed}
-	lines := strings.Split(text, "\n")
+	lines := strings.Split(strings.TrimSuffix(text, "\n"), "\n")
 	name, _, _ := strings.Cut(verifier, "+")
-	if len(lines) != 5 || lines[0] != name || lines[4] != "" {
-		return Seal{}, errors.New("a signed text that is not a head of this log")
+	if len(lines) < 4 || len(lines) > 5 || lines[0] != name {
+		return Seal{}, errNoHead
 	}
-	moment, hasTime := strings.CutPrefix(lines[3], sealTimePrefix)
-	var sizeErr, hashErr, timeErr error
+	var sizeErr, hashErr, timeErr, keptErr error
 	s.Size, sizeErr = strconv.ParseInt(lines[1], 10, 64)
 	s.Hash, hashErr = tlog.ParseHash(lines[2])
-	s.At, timeErr = time.Parse(sealTimeLayout, moment)
-	if err := errors.Join(sizeErr, hashErr, timeErr); err != nil || !hasTime || s.Size < 0 {
-		return Seal{}, errors.Join(errors.New("a signed text that is not a head of this log"), err)
+	s.At, timeErr = sealTime(lines[3], sealTimePrefix)
+	if len(lines) == 5 {
+		s.RetainUntil, keptErr = sealTime(lines[4], sealKeptPrefix)
+	}
+	if err := errors.Join(sizeErr, hashErr, timeErr, keptErr); err != nil || s.Size < 0 {
+		return Seal{}, errors.Join(errNoHead, err)
 	}
 	return s, nil
+}
+
+var errNoHead = errors.New("a signed text that is not a head of this log")
+
+// sealTime reads the time of a seal's line that begins with prefix.
+func sealTime(line, prefix string) (time.Time, error) {
+	moment, found := strings.CutPrefix(line, prefix)
+	if !found {
+		return time.Time{}, fmt.Errorf("a line does not begin with %q", prefix)
+	}
+	return time.Parse(sealTimeLayout, moment)
 }

@@ -30,7 +30,7 @@ func TestSealsAreCheckedWithThePublicHalfAlone(t *testing.T) {
 	key, other := newKey(t), newKey(t)
 	head := audit.Head{Size: 1234, Hash: tlog.RecordHash([]byte("x"))}
 	at := time.Date(2026, 11, 22, 18, 0, 0, 7_900_000, time.FixedZone("IST", 19800))
-	seal, err := key.SignHead(head, at)
+	seal, err := key.SignHead(head, at, time.Time{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -68,6 +68,41 @@ func TestSealsAreCheckedWithThePublicHalfAlone(t *testing.T) {
 	}
 }
 
+// TestSealsSayHowLongTheyStay: what is promised for a seal is signed with it.
+func TestSealsSayHowLongTheyStay(t *testing.T) {
+	t.Parallel()
+	key := newKey(t)
+	at := time.Date(2026, 11, 22, 12, 30, 0, 0, time.UTC)
+	seal, err := key.SignHead(audit.Head{Size: 12}, at, at.AddDate(8, 0, 0).In(time.FixedZone("IST", 19800)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := "\ntime 2026-11-22T12:30:00.000Z\nkept until 2034-11-22T12:30:00.000Z\n\n"; !strings.Contains(seal.Note, want) {
+		t.Errorf("the note is %q", seal.Note)
+	}
+	got, err := audit.OpenSeal(seal.Note, key.Verifier())
+	if err != nil || !got.RetainUntil.Equal(at.AddDate(8, 0, 0)) {
+		t.Errorf("read back: %+v, %v", got, err)
+	}
+	if diff := cmp.Diff(seal, got); diff != "" {
+		t.Error(diff)
+	}
+	lines := strings.SplitAfter(strings.SplitAfter(seal.Note, "\n\n")[0], "\n")
+	for _, text := range []string{
+		strings.Join(lines[:4], "") + "kept for ever\n",
+		strings.Join(lines[:3], "") + lines[4] + lines[3],
+		strings.Join(lines[:5], "") + lines[4],
+	} {
+		signed, err := key.Sign(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := audit.OpenSeal(signed, key.Verifier()); err == nil {
+			t.Errorf("%q was taken for a head", text)
+		}
+	}
+}
+
 func FuzzReadKey(f *testing.F) {
 	good, err := audit.NewKey()
 	if err != nil {
@@ -82,7 +117,7 @@ func FuzzReadKey(f *testing.F) {
 		if err != nil {
 			return
 		}
-		seal, err := k.SignHead(audit.Head{}, time.Unix(0, 0))
+		seal, err := k.SignHead(audit.Head{}, time.Unix(0, 0), time.Time{})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -103,6 +138,7 @@ func FuzzOpenSeal(f *testing.F) {
 	}
 	name, _, _ := strings.Cut(k.Verifier(), "+")
 	f.Add(name, "12", tlog.Hash{}.String(), "time 2026-11-22T12:30:00.007Z")
+	f.Add(name, "12", tlog.Hash{}.String(), "time 2026-11-22T12:30:00.007Z\nkept until 2034-11-22T12:30:00.007Z")
 	f.Add("x", "-1", "", "time")
 	f.Fuzz(func(t *testing.T, name, size, hash, at string) {
 		signed, err := k.Sign(name + "\n" + size + "\n" + hash + "\n" + at + "\n")
@@ -113,11 +149,11 @@ func FuzzOpenSeal(f *testing.F) {
 		if err != nil {
 			return
 		}
-		again, err := k.SignHead(seal.Head, seal.At)
+		again, err := k.SignHead(seal.Head, seal.At, seal.RetainUntil)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if seal.Size < 0 || again.Head != seal.Head {
+		if seal.Size < 0 || again.Head != seal.Head || !again.RetainUntil.Equal(seal.RetainUntil) {
 			t.Errorf("%q was read as %+v", signed, seal)
 		}
 	})

@@ -47,8 +47,8 @@ const (
 // The kinds of faults in the evidence.
 const (
 	// FaultLog: an entry of the audit log, its hashes, the head over all of them
-	// or the key is not what it was. Where is "log/<seq>", "log/head" or
-	// "log/key".
+	// or the key is not what it was, or rows promise less than an entry says.
+	// Where is "log/<seq>", "log/head" or "log/key".
 	FaultLog FaultKind = "log"
 	// FaultSeal: a seal is not signed by the key of the log, or the log is not
 	// the one that it sealed. Where is its object key.
@@ -154,6 +154,9 @@ type KeptObject struct {
 	// just being deleted, or put, so it may be there, or not.
 	RunID string
 	Going bool
+	// Why says for people why it may not be there though it should be, or may be
+	// there though nothing needs it; empty: there is nothing to say.
+	Why string
 }
 
 // KeyedRecording is a recording that has an object key, with what legal holds

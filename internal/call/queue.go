@@ -16,6 +16,11 @@ type ClaimOptions struct {
 	RulesID string
 }
 
+// LongestWait is how far ahead the next try of a pending recording lies at most,
+// by whatever is learned of its account, its host asks for or is configured, with
+// an hour in which clocks may differ.
+const LongestWait = 6 * time.Hour
+
 // Archiving is what is known of a recording once it lies in the vault.
 type Archiving struct {
 	ObjectKey string

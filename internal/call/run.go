@@ -2,6 +2,7 @@ package call
 
 import (
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -94,12 +95,16 @@ type RunInMaking struct {
 	Planned []RunFile
 }
 
-// Abandoned are the planned files that have not become the run's.
+// Abandoned are the planned files that have not become the run's. What lies
+// elsewhere than the files of its report nobody has planned.
 func (m *RunInMaking) Abandoned() []RunFile {
 	return slices.DeleteFunc(slices.Clone(m.Planned), func(f RunFile) bool {
-		return slices.ContainsFunc(m.Run.Files, func(kept RunFile) bool { return kept.ObjectKey == f.ObjectKey })
+		return !strings.HasPrefix(f.ObjectKey, FilesPrefix(m.Run.Report)) || slices.ContainsFunc(m.Run.Files, func(kept RunFile) bool { return kept.ObjectKey == f.ObjectKey })
 	})
 }
+
+// FilesPrefix is what the keys of the files of all runs of a report begin with.
+func FilesPrefix(report string) string { return "reports/" + report + "/" }
 
 // RunInput is the name of the file that a run's others are made of. It has names
 // and numbers of agents of all groups, of a part's calls, too.

@@ -65,7 +65,7 @@ func (m *maker) addCustody(ctx context.Context) (sealed, error) {
 	if err != nil {
 		return sealed{}, err
 	}
-	seal, err := m.Key.SignHead(head, m.Now())
+	seal, err := m.Key.SignHead(head, m.Now(), time.Time{})
 	if err != nil {
 		return sealed{}, err
 	}

@@ -325,7 +325,7 @@ func TestPeopleAndReportsAreInTheLog(t *testing.T) {
 		row := must(s.Run(t.Context(), run.ID))(t)
 		if diff := cmp.Diff(audit.RunFacts{
 			ID: run.ID, Report: "daily", PeriodFrom: nine, PeriodTo: nine.Add(24 * time.Hour), Zone: "Asia/Kolkata", State: "built", Revision: 1,
-			AsOf: run.AsOf, InputHash: "ab", Files: []audit.RunFile{audit.RunFile(run.Files[0])}, CreatedAt: row.CreatedAt, BuiltAt: row.BuiltAt,
+			AsOf: run.AsOf, InputHash: "ab", Files: []audit.RunFile{audit.RunFile(run.Files[0])}, CreatedAt: row.CreatedAt, BuiltAt: row.BuiltAt, KnownDeliveries: new(int64(0)),
 		}, factsOf[audit.RunFacts](t, entries, "run/"+run.ID)); diff != "" {
 			t.Error(diff)
 		}

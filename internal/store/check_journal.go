@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"callvault/internal/audit"
 	"callvault/internal/call"
@@ -74,6 +75,8 @@ func (j *JournalCheck) segment(ctx context.Context, read call.JournalSegment) (w
 	case !kept.At.Equal(read.At), kept.Previous != read.Previous, kept.DeliveriesAfter != read.DeliveriesAfter, kept.DeliveriesTo != read.DeliveriesTo,
 		kept.Deliveries != read.Deliveries, kept.EntriesFrom != read.EntriesFrom, kept.EntriesTo != read.EntriesTo:
 		return "its row is not what it says of itself", nil
+	case kept.RetainUntil.Before(read.RetainUntil.Truncate(time.Millisecond)):
+		return less(kept.RetainUntil, read.RetainUntil), nil
 	}
 	logged, err := j.loggedSegments(ctx, read.Number)
 	if err != nil {

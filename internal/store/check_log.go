@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"callvault/internal/audit"
 	"callvault/internal/call"
@@ -96,8 +97,10 @@ type logChecker struct {
 	made map[string][]string
 	// joined are the places of the former ids of calls that it tells of.
 	joined []string
-	// segments are what it says of the journal's.
+	// segments are what it says of the journal's, promised until when it says that
+	// objects stay.
 	segments []segmentFacts
+	promised []toldPromises
 	// doubted are the entries that are not those of their stored hashes;
 	// computed are those of them of which the hash was changed.
 	doubted  []int64
@@ -153,6 +156,9 @@ func (c *logChecker) page(ctx context.Context, entries []keptEntry, limit int) e
 		return err
 	}
 	if err := c.journal(ctx); err != nil {
+		return err
+	}
+	if err := c.promises(ctx); err != nil {
 		return err
 	}
 	if len(entries) == limit {
@@ -250,6 +256,11 @@ func (c *logChecker) note(e *keptEntry) {
 			f.subject = e.Subject
 			c.segments = append(c.segments, f)
 		}
+	case audit.ObjectsRetained:
+		p := toldPromises{seq: e.Seq}
+		if json.Unmarshal(e.Facts, &p.PromiseFacts) == nil {
+			c.promised = append(c.promised, p)
+		}
 	default:
 	}
 }
@@ -274,6 +285,8 @@ func (c *logChecker) seal() error {
 			c.fault(call.FaultSeal, k.ObjectKey, "the log of %d entries is not the one that it sealed: it has been rewritten", k.Size)
 		case k.ObjectKey != sealed.ObjectKey() || !k.At.Equal(sealed.At):
 			c.fault(call.FaultSeal, k.ObjectKey, "its row says another place or time than it does itself")
+		case k.RetainUntil.Before(sealed.RetainUntil):
+			c.fault(call.FaultSeal, k.ObjectKey, "%s", less(k.RetainUntil, sealed.RetainUntil))
 		case k.BeingPut && len(c.seals) > 0:
 			c.fault(call.FaultSeal, k.ObjectKey, "its row says that it is still to be put into the vault, and there is a later seal: that is made only when it lies there")
 		}
@@ -333,9 +346,17 @@ func (c *logChecker) key(ctx context.Context) error {
 
 // segmentFacts are what the log says of a segment of the journal.
 type segmentFacts struct {
-	SHA256  string `json:"sha256"`
-	Size    int64  `json:"size"`
-	subject string
+	SHA256   string `json:"sha256"`
+	Size     int64  `json:"size"`
+	Revision int64  `json:"revision"` // of one that was written again
+	subject  string
+}
+
+// keptSegment is what the row of a segment says of it.
+type keptSegment struct {
+	segmentFacts
+	blockedBy    string
+	blockedUntil time.Time
 }
 
 // journal compares the rows of segments, by which the objects are judged, with
@@ -348,29 +369,35 @@ func (c *logChecker) journal(ctx context.Context) error {
 			continue
 		}
 		there, found, err := c.segmentRow(ctx, number, f.subject)
-		for tries := 0; err == nil && there && found != f && tries < 2; tries++ {
+		for tries := 0; err == nil && there && found.segmentFacts != f && tries < 2; tries++ {
 			// It was written again, and the row is read after the log.
 			if f, err = c.rewritten(ctx, f); err == nil {
 				there, found, err = c.segmentRow(ctx, number, f.subject)
 			}
+		}
+		what := ""
+		if err == nil && there {
+			what, err = c.blockedSegment(ctx, found)
 		}
 		switch {
 		case err != nil:
 			return err
 		case !there:
 			c.fault(call.FaultSegment, f.subject, "its row is gone; the log says that it was written")
-		case found != f:
-			c.fault(call.FaultSegment, f.subject, "its row is not what the log says was written: size or SHA-256 is another")
+		case found.segmentFacts != f:
+			c.fault(call.FaultSegment, f.subject, "its row is not what the log says was written: size, SHA-256 or revision is another")
+		case what != "":
+			c.fault(call.FaultSegment, f.subject, "%s", what)
 		}
 	}
 	return nil
 }
 
-func (c *logChecker) segmentRow(ctx context.Context, number int64, subject string) (there bool, row segmentFacts, err error) {
+func (c *logChecker) segmentRow(ctx context.Context, number int64, subject string) (there bool, row keptSegment, err error) {
 	row.subject = subject
-	err = c.each(ctx, "SELECT sha256, size FROM journal_segments WHERE number = ?", []any{number}, func(rows *sql.Rows) error {
+	err = c.each(ctx, "SELECT sha256, size, revision, blocked_by, blocked_until FROM journal_segments WHERE number = ?", []any{number}, func(rows *sql.Rows) error {
 		there = true
-		return rows.Scan(&row.SHA256, &row.Size)
+		return rows.Scan(&row.SHA256, &row.Size, &row.Revision, &row.blockedBy, timeInto{&row.blockedUntil})
 	})
 	return there, row, err
 }
@@ -384,7 +411,7 @@ func (c *logChecker) rewritten(ctx context.Context, f segmentFacts) (segmentFact
 			return err
 		}
 		if again.OldSHA256 == f.SHA256 {
-			f.SHA256, f.Size = again.SHA256, again.Size
+			f.SHA256, f.Size, f.Revision = again.SHA256, again.Size, again.Revision
 		}
 		return nil
 	})

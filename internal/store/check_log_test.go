@@ -48,7 +48,7 @@ func sealed(t *testing.T, o store.Options) (s *store.Store, verifier, recording 
 			t.Fatal(err)
 		}
 		if i == 2 || i == 6 {
-			seal, err := key.SignHead(must(s.AuditHead(t.Context()))(t), nine)
+			seal, err := key.SignHead(must(s.AuditHead(t.Context()))(t), nine, time.Time{})
 			if err != nil {
 				t.Fatal(err)
 			}

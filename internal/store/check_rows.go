@@ -101,16 +101,19 @@ func loggedTables() []loggedTable {
 			silent: []string{string(call.Pending)}, check: checkRecordingRow,
 			fields: []string{
 				"account", "provider", "kind", "source", "state", "object_key", "size", "sha256", "stored_sha256", "media_type", "audio_seconds",
-				"created_at", "archived_at", "retain_until", "rule", "due_at", "expired_at",
+				"reason", "created_at", "wanted_at", "archived_at", "retain_until", "rule", "rule_until", "due_at", "blocked_by", "blocked_until", "expired_at", "attempts", "last_error",
 			},
 			rows: recordingRows,
 		},
 		{
 			kind: call.FaultRun, noun: "run",
-			actions: []audit.Action{audit.RunBuilt, audit.RunFailed, audit.RunFilesExpiring, audit.RunFilesExpired, audit.RunFilesKept},
+			actions: runActions(),
 			silent:  []string{string(call.RunBuilding)}, check: checkRunRow,
-			fields: []string{"report", "period_from", "period_to", "zone", "state", "revision", "as_of", "input_hash", "files", "error", "created_at", "built_at", "files_expiring_at", "files_expired_at", "mail_revision"},
-			rows:   entryRows("SELECT "+runColumns+" FROM runs", runEntry("")),
+			fields: []string{
+				"report", "period_from", "period_to", "zone", "state", "revision", "as_of", "input_hash", "files", "error", "created_at", "built_at",
+				"files_expiring_at", "files_expired_at", "blocked_by", "blocked_until", "mail_revision", "known_deliveries",
+			},
+			rows: runRows,
 		},
 		{
 			kind: call.FaultMail, noun: "mail", actions: []audit.Action{audit.MailBegun, audit.MailFinished, audit.MailResent}, check: checkMailRow,
@@ -296,99 +299,6 @@ func (s *Store) lastEntries(ctx context.Context, subjects []string, actions ...a
 // only reports whether there is no difference but in some fields.
 func only(differ []string, fields ...string) bool {
 	return !slices.ContainsFunc(differ, func(d string) bool { return !slices.Contains(fields, d) })
-}
-
-// namedByLeg says in SQL whether a leg of its call names where a recording's audio
-// lay, of which the log does not tell; nobody knows of an erased leg. What JSON
-// spells otherwise is not looked for.
-const namedByLeg = `CASE WHEN source LIKE '%"%' OR source LIKE '%\%' ESCAPE '!' OR EXISTS (SELECT 1 FROM legs l WHERE l.call_id = recordings.call_id
-	AND (replace(l.facts, '"source":"' || recordings.source || '"', '') <> l.facts OR l.facts LIKE '%"erased":true%')) THEN 1 ELSE 0 END`
-
-// ofItsLeg says in SQL whether a recording is of the call of its leg.
-const ofItsLeg = `CASE WHEN EXISTS (SELECT 1 FROM legs WHERE legs.id = recordings.leg_id AND legs.call_id = recordings.call_id) THEN 1 ELSE 0 END`
-
-// rowWith is a row with more columns than whoever scans it knows of.
-type rowWith struct {
-	row
-	more []any
-}
-
-// Scan implements row.
-func (r rowWith) Scan(dest ...any) error { return r.row.Scan(append(dest, r.more...)...) }
-
-// recordingRows reads recordings; one that no leg of its call names has a source
-// that differs from all that are told.
-func recordingRows(ctx context.Context, s *Store, where string, args ...any) ([]*loggedRow, error) {
-	type seen struct {
-		named, ofItsLeg int
-		media           mediaRow
-	}
-	var all []*seen
-	rows, err := entryRows("SELECT "+auditedRecording+", "+namedByLeg+", "+ofItsLeg+mediaColumns+" FROM recordings"+mediaJoin, func(r row) (audit.Entry, error) {
-		is := &seen{}
-		all = append(all, is)
-		return recordingEntry("", is.media.facts)(rowWith{r, append([]any{&is.named, &is.ofItsLeg}, is.media.fields()...)})
-	})(ctx, s, where, args...)
-	for i, r := range rows {
-		if all[i].named == 0 {
-			r.set("source", json.RawMessage(`"?"`))
-		}
-		if all[i].ofItsLeg == 0 {
-			r.wrong = "it is not of the call of its leg"
-		}
-	}
-	return rows, err
-}
-
-func checkRecordingRow(ctx context.Context, s *Store, row *loggedRow, last audit.Entry, differ []string) (string, bool, error) {
-	// A report that came later wakes it, and retries leave no entry.
-	if (last.Action == audit.RecordingAbsent || last.Action == audit.RecordingWoken) && row.text("state") == string(call.Pending) {
-		return "", true, nil
-	}
-	if slices.Contains(differ, "source") && only(differ, "source") {
-		if row.field("source") == nil {
-			return "", true, nil // entries of an earlier version have it
-		}
-		erased, err := s.isErased(ctx, call.ErasedCall, row.text("call_id"))
-		return "", erased, err
-	}
-	what, err := s.otherMedia(ctx, row, last)
-	return what, false, err
-}
-
-// otherMedia compares what is known of the audio of an archived recording with what
-// the log told when it was archived. If that was nothing, it was found out later.
-func (s *Store) otherMedia(ctx context.Context, row *loggedRow, last audit.Entry) (string, error) {
-	if bytes.Equal(row.facts, last.Facts) || row.text("state") != string(call.Archived) {
-		return "", nil
-	}
-	if last.Action != audit.RecordingArchived {
-		entries, err := s.lastEntries(ctx, []string{last.Subject}, audit.RecordingArchived)
-		if err != nil {
-			return "", err
-		}
-		last = entries[last.Subject]
-	}
-	var facts audit.RecordingFacts
-	if json.Unmarshal(last.Facts, &facts) != nil || facts.Media == nil || facts.Media.Format == "" {
-		return "", nil //nolint:nilerr // the check of the log names the entry
-	}
-	told, err := json.Marshal(facts.Media)
-	if err != nil || bytes.Equal(told, row.field("media")) {
-		return "", err
-	}
-	return "what is known of its audio is not what the log told when it was archived", nil
-}
-
-func checkRunRow(ctx context.Context, s *Store, row *loggedRow, _ audit.Entry, differ []string) (string, bool, error) {
-	if row.text("state") == string(call.RunBuilding) && only(differ, "state") {
-		return "", true, nil // it failed, and is being built again
-	}
-	if len(differ) > 0 && only(differ, "files", "error") && len(row.field("files")) == 0 {
-		erased, err := s.isErased(ctx, call.ErasedReport, row.id)
-		return "", erased, err
-	}
-	return "", false, nil
 }
 
 func checkMailRow(ctx context.Context, s *Store, row *loggedRow, last audit.Entry, differ []string) (string, bool, error) {

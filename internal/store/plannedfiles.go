@@ -20,6 +20,10 @@ func plannedFields(f *call.RunFile) []any {
 	return []any{&f.Name, &f.ObjectKey, &f.Size, &f.SHA256, &f.Revision}
 }
 
+// ofNoOther holds for planned files that no other run has: what is abandoned gets
+// deleted.
+const ofNoOther = `NOT EXISTS (SELECT 1 FROM runs WHERE runs.id <> run_id AND replace(files, '"' || object_key || '"', '') <> files)`
+
 // PlanRunFiles keeps the files that the builder of a run is about to put into the
 // vault; FinishRun makes them the run's. A builder who lost the lease gets a
 // call.Conflict error, and must put nothing.
@@ -86,7 +90,7 @@ func (s *Store) runsWithPlanned(ctx context.Context, where string, args ...any) 
 		return err
 	})
 	if err == nil && len(runs) > 0 {
-		err = s.each(ctx, "SELECT run_id, "+plannedColumns+" FROM planned_files ORDER BY object_key", nil, func(rows *sql.Rows) error {
+		err = s.each(ctx, "SELECT run_id, "+plannedColumns+" FROM planned_files WHERE "+ofNoOther+" ORDER BY object_key", nil, func(rows *sql.Rows) error {
 			var id string
 			var f call.RunFile
 			err := rows.Scan(append([]any{&id}, plannedFields(&f)...)...)
@@ -109,15 +113,15 @@ func (s *Store) runsWithPlanned(ctx context.Context, where string, args ...any) 
 func (s *Store) StopRun(ctx context.Context, id string, since time.Time) (left []call.RunFile, stopped bool, err error) {
 	err = s.change(ctx, func(ctx context.Context, t *tx) (err error) {
 		var m call.RunInMaking
-		stopped, err = t.one(ctx, "SELECT files FROM runs WHERE id = ? AND (lease_token IS NULL OR lease_until < {now}) AND coalesce(lease_until, 0) <= ? {lock row}",
-			[]any{id, since.UnixMilli()}, jsonInto{&m.Run.Files})
+		stopped, err = t.one(ctx, "SELECT report, files FROM runs WHERE id = ? AND (lease_token IS NULL OR lease_until < {now}) AND coalesce(lease_until, 0) <= ? {lock row}",
+			[]any{id, since.UnixMilli()}, &m.Run.Report, jsonInto{&m.Run.Files})
 		if err != nil || !stopped {
 			return err
 		}
 		if err := t.exec(ctx, "UPDATE runs SET lease_token = NULL WHERE id = ?", id); err != nil {
 			return err
 		}
-		err = t.each(ctx, "SELECT "+plannedColumns+" FROM planned_files WHERE run_id = ? ORDER BY object_key", []any{id}, func(r row) error {
+		err = t.each(ctx, "SELECT "+plannedColumns+" FROM planned_files WHERE run_id = ? AND "+ofNoOther+" ORDER BY object_key", []any{id}, func(r row) error {
 			m.Planned = append(m.Planned, call.RunFile{})
 			return r.Scan(plannedFields(&m.Planned[len(m.Planned)-1])...)
 		})
@@ -144,6 +148,10 @@ func (s *Store) DropPlannedFile(ctx context.Context, runID string, f call.RunFil
 	return nil
 }
 
+// plannedLong is after how long a running server has removed what nobody has
+// finished, if nothing keeps it.
+const plannedLong = 3 * 24 * time.Hour
+
 // eachPlanned calls f for what may just have been put for runs.
 func (s *Store) eachPlanned(ctx context.Context, f func(call.KeptObject) error) error {
 	runs, err := s.RunsInMaking(ctx)
@@ -151,8 +159,12 @@ func (s *Store) eachPlanned(ctx context.Context, f func(call.KeptObject) error) 
 		return err
 	}
 	for _, m := range runs {
+		why := ""
+		if m.LeaseUntil.Before(time.Now().Add(-plannedLong)) {
+			why = "by its row it was put for run " + m.Run.ID + ", which does not have it: a running server removes it as soon as no lock and no hold keeps it"
+		}
 		for _, file := range m.Abandoned() {
-			if err := f(call.KeptObject{Key: file.ObjectKey, Size: file.Size, SHA256: file.SHA256, Going: true}); err != nil {
+			if err := f(call.KeptObject{Key: file.ObjectKey, Size: file.Size, SHA256: file.SHA256, Going: true, Why: why}); err != nil {
 				return err
 			}
 		}

@@ -132,3 +132,27 @@ func (t *tx) remakePromises(ctx context.Context, _ audit.Entry, f audit.PromiseF
 	}
 	return nil
 }
+
+// RebuildSealPromises promises again what the log says was promised for seals, once
+// their rows are there: these are made of what lies in the vault, when the log has
+// been followed.
+func (s *Store) RebuildSealPromises(ctx context.Context) error {
+	var told []audit.PromiseFacts
+	err := s.each(ctx, "SELECT facts FROM audit_entries WHERE action = ? AND action <> 'recording.archived' ORDER BY seq", []any{string(audit.ObjectsRetained)}, func(rows *sql.Rows) error {
+		var f audit.PromiseFacts
+		err := rows.Scan(jsonInto{&f})
+		if call.ObjectSort(f.Sort) == call.SealObjects {
+			told = append(told, f)
+		}
+		return err
+	})
+	for _, f := range told {
+		if err == nil {
+			err = s.change(ctx, func(ctx context.Context, t *tx) error { return t.remakePromises(ctx, audit.Entry{}, f) })
+		}
+	}
+	if err != nil {
+		return fmt.Errorf("promise again what was promised for seals: %w", err)
+	}
+	return nil
+}

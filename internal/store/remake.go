@@ -129,14 +129,14 @@ func (t *tx) remakeRun(ctx context.Context, _ audit.Entry, f audit.RunFacts) err
 	if err != nil {
 		return err
 	}
-	return t.exec(ctx, `INSERT INTO runs (id, report, period_from, period_to, zone, state, revision, as_of, input_hash, files, error, created_at, built_at, retain_until, files_expiring_at, files_expired_at, mail_revision)
-		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+	return t.exec(ctx, `INSERT INTO runs (id, report, period_from, period_to, zone, state, revision, as_of, input_hash, files, error, created_at, built_at, retain_until, files_expiring_at, files_expired_at, blocked_by, blocked_until, mail_revision)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 		ON CONFLICT (id) DO UPDATE SET state = excluded.state, revision = excluded.revision, as_of = excluded.as_of,
 			input_hash = excluded.input_hash, files = excluded.files, error = excluded.error, built_at = excluded.built_at,
 			retain_until = excluded.retain_until, files_expiring_at = excluded.files_expiring_at, files_expired_at = excluded.files_expired_at,
-			mail_revision = excluded.mail_revision`,
+			blocked_by = excluded.blocked_by, blocked_until = excluded.blocked_until, mail_revision = excluded.mail_revision`,
 		f.ID, f.Report, f.PeriodFrom.UnixMilli(), f.PeriodTo.UnixMilli(), f.Zone, f.State, f.Revision, millis(f.AsOf), f.InputHash, string(text), f.Error,
-		f.CreatedAt.UnixMilli(), millis(f.BuiltAt), millis(f.RetainUntil), millis(f.FilesExpiringAt), millis(f.FilesExpiredAt), f.MailRevision)
+		f.CreatedAt.UnixMilli(), millis(f.BuiltAt), millis(f.RetainUntil), millis(f.FilesExpiringAt), millis(f.FilesExpiredAt), f.BlockedBy, millis(f.BlockedUntil), f.MailRevision)
 }
 
 func (t *tx) remakeMail(ctx context.Context, _ audit.Entry, f audit.MailFacts) error {

@@ -51,14 +51,14 @@ func (s *Store) LeaveRun(ctx context.Context, leaseToken string, looked time.Tim
 
 // NoteLooked says that these runs were looked at for a time of the schedule,
 // and that no delivery up to one has told of their calls since they were built.
-// Runs that somebody is revising are left to him.
+// Runs that somebody is revising, or has since, are left to him.
 func (s *Store) NoteLooked(ctx context.Context, ids []string, looked time.Time, delivery int64) error {
 	return inChunks(ids, func(chunk []string) error {
-		args := []any{looked.UnixMilli(), delivery}
+		args := []any{looked.UnixMilli(), delivery, looked.UnixMilli()}
 		for _, id := range chunk {
 			args = append(args, id)
 		}
-		_, err := s.update(ctx, "UPDATE runs SET looked_at = ?, known_deliveries = ? WHERE lease_token IS NULL AND id IN "+tuples(1, len(chunk)), args...)
+		_, err := s.update(ctx, "UPDATE runs SET looked_at = ?, known_deliveries = ? WHERE lease_token IS NULL AND as_of < ? AND id IN "+tuples(1, len(chunk)), args...)
 		if err != nil {
 			return fmt.Errorf("note that runs were looked at: %w", err)
 		}

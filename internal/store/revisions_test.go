@@ -43,6 +43,9 @@ func TestRevise(t *testing.T) {
 	t.Parallel()
 	forEachDatabase(t, func(t *testing.T, o store.Options) {
 		s := open(t, o)
+		for n := range 11 { // of which it knows some
+			record(t, s, delivery(report(fmt.Sprintf("%d.9", n))))
+		}
 		run := built(t, s, 7)
 		if run.KnownDeliveries != 7 || run.MailRevision != 0 || !run.LookedAt.IsZero() {
 			t.Errorf("run is %+v", run)

@@ -30,7 +30,7 @@ func runEntry(action audit.Action) func(row) (audit.Entry, error) {
 			ID: r.ID, Report: r.Report, PeriodFrom: r.PeriodFrom, PeriodTo: r.PeriodTo, Zone: r.Zone, State: string(r.State), Revision: r.Revision,
 			AsOf: r.AsOf, InputHash: r.InputHash, Error: r.Error, CreatedAt: r.CreatedAt, BuiltAt: r.BuiltAt,
 			RetainUntil: r.RetainUntil, FilesExpiringAt: r.FilesExpiringAt, FilesExpiredAt: r.FilesExpiredAt,
-			MailRevision: r.MailRevision,
+			BlockedBy: r.BlockedBy, BlockedUntil: r.BlockedUntil, MailRevision: r.MailRevision, KnownDeliveries: &r.KnownDeliveries,
 		}
 		for _, file := range r.Files {
 			f.Files = append(f.Files, audit.RunFile(file))
@@ -105,7 +105,8 @@ func (s *Store) RenewRun(ctx context.Context, leaseToken string, lease time.Dura
 
 // FinishRun says that the run, or a new revision of it, is built: Revision, AsOf,
 // InputHash, Files, RetainUntil, MailRevision and KnownDeliveries are taken from
-// run. A builder who lost the lease gets a call.Conflict error.
+// run. A builder who lost the lease gets a call.Conflict error, and so does one who
+// put the files for less long than was promised for the run meanwhile.
 func (s *Store) FinishRun(ctx context.Context, leaseToken string, run call.Run) error {
 	files, err := json.Marshal(run.Files)
 	if err != nil {
@@ -115,8 +116,9 @@ func (s *Store) FinishRun(ctx context.Context, leaseToken string, run call.Run) 
 	actor := audit.ActorOf(ctx)
 	err = s.change(ctx, func(ctx context.Context, t *tx) error {
 		err := t.act(ctx, actor, `UPDATE runs SET state = 'built', lease_token = NULL, error = '', built_at = {now}, revision = ?, as_of = ?, input_hash = ?, files = ?,
-			retain_until = ?, mail_revision = ?, known_deliveries = ? WHERE lease_token = ? RETURNING `+runColumns, []any{
-			run.Revision, millis(run.AsOf), run.InputHash, string(files), millis(run.RetainUntil), run.MailRevision, run.KnownDeliveries, leaseToken,
+			retain_until = ?, mail_revision = ?, known_deliveries = ?
+			WHERE lease_token = ? AND coalesce(retain_until, 0) <= coalesce(CAST(? AS BIGINT), 0) RETURNING `+runColumns, []any{
+			run.Revision, millis(run.AsOf), run.InputHash, string(files), millis(run.RetainUntil), run.MailRevision, run.KnownDeliveries, leaseToken, millis(run.RetainUntil),
 		}, runEntry(audit.RunBuilt), &n)
 		if err == nil {
 			err = t.flush(ctx)

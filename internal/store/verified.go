@@ -38,22 +38,8 @@ func (s *Store) RecordingsByKey(ctx context.Context, afterKey, afterID string, l
 // certificates of erasures, what is still to be deleted of the journal, and what
 // may just have been put for it and for runs.
 func (s *Store) EachKept(ctx context.Context, f func(call.KeptObject) error) error {
-	for after, more := int64(0), true; more; {
-		seals, err := s.Seals(ctx, after, backgroundRows)
-		if err != nil {
-			return err
-		}
-		for _, seal := range seals {
-			after = seal.Size
-			err := f(call.KeptObject{
-				Key: seal.ObjectKey, Size: int64(len(seal.Note)), SHA256: fmt.Sprintf("%x", sha256.Sum256([]byte(seal.Note))), RetainUntil: seal.RetainUntil,
-				Going: seal.MayLack,
-			})
-			if err != nil {
-				return err
-			}
-		}
-		more = len(seals) == backgroundRows
+	if err := s.eachSealObject(ctx, f); err != nil {
+		return err
 	}
 	if err := s.eachCertificate(ctx, f); err != nil {
 		return err
@@ -98,6 +84,31 @@ func (s *Store) EachKept(ctx context.Context, f func(call.KeptObject) error) err
 		}
 		cursor = next
 	}
+}
+
+// eachSealObject calls f for the seals of the audit log.
+func (s *Store) eachSealObject(ctx context.Context, f func(call.KeptObject) error) error {
+	for after, more := int64(0), true; more; {
+		seals, err := s.Seals(ctx, after, backgroundRows)
+		if err != nil {
+			return err
+		}
+		for i, seal := range seals {
+			after = seal.Size
+			k := call.KeptObject{
+				Key: seal.ObjectKey, Size: int64(len(seal.Note)), SHA256: fmt.Sprintf("%x", sha256.Sum256([]byte(seal.Note))), RetainUntil: seal.RetainUntil,
+				Going: seal.MayLack,
+			}
+			if isNewest := i == len(seals)-1 && len(seals) < backgroundRows; seal.BeingPut && !seal.MayLack && isNewest {
+				k.Why = "it was to be put on " + seal.At.UTC().Format(time.RFC3339) + ", and no server has said since that it is there: the next that starts puts it"
+			}
+			if err := f(k); err != nil {
+				return err
+			}
+		}
+		more = len(seals) == backgroundRows
+	}
+	return nil
 }
 
 // eachCertificate calls f for the objects of erasures' certificates, of which
