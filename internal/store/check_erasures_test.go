@@ -1,6 +1,7 @@
 package store_test
 
 import (
+	"fmt"
 	"testing"
 	"time"
 
@@ -123,5 +124,45 @@ func TestCheckBeganErasure(t *testing.T) {
 			}
 			restore()
 		}
+	})
+}
+
+// TestCheckLongErasure: how far the requests have been looked through is written down
+// now and then, in the row and in the log, and whoever is interrupted goes on there.
+func TestCheckLongErasure(t *testing.T) {
+	t.Parallel()
+	forEachDatabase(t, func(t *testing.T, o store.Options) {
+		s := open(t, o)
+		sequence := "UPDATE sequences SET value = 9949 WHERE name = 'deliveries'"
+		if o.DSN != "" {
+			sequence = "SELECT setval('deliveries_ids', 9949)"
+		}
+		tamperAny(t, o, sequence)
+		var deliveries []*call.Delivery
+		for i := range 260 {
+			r := report(fmt.Sprintf("%d.1", i))
+			r.CustomerNumber = "+919800000000"
+			deliveries = append(deliveries, delivery(r))
+		}
+		record(t, s, deliveries...)
+		begun := must(s.BeginErasure(t.Context(), "+919812345678", "request of today"))(t)
+		scan := func(interrupted bool, wantScanned int64, wantDone bool) {
+			t.Helper()
+			if interrupted {
+				begun = must(s.Erasure(t.Context(), begun.ID))(t)
+			}
+			done := must(s.ScanDeliveries(t.Context(), &begun))(t)
+			kept := must(s.Erasure(t.Context(), begun.ID))(t)
+			if done != wantDone || kept.Scanned != wantScanned || kept.FoundAt.IsZero() == wantDone {
+				t.Errorf("done: %v, scanned to %d, found at %v", done, kept.Scanned, kept.FoundAt)
+			}
+			if found := checkAllOfLog(t, s, "", 500); len(found) > 0 {
+				t.Errorf("faults: %v", found)
+			}
+		}
+		scan(false, 10_049, false) // from 9950 on
+		scan(false, 10_049, false)
+		scan(true, 10_049, false)
+		scan(false, 10_209, true)
 	})
 }
