@@ -10,6 +10,7 @@ func tamperedPeople() []tampered {
 	}
 	one("another password", "UPDATE users SET password_hash = 'y' WHERE name = 'asha'", "user user/asha")
 	one("another token", "UPDATE tokens SET hash = zeroblob(32) WHERE name = 'wall'", "token token/wall")
+	one("login that nobody made", "INSERT INTO sessions VALUES (zeroblob(32), 'asha', zeroblob(32), 1, 4102444800000)", "user session/asha")
 	one("user is gone", "DELETE FROM users WHERE name = 'asha'", "user user/asha")
 	one("token is gone", "DELETE FROM tokens WHERE name = 'wall'", "token token/wall")
 

@@ -72,7 +72,8 @@ const (
 	TokenDisabled       Action = "token.disabled"
 )
 
-// Logins to the console's pages. Subject: "user/<name>".
+// Logins to the console's pages. Subject: "user/<name>". Facts of the first two:
+// {"session_fingerprint"}, which tells that it is the same session, and no more.
 const (
 	UserLoggedIn  Action = "user.logged_in"
 	UserLoggedOut Action = "user.logged_out"

@@ -57,7 +57,8 @@ const (
 	// "recording/<id>". The others are the same of a report's run, a mail, a legal
 	// hold with the calls under it, an erasure, a user, a token and an export:
 	// "run/<id>", "user/<name>" and so on; "held/<recording>" of the list of objects
-	// under holds, "suppressed/<n>" of that of erased numbers.
+	// under holds, "suppressed/<n>" of that of erased numbers, "session/<user>" of
+	// who is logged in.
 	FaultRecording FaultKind = "recording"
 	FaultRun       FaultKind = "run"
 	FaultMail      FaultKind = "mail"

@@ -97,6 +97,9 @@ func TestCheckEarlierEntries(t *testing.T) {
 		if err := s.AddUser(t.Context(), call.User{Name: "asha", Role: call.Admin, PasswordHash: "x"}); err != nil {
 			t.Fatal(err)
 		}
+		if err := s.AddSession(t.Context(), call.Session{User: call.User{Name: "asha", Role: call.Admin, PasswordHash: "x"}, Lasts: time.Hour}); err != nil {
+			t.Fatal(err)
+		}
 		record(t, s, delivery(report("1.1")), delivery(report("2.2")))
 		calls := allCalls(t, s)
 		h := place(t, s, call.Hold{Name: "case 1", Reason: "letter", CallIDs: []string{calls[0].ID}})
@@ -107,7 +110,7 @@ func TestCheckEarlierEntries(t *testing.T) {
 			if err := json.Unmarshal(e.Facts, &facts); err != nil {
 				t.Fatal(err)
 			}
-			for _, later := range []string{"secret_fingerprint", "key_fingerprint", "asked_by", "created_at", "through", "all", "since"} {
+			for _, later := range []string{"secret_fingerprint", "key_fingerprint", "asked_by", "created_at", "through", "all", "since", "session_fingerprint"} {
 				if later != "created_at" || e.Action == audit.ExportRequested {
 					delete(facts, later)
 				}
@@ -130,6 +133,7 @@ func TestCheckEarlierEntries(t *testing.T) {
 			"UPDATE exports SET asked_by = 'x', created_at = 1",
 			"UPDATE erasures SET scanned = 7",
 			"UPDATE hold_calls SET since = since - 1000",
+			"UPDATE sessions SET expires_at = expires_at + 1000",
 			fmt.Sprintf("INSERT INTO hold_calls VALUES ('%s', '%s', 1)", h.ID, calls[1].ID),
 			"INSERT INTO erasure_items (erasure_id, kind, ref, state, at, until_at) VALUES ('" + begun.ID + "', 'delivery', '1', 'kept', 1, 2)",
 		} {
@@ -226,4 +230,55 @@ func TestHoldFilledInTheFuture(t *testing.T) {
 			t.Errorf("%d calls came under it", joined)
 		}
 	})
+}
+
+// TestCheckLogins: nobody is in who has not logged in.
+func TestCheckLogins(t *testing.T) {
+	t.Parallel()
+	forEachDatabase(t, func(t *testing.T, o store.Options) {
+		s := open(t, o)
+		asha := call.User{Name: "asha", Role: call.Admin, PasswordHash: "$argon2id$1"}
+		if err := s.AddUser(t.Context(), asha); err != nil {
+			t.Fatal(err)
+		}
+		for i := range byte(3) {
+			if err := s.AddSession(t.Context(), call.Session{Hash: [32]byte{i}, User: asha, Network: "203.0.113.0/24", Lasts: time.Hour}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		check := func() []string { return checkAllOfLog(t, s, "", 100) }
+		restore := remember(t, o, "sessions")
+		if err := s.EndSession(t.Context(), [32]byte{1}); err != nil {
+			t.Fatal(err)
+		}
+		if found := check(); len(found) > 0 {
+			t.Fatalf("before: %v", found)
+		}
+		restoreThose := func() { restore(); tamperAny(t, o, "DELETE FROM sessions WHERE hash = "+bytesOf(o, "01")) }
+		for _, change := range []string{
+			"INSERT INTO sessions SELECT " + bytesOf(o, "77") + ", user_name, user_mark, logged_in_at, expires_at FROM sessions LIMIT 1",
+			"UPDATE sessions SET expires_at = expires_at + 3600000",
+			"UPDATE sessions SET user_mark = " + bytesOf(o, "77"),
+			"INSERT INTO sessions SELECT * FROM sessions_copy WHERE hash = " + bytesOf(o, "01"), //nolint:unqueryvet // as it was; brought back
+		} {
+			tamper(t, o, change)
+			if diff := cmp.Diff([]string{"user session/asha"}, check()); diff != "" {
+				t.Errorf("%s: faults (-want +got):\n%s", change, diff)
+			}
+			restoreThose()
+		}
+		tamper(t, o, "DELETE FROM sessions")
+		if found := check(); len(found) > 0 {
+			t.Errorf("all are forgotten: %v", found)
+		}
+	})
+}
+
+// bytesOf is SQL for 32 bytes, the first of which is given in hex.
+func bytesOf(o store.Options, first string) string {
+	text := first + strings.Repeat("00", 31)
+	if o.DSN != "" {
+		return `'\x` + text + "'::bytea"
+	}
+	return "x'" + text + "'"
 }

@@ -153,6 +153,7 @@ func loggedTables() []loggedTable {
 			fields: []string{"first_seen"},
 		},
 		// Of these the log tells by what they follow from.
+		{kind: call.FaultUser, noun: "session", rows: loginRows, silent: []string{""}},
 		{kind: call.FaultHold, noun: "held", rows: markedRows, silent: []string{""}},
 		{kind: call.FaultErasure, noun: "suppressed", rows: suppressedRows, silent: []string{""}},
 	}

@@ -35,13 +35,13 @@ func (s *Store) AddSession(ctx context.Context, in call.Session) error {
 	err = s.change(ctx, func(ctx context.Context, t *tx) error {
 		var n int64
 		err := t.act(ctx, actor, `INSERT INTO sessions (hash, user_name, user_mark, logged_in_at, expires_at)
-			VALUES (?, ?, ?, {now}, {now} + CAST(? AS BIGINT)) RETURNING user_name`,
+			VALUES (?, ?, ?, {now}, {now} + CAST(? AS BIGINT)) RETURNING `+sessionColumns,
 			[]any{in.Hash[:], name, mark, in.Lasts.Milliseconds()}, sessionEntry(audit.UserLoggedIn, ""), &n)
 		if err != nil {
 			return err
 		}
 		err = t.act(ctx, actor, `DELETE FROM sessions WHERE user_name = ? AND hash <> ? AND hash NOT IN (
-			SELECT hash FROM sessions WHERE user_name = ? AND hash <> ? ORDER BY logged_in_at DESC, hash LIMIT ?) RETURNING user_name`,
+			SELECT hash FROM sessions WHERE user_name = ? AND hash <> ? ORDER BY logged_in_at DESC, hash LIMIT ?) RETURNING `+sessionColumns,
 			[]any{name, in.Hash[:], name, in.Hash[:], sessionsOfUser - 1}, sessionEntry(audit.UserLoggedOut, "too many newer logins"), &n)
 		if err != nil {
 			return err
@@ -80,12 +80,28 @@ func userMark(u *call.User) ([]byte, error) {
 	return sum[:], nil
 }
 
+// sessionColumns are those of which the log tells.
+const sessionColumns = "user_name, hash, user_mark, expires_at"
+
+// loginFacts is what the log says of a session. Earlier versions said nothing.
+type loginFacts struct {
+	Session string `json:"session_fingerprint"`
+}
+
+func sessionFingerprint(hash, mark []byte, expires int64) string {
+	return fingerprint("session", fmt.Appendf(nil, "%x %x %d", hash, mark, expires))
+}
+
 func sessionEntry(action audit.Action, reason string) func(row) (audit.Entry, error) {
 	return func(r row) (audit.Entry, error) {
-		e := audit.Entry{Action: action, Reason: reason}
 		var name string
-		err := r.Scan(&name)
-		e.Subject = "user/" + name
+		var hash, mark []byte
+		var expires int64
+		if err := r.Scan(&name, &hash, &mark, &expires); err != nil {
+			return audit.Entry{}, err
+		}
+		e, err := audit.New(action, "user/"+name, loginFacts{sessionFingerprint(hash, mark, expires)})
+		e.Reason = reason
 		return e, err
 	}
 }
@@ -114,7 +130,7 @@ func (s *Store) SessionUser(ctx context.Context, hash [32]byte) (call.User, erro
 
 // EndSession logs out; that there is no such session is no error.
 func (s *Store) EndSession(ctx context.Context, hash [32]byte) error {
-	_, err := s.act(ctx, "DELETE FROM sessions WHERE hash = ? RETURNING user_name", []any{hash[:]}, sessionEntry(audit.UserLoggedOut, ""))
+	_, err := s.act(ctx, "DELETE FROM sessions WHERE hash = ? RETURNING "+sessionColumns, []any{hash[:]}, sessionEntry(audit.UserLoggedOut, ""))
 	if err != nil {
 		return fmt.Errorf("log out: %w", err)
 	}
