@@ -50,8 +50,8 @@ type verified struct {
 	More    int64            `json:"more"`
 	Bytes   int64            `json:"bytes"`
 	Parts   map[string]int64 `json:"parts"`
-	// Seconds is how long each part took. Objects are read beside the others,
-	// which follow each other: so they add up to more than it all took.
+	// Seconds is how long each part took. Some are done beside each other: so they
+	// add up to more than it all took.
 	Seconds map[string]float64 `json:"seconds"`
 	found   int64
 }

@@ -85,9 +85,12 @@ type verification struct {
 	found []*partFindings
 }
 
-// all checks the parts. Reading objects is waiting for disks and networks: what is
-// computed from rows is computed meanwhile, one part after the other. The first
-// error ends both.
+// computedAtOnce is how many parts that compute are done beside each other, and
+// beside reading objects, which is waiting for disks and networks. More would leave
+// less to a server that runs on the same machine, and its database.
+const computedAtOnce = 2
+
+// all checks the parts, some beside each other. The first error ends all.
 func (v *verification) all(ctx context.Context, cfg *config.Config) (err error) {
 	if v.options, err = checkOptions(ctx, cfg, v.store); err != nil {
 		return err
@@ -98,26 +101,32 @@ func (v *verification) all(ctx context.Context, cfg *config.Config) (err error) 
 		Found:    func(c call.Checked) error { return v.looked(c) },
 		Progress: func(objects, bytes int64) { v.read(objects, bytes) },
 	})
-	var reading, computing []*partFindings
+	reading, computing := make(chan *partFindings, len(v.parts)), make(chan *partFindings, len(v.parts))
 	for _, p := range v.parts {
 		f := &partFindings{part: p, store: v.store}
 		v.found = append(v.found, f)
 		if p.name == "objects" {
-			reading = append(reading, f)
+			reading <- f
 		} else {
-			computing = append(computing, f)
+			computing <- f
 		}
 	}
+	close(reading)
+	close(computing)
 	group, ctx := errgroup.WithContext(ctx)
-	for _, side := range [][]*partFindings{reading, computing} {
+	work := func(parts <-chan *partFindings) {
 		group.Go(func() error {
-			for _, f := range side {
+			for f := range parts {
 				if err := v.check(ctx, f); err != nil {
 					return err
 				}
 			}
 			return nil
 		})
+	}
+	work(reading)
+	for range computedAtOnce {
+		work(computing)
 	}
 	return group.Wait()
 }
@@ -138,8 +147,9 @@ func (v *verification) check(ctx context.Context, f *partFindings) error {
 	return err
 }
 
-// checkPage is how many rows are checked at a time.
-const checkPage = 200
+// checkPage is how many rows are checked at a time: so many that to ask for them costs
+// little, so few that they take little memory and the database is not kept for long.
+const checkPage = 500
 
 // checkRows checks a page of rows, beginning after a place.
 type checkRows func(s *store.Store, ctx context.Context, o call.CheckOptions, after string, limit int) (call.Checked, error)

@@ -47,8 +47,10 @@ type keptLeg struct {
 	hasCall      bool
 	// broken says what is wrong with the row itself.
 	broken string
-	// found is the call that the identifier by which it is found leads to.
-	found string
+	// leading is the identifier in its call's row, if that leads to the call. found is
+	// the call that the identifier by which the leg is found leads to.
+	leading callKey
+	found   string
 	// deliveries is how many of its deliveries are kept, unknown how many of
 	// them nobody can read any more: they are of an account that is not
 	// configured, or hold no longer what came, on somebody's request.
@@ -65,10 +67,12 @@ type keptLeg struct {
 
 func (c *checker) legPage(ctx context.Context, where string, args ...any) ([]*keptLeg, error) {
 	var page []*keptLeg
-	err := c.each(ctx, "SELECT id, account, leg_key, call_id, facts, EXISTS (SELECT 1 FROM calls WHERE calls.id = legs.call_id) FROM legs WHERE "+where, args,
+	err := c.each(ctx, `SELECT l.id, l.account, l.leg_key, l.call_id, l.facts, c.id IS NOT NULL, coalesce(k.value, ''), coalesce(k.kind, ''), coalesce(k.account, '')
+		FROM (SELECT id, account, leg_key, call_id, facts FROM legs WHERE `+where+`) l LEFT JOIN calls c ON c.id = l.call_id
+		LEFT JOIN call_keys k ON k.value = c.call_key AND k.kind = c.key_kind AND k.account = c.account AND k.call_id = c.id ORDER BY l.id`, args,
 		func(rows *sql.Rows) error {
 			k := &keptLeg{}
-			err := rows.Scan(&k.id, &k.account, &k.key, &k.callID, &k.facts, &k.hasCall)
+			err := rows.Scan(&k.id, &k.account, &k.key, &k.callID, &k.facts, &k.hasCall, &k.leading.value, &k.leading.kind, &k.leading.account)
 			k.where = "leg/" + k.account + "/" + k.key
 			page = append(page, k)
 			return err
@@ -174,30 +178,22 @@ func (c *checker) readWhole(ctx context.Context, page []*keptLeg) error {
 	return c.readKeys(ctx, page)
 }
 
-// readKeys reads which calls the identifiers of legs lead to.
+// readKeys reads where the identifiers lead of legs that are not found by that of
+// their call's row: few, if any.
 func (c *checker) readKeys(ctx context.Context, page []*keptLeg) error {
-	found := map[callKey]string{}
-	err := inChunks(page, func(chunk []*keptLeg) error {
-		args := make([]any, 0, 3*len(chunk))
-		for _, k := range chunk {
-			key := k.callKey()
-			args = append(args, key.value, string(key.kind), key.account)
-		}
-		return c.each(ctx, "SELECT value, kind, account, call_id FROM call_keys WHERE (value, kind, account) IN (VALUES "+tuples(len(chunk), 3)+")", args,
-			func(rows *sql.Rows) error {
-				var key callKey
-				var id string
-				err := rows.Scan(&key.value, &key.kind, &key.account, &id)
-				found[key] = id
-				return err
-			})
-	})
 	for _, k := range page {
-		key := k.callKey()
-		key.value, key.account = cleanText(key.value), cleanText(key.account)
-		k.found = found[key]
+		key := appendKeys(nil, k.Account, []call.Key{k.CallKey()})[0]
+		if key == k.leading {
+			k.found = k.callID
+			continue
+		}
+		err := c.each(ctx, "SELECT call_id FROM call_keys WHERE value = ? AND kind = ? AND account = ?", []any{key.value, string(key.kind), key.account},
+			func(rows *sql.Rows) error { return rows.Scan(&k.found) })
+		if err != nil {
+			return err
+		}
 	}
-	return err
+	return nil
 }
 
 // readReports reads what the legs' deliveries say today.
