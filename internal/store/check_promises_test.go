@@ -81,6 +81,7 @@ func TestCheckQueue(t *testing.T) {
 			{"wanted since the year 2999", change("y.wav", "wanted_at = "+year2999), []string{plain}},
 			{"wanted for long", change("y.wav", "wanted_at = 1"), []string{plain}},
 			{"from elsewhere", change(file, "location = 'https://elsewhere.example/x.wav'"), []string{two}},
+			{"another file", change("y.wav", "source = 'w.wav'"), []string{plain}},
 			{"from nowhere", change(file, "location = ''"), []string{two}},
 			{"from elsewhere, of one that told nothing", change("y.wav", "location = 'https://elsewhere.example/x.wav'"), []string{plain}},
 			{"from elsewhere, spelled otherwise", change(`z".wav`, "location = 'https://elsewhere.example/x.wav'"), []string{quoted}},

@@ -115,8 +115,10 @@ func (s *Store) wrongRecording(ctx context.Context, r *checkedRecording) (string
 			return "", err
 		}
 		return "it is wanted, its account is not paused, and its row says that nobody is to fetch it; a server that starts does", nil
-	case r.named != 1 || r.wanted.Location == "" && r.state != call.Pending:
-		return "", nil // an erasure that failed has forgotten where it lay, too
+	case r.named == 2:
+		return "", nil
+	case r.state != call.Pending && (r.named == 0 || r.wanted.Location == ""):
+		return "", nil // its source is compared with what is told; an erasure that failed has forgotten the location, too
 	}
 	named, err := s.isNamed(ctx, r)
 	if named || err != nil {
