@@ -103,5 +103,8 @@ func TestHoldsThatPassedAreRebuilt(t *testing.T) {
 				t.Errorf("%s made again (-before +after):\n%s", table, diff)
 			}
 		}
+		if got, status := again.verify(t); status != exitDone || len(before["call_redirects"]) == 0 {
+			t.Errorf("verify what was made again: status %d, %+v; former ids were %v", status, got.Faults, before["call_redirects"])
+		}
 	})
 }
