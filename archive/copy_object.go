@@ -24,6 +24,9 @@ func (e *readError) Unwrap() error { return e.error }
 // not. An error ends the copy: then a vault, the database or the disk of the
 // spool does not do what it must.
 func (c *Copier) bring(ctx context.Context, j copyJob) error {
+	if j.Unreadable != "" {
+		return c.found(false, call.FaultUnreadable, j.Key, "not copied: %s", j.Unreadable)
+	}
 	var failing time.Time
 	for tries := 1; ; tries++ {
 		err := c.try(ctx, j)

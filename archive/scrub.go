@@ -192,11 +192,22 @@ func (s *Scrubber) step(ctx context.Context, token string, state *call.Scrub) er
 		checked, next, err = p.Check(ctx, state.Next)
 		return err
 	})
+	bad := call.AsUnreadable(err)
+	if bad != nil {
+		s.o.Logger.WarnContext(ctx, "a part of what is kept could not be checked to its end", "part", p.Name, "what", bad.What())
+		checked, next, err = append(checked, call.CutShort(p.Name, bad)), "", nil
+	}
 	if err != nil {
 		return fmt.Errorf("check %s: %w", p.Name, err)
 	}
 	if err := s.note(ctx, checked); err != nil {
 		return err
+	}
+	if next == "" && bad == nil {
+		// Which is no thing that was looked at.
+		if _, err := s.o.Store.NoteChecked(ctx, call.CameToEnd(p.Name)); err != nil {
+			return err
+		}
 	}
 	for _, c := range checked {
 		state.Done += int64(len(c.Where)) * p.Weight
@@ -284,6 +295,9 @@ func (s *Scrubber) again(ctx context.Context) error {
 	}
 	for _, f := range faults {
 		checked, err := s.o.Again(ctx, f.Fault)
+		if call.AsUnreadable(err) != nil {
+			continue // so it is a fault still; the next pass says which
+		}
 		if err != nil {
 			return err
 		}

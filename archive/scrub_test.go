@@ -212,3 +212,42 @@ func TestScrubFails(t *testing.T) {
 		t.Errorf("got %v, looked at %v", err, p.looked)
 	}
 }
+
+// TestScrubGoesOnBehindWhatCannotBeRead: a part that needs a row which cannot be
+// read is cut short, which is a fault until it comes to its end again; the others
+// are checked all the same.
+func TestScrubGoesOnBehindWhatCannotBeRead(t *testing.T) {
+	t.Parallel()
+	b := &book{free: true, open: map[call.Fault]time.Time{}}
+	broken := &things{n: 2, fail: fmt.Errorf("check: %w", &call.UnreadableError{Column: "size", ID: "7", Err: errors.New("scan 9812345678")})}
+	other := &things{n: 2}
+	now := time.Date(2026, 11, 1, 0, 0, 0, 0, time.UTC)
+	s, err := archive.NewScrubber(archive.ScrubOptions{
+		Store: b, Parts: []archive.ScrubPart{broken.part("broken"), other.part("other")}, Period: time.Hour, Now: func() time.Time { return now }, Logger: slog.New(slog.DiscardHandler),
+		Again: func(_ context.Context, f call.Fault) ([]call.Checked, error) {
+			return []call.Checked{{Where: []string{f.Where}}}, nil
+		},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	pass := func() {
+		t.Helper()
+		for range 2 { // it begins, and takes what is due by its end
+			if err := s.Work(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			now = now.Add(2 * time.Hour)
+		}
+	}
+	pass()
+	want := call.Fault{Kind: call.FaultPart, Where: "verify/broken", What: "the row with the id 7 (size) cannot be read any more: what lies behind it was not looked at"}
+	if _, open := b.open[want]; !open || len(b.open) != 1 || len(other.looked) < 2 {
+		t.Errorf("open are %v, looked at %v", b.open, other.looked)
+	}
+	broken.fail = nil
+	pass()
+	if len(b.open) != 0 {
+		t.Errorf("once it can be read again: %v", b.open)
+	}
+}

@@ -14,7 +14,8 @@ import (
 // JournalRows compares what the journal tells with the rows, with a fault for
 // each thing that differs.
 type JournalRows interface {
-	// NextSegment returns the first segment in the vault after a number.
+	// NextSegment returns the first segment in the vault after a number. Of one
+	// whose row cannot be read it gives the number, and a call.UnreadableError.
 	NextSegment(ctx context.Context, after int64) (g call.JournalSegment, found bool, err error)
 	CheckSegment(ctx context.Context, read call.JournalSegment) (call.Checked, error)
 	// CheckJournaled compares all deliveries with after < id <= to.
@@ -32,6 +33,9 @@ const journalLines = 200
 // Again, name it. It is for one at a time.
 func (v *Verifier) Segment(ctx context.Context, rows JournalRows, after int64) (checked []call.Checked, number int64, err error) {
 	kept, found, err := rows.NextSegment(ctx, after)
+	if bad := call.AsUnreadable(err); bad != nil && kept.Number > after {
+		return journalFault(kept.Number, bad.What()), kept.Number, nil
+	}
 	if err != nil || !found {
 		return nil, 0, err
 	}
@@ -41,15 +45,17 @@ func (v *Verifier) Segment(ctx context.Context, rows JournalRows, after int64) (
 		err = c.compare(ctx, object, kept, &v.segments)
 	}
 	if fault, ok := errors.AsType[*JournalFaultError](err); ok {
-		where := fmt.Sprintf("journal/%d", kept.Number)
-		return []call.Checked{{Where: []string{where}, Kinds: []call.FaultKind{call.FaultJournal}, Faults: []call.Fault{
-			{Kind: call.FaultJournal, Where: where, What: "it has the bytes that were put, and cannot be read: " + fault.What},
-		}}}, kept.Number, nil
+		return journalFault(kept.Number, "it has the bytes that were put, and cannot be read: "+fault.What), kept.Number, nil
 	}
 	if err != nil {
 		return nil, 0, err
 	}
 	return c.checked, kept.Number, nil
+}
+
+func journalFault(number int64, what string) []call.Checked {
+	where := fmt.Sprintf("journal/%d", number)
+	return []call.Checked{{Where: []string{where}, Kinds: []call.FaultKind{call.FaultJournal}, Faults: []call.Fault{{Kind: call.FaultJournal, Where: where, What: what}}}}
 }
 
 // segmentComparison compares the lines of a segment as they are read, some at a

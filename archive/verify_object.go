@@ -50,6 +50,8 @@ func (v *Verifier) look(ctx context.Context, o object) error {
 		fault(call.FaultUnreadable, "it cannot be read: %v", err)
 	default:
 		switch hashed := hex.EncodeToString(sum[:]); {
+		case o.Unreadable != "":
+			fault(call.FaultMismatch, "%s, so nothing tells what was kept", o.Unreadable)
 		case info.Size != o.Size:
 			fault(call.FaultMismatch, "it has %d bytes; %d were kept", info.Size, o.Size)
 		case o.SHA256 == "":
@@ -70,7 +72,7 @@ func (v *Verifier) look(ctx context.Context, o object) error {
 		if what := v.weaker(o.KeptObject, info); what != "" {
 			fault(call.FaultWeaker, "%s", what)
 		}
-		if o.RecordingID != "" && !o.Hold && !o.HoldMoving && info.Protection.Hold {
+		if o.RecordingID != "" && o.Unreadable == "" && !o.Hold && !o.HoldMoving && info.Protection.Hold {
 			fault(call.FaultHeld, "the store has it under a legal hold, and no hold keeps it")
 		}
 	}

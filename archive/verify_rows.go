@@ -20,7 +20,7 @@ type keyedRecordings interface {
 func keptRecording(r call.KeyedRecording) call.KeptObject {
 	return call.KeptObject{
 		Key: r.ObjectKey, Size: r.Size, SHA256: cmp.Or(r.StoredSHA256, r.SHA256), AudioSHA256: r.SHA256, RecordingID: r.ID,
-		RetainUntil: r.RetainUntil, Hold: r.Held, HoldMoving: r.HoldMoving,
+		RetainUntil: r.RetainUntil, Hold: r.Held, HoldMoving: r.HoldMoving, Unreadable: r.Unreadable,
 	}
 }
 

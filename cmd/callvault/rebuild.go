@@ -159,7 +159,11 @@ func (b *rebuilder) run(ctx context.Context, g *globals, cfg *config.Config) err
 	if err := b.doubtMails(ctx, g, cfg); err != nil {
 		return err
 	}
-	b.result.Rebuilt, err = b.store.EndRebuild(ctx)
+	if b.result.Rebuilt, err = b.store.EndRebuild(ctx); err != nil {
+		return err
+	}
+	// By which all was read.
+	_, err = b.store.BeginVersion(ctx, programVersion())
 	return err
 }
 

@@ -208,11 +208,12 @@ func TestRebuild(t *testing.T) {
 				t.Errorf("got %+v, want %d calls, %d legs, %d recordings", got, len(before["calls"]), len(before["legs"]), len(before["recordings"]))
 			}
 			after := tables(t, again, to)
-			// The log goes on with what was done to it.
-			if log := after["audit_entries"]; !strings.Contains(log[len(log)-1], "action=database.rebuilt") {
-				t.Errorf("the log does not tell of the rebuild: %s", log[len(log)-1])
+			// The log goes on with what was done to it, and by which version.
+			log := after["audit_entries"]
+			if !strings.Contains(log[len(log)-2], "action=database.rebuilt") || !strings.Contains(log[len(log)-1], "action=version.begun") {
+				t.Errorf("the log does not tell of the rebuild: %s", log[len(log)-2:])
 			}
-			after["audit_entries"] = slices.DeleteFunc(after["audit_entries"], func(row string) bool { return strings.Contains(row, "action=database.rebuilt") })
+			after["audit_entries"] = log[:len(log)-2]
 			for table, rows := range before {
 				if diff := cmp.Diff(rows, after[table]); diff != "" {
 					t.Errorf("%s differs (-before +after):\n%.3000s", table, diff)

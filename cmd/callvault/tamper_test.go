@@ -41,7 +41,7 @@ func TestTampering(t *testing.T) {
 	if got, status := in.verify(t); status != exitDone || len(got.Faults)+len(got.Notices) > 0 || got.Parts["journal"] == 0 || got.Parts["rows"] == 0 {
 		t.Fatalf("before: status %d, %+v", status, got)
 	}
-	for _, c := range slices.Concat(tamperedRows(names), tamperedIdentifiers(), tamperedRecords(), tamperedLog(), tamperedObjects(names), tamperedPeople(), tamperedPromises(names)) {
+	for _, c := range slices.Concat(tamperedRows(names), tamperedIdentifiers(), tamperedRecords(), tamperedLog(), tamperedObjects(names), tamperedPeople(), tamperedPromises(names), tamperedTypes(names)) {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
 			changed := in
@@ -173,6 +173,7 @@ func tamperable(t *testing.T) (installation, *strings.Replacer) {
 		"{live leg}", one("SELECT l.account || '/' || l.leg_key"+live), "{live call}", one("SELECT c.id"+live),
 		"{live delivery}", one("SELECT delivery_id FROM delivery_items WHERE told_leg = (SELECT l.id"+live+")"),
 		"{delivery}", one("SELECT i.delivery_id FROM delivery_items i JOIN legs l ON l.id = i.leg_id WHERE l.call_id = '"+victim.ID+"' LIMIT 1"),
+		"{body}", one("SELECT lower(hex(d.body_sha256)) FROM deliveries d JOIN delivery_items i ON i.delivery_id = d.id JOIN legs l ON l.id = i.leg_id WHERE l.call_id = '"+victim.ID+"' LIMIT 1"),
 		"{erased delivery}", one("SELECT min(id) FROM deliveries WHERE erased <> ''"),
 		"{erased leg}", one("SELECT account || '/' || leg_key FROM legs WHERE id = (SELECT leg_id FROM delivery_items WHERE delivery_id = (SELECT min(id) FROM deliveries WHERE erased <> ''))"),
 		"{second}", one("SELECT 'journal/0000000002' || CASE WHEN revision > 0 THEN '.r' || revision ELSE '' END || '.jsonl.zst' FROM journal_segments WHERE number = 2"),
@@ -224,7 +225,7 @@ func tamperedRows(names *strings.Replacer) []tampered {
 			"uid": "'x'", "received_at": "received_at + 1000", "method": "'PUT'", "remote_address": "'203.0.113.99'", "source": "'import'", "content_type": "'x/y'",
 		}, "journal delivery/{delivery}"),
 		[]tampered{
-			{name: "delivery is gone", change: "DELETE FROM deliveries WHERE id = {delivery}", want: []string{"journal delivery/{delivery}", "leg leg/{leg}"}},
+			{name: "delivery is gone", change: "DELETE FROM deliveries WHERE id = {delivery}", want: []string{"delivery body/{body}", "journal delivery/{delivery}", "leg leg/{leg}"}},
 			{name: "delivery in between", change: `INSERT INTO deliveries SELECT 1000000, 'x', account, received_at, method, content_type, query, body_sha256, remote_address, source, outcome, error, erased
 				FROM deliveries WHERE id = {delivery}`, want: []string{"delivery delivery/1000000"}},
 			{name: "delivery's body", change: "UPDATE bodies SET body = body || x'20' WHERE sha256 = (SELECT body_sha256 FROM deliveries WHERE id = {delivery})",
@@ -290,7 +291,7 @@ func tamperedRecords() []tampered {
 			{name: "what is known of the audio is gone", change: "DELETE FROM recording_media WHERE recording_id = '{recording}'", want: []string{"recording recording/{recording}"}},
 			{name: "hold's reason, spelled otherwise", change: `UPDATE holds SET facts = replace(facts, '"two_person"', '"REASON":"none","two_person"')`, want: []string{"hold hold/{hold}"}},
 			gone("hold", "holds"), gone("mail", "mails"), gone("erasure", "erasures"),
-			{name: "recording is gone", change: "DELETE FROM recordings WHERE id = '{recording}'", want: []string{"recording recording/{recording}", "unknown {object}"}},
+			{name: "recording is gone", change: "DELETE FROM recordings WHERE id = '{recording}'", want: []string{"call call/{call}", "recording recording/{recording}", "unknown {object}"}},
 			{name: "call is not held any more", change: "DELETE FROM hold_calls", want: []string{"hold hold/{hold}"}},
 			{name: "erasure, as if it were not complete", change: "UPDATE erasures SET finished_at = NULL, next_at = asked_at WHERE id = '{erasure}'", want: []string{"erasure erasure/{erasure}"}},
 			{name: "erased call, as if it were not", change: "UPDATE erasure_items SET state = 'kept' WHERE kind = 'call'", want: []string{"erasure erasure/{erasure}"}},

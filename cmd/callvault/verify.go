@@ -37,7 +37,8 @@ func (verifyCommand) Help() string {
 
 // verified is what a verification came to.
 type verified struct {
-	// Complete: it came to its end. What is said otherwise is of a part.
+	// Complete: it came to its end, in all parts. What is said otherwise is of a
+	// part.
 	Complete bool `json:"complete"`
 	// Checked counts all things that were looked at, OK those with which
 	// nothing is wrong.
@@ -54,6 +55,8 @@ type verified struct {
 	// add up to more than it all took.
 	Seconds map[string]float64 `json:"seconds"`
 	found   int64
+	// end says why it is not complete.
+	end string
 }
 
 // mostFaults bounds the faults that are kept in memory.
@@ -101,7 +104,13 @@ func (c verifyCommand) Run(ctx context.Context, g *globals) (err error) {
 		return v.all(ctx, cfg)
 	})
 	found := v.result()
-	found.Complete = err == nil
+	switch {
+	case err != nil:
+		found.end = "it was ended before."
+	case v.cut.Load():
+		found.end = "a part of it came to no end, for a row that it needs cannot be read."
+	}
+	found.Complete = found.end == ""
 	if found.Checked > 0 || err == nil {
 		err = errors.Join(err, g.print(&found, found.write))
 	}
@@ -189,7 +198,7 @@ func (v *verified) write(w io.Writer) {
 	}, func(s string) bool { return s == "" })
 	fmt.Fprintf(w, "%s. %s of %s are as they were kept.\n", strings.Join(said, "; "), humanize.Comma(v.OK), humanize.Comma(v.Checked))
 	if !v.Complete {
-		fmt.Fprintln(w, "That is not all: it was ended before.")
+		fmt.Fprintln(w, "That is not all: "+v.end)
 	}
 }
 

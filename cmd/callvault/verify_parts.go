@@ -5,6 +5,7 @@ import (
 	"errors"
 	"math"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"callvault/archive"
@@ -83,6 +84,8 @@ type verification struct {
 
 	bytes int64 // of the objects
 	found []*partFindings
+	// cut: a part came to no end, for a row that it needs cannot be read.
+	cut atomic.Bool
 }
 
 // computedAtOnce is how many parts that compute are done beside each other, and
@@ -90,7 +93,8 @@ type verification struct {
 // less to a server that runs on the same machine, and its database.
 const computedAtOnce = 2
 
-// all checks the parts, some beside each other. The first error ends all.
+// all checks the parts, some beside each other. The first error ends all; a row that
+// cannot be read at most its part.
 func (v *verification) all(ctx context.Context, cfg *config.Config) (err error) {
 	if v.options, err = checkOptions(ctx, cfg, v.store); err != nil {
 		return err
@@ -139,12 +143,28 @@ func (v *verification) check(ctx context.Context, f *partFindings) error {
 	began := time.Now()
 	f.shown = v.shown.begin(f.part.shown)
 	err := f.part.check(v, ctx, f)
+	if err == nil && v.bounds == (dayBounds{}) {
+		f.pending = append(f.pending, call.CameToEnd(f.part.name)) // which is no thing that was looked at
+	}
 	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), noteLimit)
 	defer cancel()
-	err = errors.Join(err, f.flush(last))
+	// Also what is needed to write it down may be what cannot be read.
+	err = errors.Join(v.cutShort(f, err), v.cutShort(f, f.flush(last)))
 	f.took = time.Since(began)
 	f.shown.end(f.done)
 	return err
+}
+
+// cutShort takes in that a part came to no end for a row that cannot be read, if
+// that is the error; and returns all others.
+func (v *verification) cutShort(f *partFindings, err error) error {
+	bad := call.AsUnreadable(err)
+	if bad == nil {
+		return err
+	}
+	v.cut.Store(true)
+	f.take(call.CutShort(f.part.name, bad))
+	return nil
 }
 
 // checkPage is how many rows are checked at a time: so many that to ask for them costs
@@ -198,7 +218,7 @@ func checkOptions(ctx context.Context, cfg *config.Config, s *store.Store) (o ca
 // objects reads what lies in the vault.
 func (v *verification) objects(ctx context.Context, f *partFindings) error {
 	stats, err := v.store.QueueStats(ctx)
-	if err != nil {
+	if err != nil && call.AsUnreadable(err) == nil { // it only says how many there are
 		return err
 	}
 	total := int(stats.Archived)
@@ -259,8 +279,15 @@ type partFindings struct {
 // noteEvery is of how many things it is written down together what was found.
 const noteEvery = 1000
 
-// note takes in what came of a look.
+// note takes in what came of a look, and writes it down once it is enough.
 func (f *partFindings) note(ctx context.Context, c call.Checked) error {
+	if f.take(c); f.waiting < noteEvery {
+		return nil
+	}
+	return f.flush(ctx)
+}
+
+func (f *partFindings) take(c call.Checked) {
 	bad := map[string]bool{}
 	for _, fault := range c.Faults {
 		bad[fault.Where] = true
@@ -279,10 +306,7 @@ func (f *partFindings) note(ctx context.Context, c call.Checked) error {
 	}
 	f.pending[i].Where = append(f.pending[i].Where, c.Where...)
 	f.pending[i].Faults = append(f.pending[i].Faults, c.Faults...)
-	if f.waiting += len(c.Where); f.waiting < noteEvery {
-		return nil
-	}
-	return f.flush(ctx)
+	f.waiting += len(c.Where)
 }
 
 // flush writes down what was found, as the rolling scrub does.

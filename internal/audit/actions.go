@@ -213,6 +213,9 @@ const (
 	// on where the last segment ends. Facts: {"segment", "entries"}: the last
 	// segment, and how many entries were known.
 	DatabaseRebuilt Action = "database.rebuilt"
+	// VersionBegun: a version of the program began to read what comes, for the
+	// first time or after another. Facts: VersionFacts.
+	VersionBegun Action = "version.begun"
 )
 
 // What was found not to be as it was kept. Subject: "fault/<id>". Facts: kind,
@@ -243,7 +246,7 @@ func Actions() []Action {
 		LogSearched, HoldsViewed, ExportsViewed, ErasureRehearsed, DatabaseCopied, AccessRefused, StrangersRefused,
 		ExportRequested, ExportMade, ExportFailed, ExportRemoved, ExportDownloaded, HoldPlaced, HoldJoined,
 		HoldPassed, HoldReleaseAsked, HoldReleaseWithdrawn, HoldReleased, RecordingErased, RecordingErasureFailed, ErasureBegun, ErasureFound, ErasureKept, ErasureDone, ErasureReopened,
-		ErasureCertified, JournalWritten, JournalRewritten, JournalKept, DatabaseRebuilt, FaultOpened, FaultClosed, VaultCopyBegun,
+		ErasureCertified, JournalWritten, JournalRewritten, JournalKept, DatabaseRebuilt, VersionBegun, FaultOpened, FaultClosed, VaultCopyBegun,
 		VaultCopied,
 	}
 }

@@ -80,6 +80,21 @@ type OrphanFacts struct {
 	Modified  time.Time `json:"modified"`
 }
 
+// VersionFacts is a version of the program that began to read what comes.
+type VersionFacts struct {
+	Version string    `json:"version"`
+	Since   time.Time `json:"since"`
+	// Earlier are those of before, where the log has not told of any yet, or
+	// not since the database was made again.
+	Earlier []VersionSince `json:"earlier,omitempty"`
+}
+
+// VersionSince is since when a version of the program read what came.
+type VersionSince struct {
+	Version string    `json:"version"`
+	Since   time.Time `json:"since"`
+}
+
 // VaultCopyFacts is a copy of the vault. It says where the vaults are, and
 // nothing of how one gets in. The counts are given with vault.copied.
 type VaultCopyFacts struct {

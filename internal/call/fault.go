@@ -34,7 +34,8 @@ const (
 	// "leg/<account>/<leg key>".
 	FaultLeg FaultKind = "leg"
 	// FaultDelivery: a delivery's body is not the one that came, or what became
-	// of it is not what it gives. Where is "delivery/<id>".
+	// of it is not what it gives; or no delivery has a body. Where is
+	// "delivery/<id>" or "body/<SHA-256>".
 	FaultDelivery FaultKind = "delivery"
 	// FaultIdentifier: an identifier leads to a call that has it not, and would
 	// take legs there. Where is "identifier/<call id>".
@@ -46,9 +47,10 @@ const (
 
 // The kinds of faults in the evidence.
 const (
-	// FaultLog: an entry of the audit log, its hashes, the head over all of them
-	// or the key is not what it was, or rows promise less than an entry says.
-	// Where is "log/<seq>", "log/head" or "log/key".
+	// FaultLog: an entry of the audit log, its hashes, the head over all of them,
+	// the key, or since when which version reads what comes, is not what it was, or
+	// rows promise less than an entry says. Where is "log/<seq>", "log/head",
+	// "log/key" or "log/versions".
 	FaultLog FaultKind = "log"
 	// FaultSeal: a seal is not signed by the key of the log, or the log is not
 	// the one that it sealed. Where is its object key.
@@ -73,13 +75,20 @@ const (
 	// FaultReport: since when a report is known is not what the log says. Where is
 	// "report/<name>".
 	FaultReport FaultKind = "report"
-	// FaultSegment: the row of a segment of the journal is not what the log
-	// says. Where is "journal/<number>".
+	// FaultSegment: the row of a segment of the journal, or of what lies beside it,
+	// is not what the log says. Where is "journal/<number>", or "journal/objects"
+	// for what belongs to no segment.
 	FaultSegment FaultKind = "segment"
 	// FaultJournal: a delivery or an entry of the log is not what the journal in
 	// the vault has, or a segment does not fit to the log or to the one before.
 	// Where is "delivery/<id>", "log/<seq>" or "journal/<number>".
 	FaultJournal FaultKind = "journal"
+	// FaultFault: the row of a fault is not what the log told of it. Where is
+	// "fault/<id>".
+	FaultFault FaultKind = "fault"
+	// FaultPart: a part of the check could not be done to its end, for a row that
+	// it needs cannot be read. Where is "verify/<part>".
+	FaultPart FaultKind = "part"
 )
 
 // FaultKinds lists every kind.
@@ -87,7 +96,7 @@ func FaultKinds() []FaultKind {
 	return []FaultKind{
 		FaultMismatch, FaultMissing, FaultUnreadable, FaultUnknown, FaultWeaker, FaultHeld, FaultVersions,
 		FaultCall, FaultLeg, FaultDelivery, FaultIdentifier, FaultRedirect, FaultLog, FaultSeal, FaultRecording, FaultRun, FaultMail, FaultHold, FaultErasure, FaultUser, FaultToken,
-		FaultExport, FaultAccount, FaultReport, FaultSegment, FaultJournal,
+		FaultExport, FaultAccount, FaultReport, FaultSegment, FaultJournal, FaultFault, FaultPart,
 	}
 }
 
@@ -158,6 +167,9 @@ type KeptObject struct {
 	// Why says for people why it may not be there though it should be, or may be
 	// there though nothing needs it; empty: there is nothing to say.
 	Why string
+	// Unreadable says what of its row cannot be read, so that nobody knows what was
+	// kept; empty if all can.
+	Unreadable string
 }
 
 // KeyedRecording is a recording that has an object key, with what legal holds
@@ -166,6 +178,9 @@ type KeyedRecording struct {
 	Recording
 	// Held: a hold keeps its call. HoldMoving: the vault has not been told yet.
 	Held, HoldMoving bool
+	// Unreadable says what of its row cannot be read, empty if all can. Only ID,
+	// State and ObjectKey are given then.
+	Unreadable string
 }
 
 // FoundFault is a fault as it is kept: until it is looked for and not found any

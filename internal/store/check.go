@@ -5,8 +5,11 @@ import (
 	"database/sql"
 	"database/sql/driver"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"math"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -125,11 +128,11 @@ func (l *mergedLeg) isWhole() bool {
 }
 
 func (c *checker) calls(ctx context.Context, after string, limit int) error {
-	at, id := int64(-1), ""
+	at, id := any(int64(math.MinInt64)), ""
 	var where conditions
 	if after != "" {
 		var err error
-		if at, id, err = readCursor(after); err != nil {
+		if at, id, err = readCallPlace(after); err != nil {
 			return err
 		}
 	} else if !c.o.From.IsZero() {
@@ -143,23 +146,78 @@ func (c *checker) calls(ctx context.Context, after string, limit int) error {
 	page, err := c.callPage(ctx, where, limit)
 	if err == nil && len(page) == limit {
 		last := page[len(page)-1]
-		started, _ := last.row[slices.Index(callNames(), "started_at")].(int64)
-		c.checked.Next = makeCursor(started, last.id)
+		c.checked.Next, err = makeCallPlace(last.row[slices.Index(callNames(), "started_at")], last.id)
+		if err == nil && c.checked.Next == after {
+			err = &call.UnreadableError{Column: "started_at", ID: last.id, Err: errors.New("what stands there has no place in an order")}
+		}
 	}
 	return err
+}
+
+// strayPlace is a place behind a call of which no number says when it started:
+// SQLite keeps whatever somebody writes there, and such a page may end with it.
+type strayPlace struct {
+	// Kind is real, text or bytes.
+	Kind    string `json:"kind"`
+	Started string `json:"started"`
+	ID      string `json:"id"`
+}
+
+func makeCallPlace(started any, id string) (string, error) {
+	place := strayPlace{Kind: "bytes", Started: anyText(started), ID: id}
+	switch at := started.(type) {
+	case int64:
+		return makeCursor(at, id), nil
+	case float64:
+		place.Kind, place.Started = "real", strconv.FormatFloat(at, 'g', -1, 64)
+	case string:
+		place.Kind = "text"
+	}
+	text, err := json.Marshal(place)
+	return string(text), err
+}
+
+func readCallPlace(after string) (started any, id string, err error) {
+	if !strings.HasPrefix(after, "{") {
+		return readCursor(after)
+	}
+	var place strayPlace
+	err = json.Unmarshal([]byte(after), &place)
+	switch started = place.Started; place.Kind {
+	case "real":
+		if err == nil {
+			started, err = strconv.ParseFloat(place.Started, 64)
+		}
+	case "bytes":
+		started = []byte(place.Started)
+	}
+	if err != nil {
+		return nil, "", call.Errorf(call.Invalid, "not a place that a page ended with")
+	}
+	return started, place.ID, nil
 }
 
 func callNames() []string { return columnNames(callColumns + ", customer_rev") }
 
 // callPage checks the calls that are selected.
 func (c *checker) callPage(ctx context.Context, where conditions, limit int) ([]keptCall, error) {
-	names := callNames()
 	page, err := c.keptCalls(ctx, where, limit)
 	if err != nil {
 		return nil, err
 	}
+	lacking, err := c.lacking(ctx, page)
+	if err != nil {
+		return nil, err
+	}
 	for i := range page {
-		if err := c.call(ctx, &page[i], names); err != nil {
+		if err := c.call(ctx, &page[i]); err != nil {
+			return nil, err
+		}
+		id := page[i].id
+		if !lacking[id] {
+			continue
+		}
+		if err := c.lacks(ctx, id); err != nil {
 			return nil, err
 		}
 	}
@@ -182,7 +240,7 @@ func (c *checker) keptCalls(ctx context.Context, where conditions, limit int) ([
 		if err := rows.Scan(append(into, &facts)...); err != nil {
 			return err
 		}
-		id, _ := row[0].(string)
+		id := anyText(row[0])
 		if len(page) == 0 || page[len(page)-1].id != id {
 			kept := keptCall{id: id, row: row}
 			kept.numbers[0], _ = row[business].(string)
@@ -206,7 +264,7 @@ func (c *checker) keptCalls(ctx context.Context, where conditions, limit int) ([
 	return page, err
 }
 
-func (c *checker) call(ctx context.Context, kept *keptCall, names []string) error {
+func (c *checker) call(ctx context.Context, kept *keptCall) error {
 	where := "call/" + kept.id
 	c.checked.Where = append(c.checked.Where, where)
 	switch {
@@ -225,7 +283,7 @@ func (c *checker) call(ctx context.Context, kept *keptCall, names []string) erro
 	}
 	want := call.Merge(kept.legs)
 	want.ID = kept.id
-	differ, err := sameValues(names, kept.row, callValues(want, nil))
+	differ, err := sameValues(callNames(), kept.row, callValues(want, nil))
 	if err != nil {
 		return err
 	}
@@ -259,11 +317,11 @@ func (c *checker) found(ctx context.Context, kept *keptCall) error {
 }
 
 // lastReport is when the last delivery came that told of certain legs; now, if
-// none is kept.
+// none is kept, or nobody can tell.
 func (c *checker) lastReport(ctx context.Context, legs string, args ...any) (time.Time, error) {
 	var at time.Time
 	err := c.each(ctx, "SELECT max(d.received_at) FROM legs l JOIN delivery_items i ON i.leg_id = l.id JOIN deliveries d ON d.id = i.delivery_id WHERE "+legs, args,
-		func(rows *sql.Rows) error { return rows.Scan(timeInto{&at}) })
+		func(rows *sql.Rows) error { return passOver(rows, rows.Scan(timeInto{&at})) })
 	if at.IsZero() {
 		at = time.Now()
 	}

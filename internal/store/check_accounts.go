@@ -13,7 +13,7 @@ import (
 // seems to be new is not built for the days before.
 
 func pauseRows() func(context.Context, *Store, string, ...any) ([]*loggedRow, error) {
-	return entryRows("SELECT account, reason, paused_at FROM (SELECT account AS id, account, reason, paused_at FROM account_pauses) AS pauses", accountEntry(""))
+	return entryRows("SELECT id, reason, paused_at FROM (SELECT account AS id, reason, paused_at FROM account_pauses) AS pauses", accountEntry(""))
 }
 
 func checkPauseRow(_ context.Context, _ *Store, _ *loggedRow, last audit.Entry, _ []string) (string, bool, error) {

@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"encoding/hex"
 	"fmt"
 	"strconv"
 	"strings"
@@ -27,6 +28,15 @@ func (s *Store) CheckAgain(ctx context.Context, o call.CheckOptions, where strin
 		if err == nil {
 			err = c.legs(ctx, page)
 		}
+	case call.FaultKind(strings.TrimSuffix(bodyPlace, "/")):
+		sum, badSum := hex.DecodeString(name)
+		if badSum != nil {
+			break
+		}
+		c.checked.Kinds = []call.FaultKind{call.FaultDelivery}
+		var one conditions
+		one.add("sha256 = ?", sum)
+		err = c.bodiesAlone(ctx, one)
 	case call.FaultDelivery:
 		id, badID := strconv.ParseInt(name, 10, 64)
 		if badID != nil {
@@ -44,7 +54,7 @@ func (s *Store) CheckAgain(ctx context.Context, o call.CheckOptions, where strin
 			}
 			c.checked.Kinds = []call.FaultKind{table.kind}
 			var rows []*loggedRow
-			if rows, err = table.rows(ctx, s, " WHERE id = ?", name); err == nil {
+			if rows, err = table.one(ctx, s, name); err == nil {
 				err = c.logged(ctx, table, rows)
 			}
 		}

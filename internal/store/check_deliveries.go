@@ -5,9 +5,12 @@ import (
 	"context"
 	"crypto/sha256"
 	"database/sql"
+	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"math"
 	"strconv"
+	"strings"
 	"time"
 
 	"callvault/internal/call"
@@ -18,7 +21,13 @@ import (
 // became of them is what today's decoder makes of them.
 func (s *Store) CheckDeliveries(ctx context.Context, o call.CheckOptions, after string, limit int) (call.Checked, error) {
 	c := newChecker(s, o, call.FaultDelivery)
-	last := int64(0)
+	if strings.HasPrefix(after, bodyPlace) {
+		if err := c.bodies(ctx, after); err != nil {
+			return call.Checked{}, fmt.Errorf("check bodies: %w", err)
+		}
+		return c.checked, nil
+	}
+	last := int64(math.MinInt64)
 	if after != "" {
 		var err error
 		if last, err = strconv.ParseInt(after, 10, 64); err != nil {
@@ -34,10 +43,50 @@ func (s *Store) CheckDeliveries(ctx context.Context, o call.CheckOptions, after 
 	if err != nil {
 		return call.Checked{}, fmt.Errorf("check deliveries: %w", err)
 	}
-	if len(page) == limit {
+	switch {
+	case len(page) == limit:
 		c.checked.Next = strconv.FormatInt(page[len(page)-1].id, 10)
+	case o.From.IsZero() && o.To.IsZero(): // no time is known of a body
+		c.checked.Next = bodyPlace + "0"
 	}
 	return c.checked, nil
+}
+
+// Bodies are looked at after the deliveries, by the first digits of their hashes.
+const (
+	bodyPlace  = "body/"
+	bodyPieces = 16
+)
+
+// bodies names bodies of one piece that no delivery has: they came and went with
+// one, in the same transaction.
+func (c *checker) bodies(ctx context.Context, place string) error {
+	piece, err := strconv.ParseUint(strings.TrimPrefix(place, bodyPlace), 16, 4)
+	if err != nil {
+		return call.Errorf(call.Invalid, "not a place that a page ended with")
+	}
+	var where conditions
+	if piece > 0 { // before it lies what is no hash at all
+		where.add("sha256 >= ?", []byte{byte(piece << 4)})
+	}
+	if piece+1 < bodyPieces {
+		where.add("sha256 < ?", []byte{byte((piece + 1) << 4)})
+		c.checked.Next = bodyPlace + strconv.FormatUint(piece+1, 16)
+	}
+	return c.bodiesAlone(ctx, where)
+}
+
+// bodiesAlone names those of certain bodies that no delivery has.
+func (c *checker) bodiesAlone(ctx context.Context, where conditions) error {
+	where.add("NOT EXISTS (SELECT 1 FROM deliveries d WHERE substr(d.body_sha256, 1, 4) = substr(bodies.sha256, 1, 4) AND d.body_sha256 = bodies.sha256)")
+	return c.each(ctx, "SELECT sha256 FROM bodies"+where.where()+" ORDER BY sha256 LIMIT ?", append(where.args, backgroundRows), func(rows *sql.Rows) error {
+		var sum []byte
+		err := rows.Scan(&sum)
+		place := bodyPlace + hex.EncodeToString(sum)
+		c.checked.Where = append(c.checked.Where, place)
+		c.fault(call.FaultDelivery, place, "no delivery has this body: somebody has put it there, or has taken the delivery away")
+		return err
+	})
 }
 
 // keptDelivery is what is wrong with a delivery, if anything is.
@@ -76,13 +125,20 @@ func (c *checker) deliveryPage(ctx context.Context, where string, args ...any) (
 			var hasBody bool
 			var erased string
 			d, err := scanWhole(rows, &hasBody, &sum, &erased)
+			k := &keptDelivery{id: d.ID, erased: erased != ""}
+			if bad := call.AsUnreadable(unreadable(rows, err)); bad != nil {
+				k.what, k.altered = bad.What(), true
+				page = append(page, k)
+				return nil
+			}
 			if err != nil {
 				return err
 			}
-			k := &keptDelivery{id: d.ID, erased: erased != ""}
 			got := sha256.Sum256(d.Body)
 			k.decoded = &call.Delivery{ID: d.ID, ReceivedAt: d.ReceivedAt, Outcome: d.Outcome, Error: d.Error}
 			switch {
+			case d.ID <= 0:
+				k.what, k.altered = "no delivery gets such a number, and no journal would have it: somebody has put it there", true
 			case erased != "":
 				// What came was erased by right, and its hash alone is left.
 			case !hasBody:
@@ -146,13 +202,19 @@ func (c *checker) readItems(ctx context.Context, page []*keptDelivery) error {
 		WHERE i.delivery_id >= ? AND i.delivery_id <= ? ORDER BY i.delivery_id, i.item`, []any{page[0].id, page[len(page)-1].id}, func(rows *sql.Rows) error {
 		var id int64
 		var it keptItem
-		if err := rows.Scan(&id, &it.n, &it.outcome, &it.err, &it.legID, &it.account, &it.key, &it.toldFrom, &it.toldLeg); err != nil {
-			return err
+		err := rows.Scan(&id, &it.n, &it.outcome, &it.err, &it.legID, &it.account, &it.key, &it.toldFrom, &it.toldLeg)
+		k := byID[id]
+		if bad := call.AsUnreadable(unreadable(rows, err)); bad != nil {
+			// Of another delivery's number nothing is known here, and this one lacks it.
+			if k != nil && k.what == "" {
+				k.what, k.altered = "one of its items cannot be read any more", true
+			}
+			return nil
 		}
-		if k := byID[id]; k != nil {
+		if k != nil {
 			k.items = append(k.items, it)
 		}
-		return nil
+		return err
 	})
 }
 

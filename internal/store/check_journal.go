@@ -32,7 +32,8 @@ type JournalCheck struct {
 func (s *Store) NewJournalCheck() *JournalCheck { return &JournalCheck{s: s} }
 
 // NextSegment returns the first segment in the vault after the one with a
-// number, if there is one.
+// number, if there is one. If its row cannot be read it gives the number, and a
+// call.UnreadableError.
 func (j *JournalCheck) NextSegment(ctx context.Context, after int64) (g call.JournalSegment, found bool, err error) {
 	err = j.s.each(ctx, "SELECT "+segmentColumns+" FROM journal_segments WHERE number > ? AND sha256 <> '' ORDER BY number LIMIT 1", []any{after}, func(rows *sql.Rows) error {
 		found = true
@@ -101,9 +102,11 @@ func (j *JournalCheck) loggedSegments(ctx context.Context, number int64) (hashes
 	err = j.s.each(ctx, "SELECT facts FROM audit_entries WHERE subject = ? AND subject <> '' AND action IN (?, ?) ORDER BY seq",
 		[]any{segmentPlace(number), string(audit.JournalWritten), string(audit.JournalRewritten)}, func(rows *sql.Rows) error {
 			var f segmentFacts
-			err := rows.Scan(jsonInto{&f})
+			if err := rows.Scan(jsonInto{&f}); err != nil {
+				return passOver(rows, err) // the check of the log names it
+			}
 			hashes = append(hashes, f.SHA256)
-			return err
+			return nil
 		})
 	return hashes, err
 }
@@ -113,16 +116,18 @@ func (j *JournalCheck) loggedSegments(ctx context.Context, number int64) (hashes
 // compared by its hash.
 func (j *JournalCheck) CheckJournaled(ctx context.Context, after, to int64, lines []*call.JournaledDelivery) (call.Checked, error) {
 	c := j.checker()
-	rows, err := j.rows(ctx, after, to)
+	rows, broken, err := j.rows(ctx, after, to)
 	if err != nil {
 		return c.checked, fmt.Errorf("compare deliveries with the journal: %w", err)
 	}
 	for _, line := range lines {
 		place := "delivery/" + strconv.FormatInt(line.ID, 10)
 		c.checked.Where = append(c.checked.Where, place)
-		what, err := j.differs(ctx, rows[line.ID], line)
-		if err != nil {
-			return c.checked, fmt.Errorf("compare deliveries with the journal: %w", err)
+		what := broken[line.ID]
+		if what == "" {
+			if what, err = j.differs(ctx, rows[line.ID], line); err != nil {
+				return c.checked, fmt.Errorf("compare deliveries with the journal: %w", err)
+			}
 		}
 		if what != "" {
 			c.fault(call.FaultJournal, place, "%s", what)
@@ -137,31 +142,37 @@ func (j *JournalCheck) CheckJournaled(ctx context.Context, after, to int64, line
 	return c.checked, nil
 }
 
-// rows are deliveries as they are stored, without their bodies.
-func (j *JournalCheck) rows(ctx context.Context, after, to int64) (map[int64]*call.JournaledDelivery, error) {
-	found := map[int64]*call.JournaledDelivery{}
-	err := j.s.each(ctx, "SELECT "+deliveryColumns+", body_sha256, erased FROM deliveries WHERE id > ? AND id <= ?", []any{after, to}, func(rows *sql.Rows) error {
+// rows are deliveries as they are stored, without their bodies; broken says what is
+// wrong with those that cannot be read.
+func (j *JournalCheck) rows(ctx context.Context, after, to int64) (found map[int64]*call.JournaledDelivery, broken map[int64]string, err error) {
+	found, broken = map[int64]*call.JournaledDelivery{}, map[int64]string{}
+	err = j.s.each(ctx, "SELECT "+deliveryColumns+", body_sha256, erased FROM deliveries WHERE id > ? AND id <= ?", []any{after, to}, func(rows *sql.Rows) error {
 		d := &call.JournaledDelivery{}
 		var query []byte
 		err := rows.Scan(&d.ID, &d.UID, &d.Account, timeInto{&d.ReceivedAt}, &d.Method, &d.ContentType, &query, &d.RemoteAddress,
 			&d.Source, &d.Outcome, &d.Error, &d.BodySHA256, &d.Erased)
 		d.Query = string(query)
 		found[d.ID] = d
+		if bad := call.AsUnreadable(unreadable(rows, err)); bad != nil {
+			broken[d.ID], err = bad.What(), nil
+		}
 		return err
 	})
 	if err != nil || len(found) == 0 {
-		return found, err
+		return found, broken, err
 	}
 	err = j.s.each(ctx, "SELECT delivery_id, outcome FROM delivery_items WHERE delivery_id > ? AND delivery_id <= ? ORDER BY delivery_id, item", []any{after, to}, func(rows *sql.Rows) error {
 		var id int64
 		var it call.Item
-		err := rows.Scan(&id, &it.Outcome)
+		if err := rows.Scan(&id, &it.Outcome); err != nil {
+			return passOver(rows, err) // the check of deliveries names it
+		}
 		if d := found[id]; d != nil {
 			d.Items = append(d.Items, it)
 		}
-		return err
+		return nil
 	})
-	return found, err
+	return found, broken, err
 }
 
 // differs says how a row differs from what the journal has, if it does; there may
@@ -229,22 +240,23 @@ func (j *JournalCheck) readLog(ctx context.Context) error {
 				return err
 			}
 			upTo = seq + 1
+			// The check of the log names what cannot be read, and who says nothing
+			// excuses nothing.
 			if action != audit.ErasureDone {
 				var f audit.ForgottenFacts
-				err := json.Unmarshal(facts, &f)
-				forgotten = append(forgotten, f.DeliveryIDs...)
-				return err
+				if json.Unmarshal(facts, &f) == nil {
+					forgotten = append(forgotten, f.DeliveryIDs...)
+				}
+				return nil
 			}
 			var f itemFacts
-			if err := json.Unmarshal(facts, &f); err != nil || f.Kind != call.ErasedDelivery || f.Untouched {
-				return err
+			if json.Unmarshal(facts, &f) != nil || f.Kind != call.ErasedDelivery || f.Untouched {
+				return nil //nolint:nilerr // as said
 			}
 			for _, ref := range f.Refs {
-				id, err := strconv.ParseInt(ref, 10, 64)
-				if err != nil {
-					return err
+				if id, err := strconv.ParseInt(ref, 10, 64); err == nil {
+					erased = append(erased, id)
 				}
-				erased = append(erased, id)
 			}
 			return nil
 		})
@@ -262,11 +274,11 @@ func (j *JournalCheck) CheckLogged(ctx context.Context, lines []audit.Entry) (ca
 	if len(lines) == 0 {
 		return c.checked, nil
 	}
-	page, err := j.s.AuditEntries(ctx, lines[0].Seq, len(lines))
+	page, err := j.s.keptEntries(ctx, lines[0].Seq, len(lines))
 	if err != nil {
-		return c.checked, err
+		return c.checked, fmt.Errorf("compare the log with the journal: %w", err)
 	}
-	rows := map[int64]audit.Entry{}
+	rows := map[int64]keptEntry{}
 	for _, e := range page {
 		rows[e.Seq] = e
 	}
@@ -278,7 +290,11 @@ func (j *JournalCheck) CheckLogged(ctx context.Context, lines []audit.Entry) (ca
 			c.fault(call.FaultJournal, where, "it is gone; the journal has it")
 			continue
 		}
-		if isSameEntry(&row, &line) {
+		if row.unreadable != "" {
+			c.fault(call.FaultJournal, where, "%s", row.unreadable)
+			continue
+		}
+		if isSameEntry(&row.Entry, &line) {
 			continue // and so is what would be hashed
 		}
 		was, err := line.Record()

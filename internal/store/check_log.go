@@ -9,7 +9,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"time"
 
 	"callvault/internal/audit"
 	"callvault/internal/call"
@@ -46,7 +45,7 @@ func (s *Store) CheckLog(ctx context.Context, o call.CheckOptions, after string,
 }
 
 func (s *Store) checkLog(ctx context.Context, o call.CheckOptions, place logPlace, limit int) (call.Checked, error) {
-	seals, err := s.Seals(ctx, place.Size, limit+1) // with the one that follows
+	seals, err := s.keptSeals(ctx, place.Size, limit+1) // with the one that follows
 	if err != nil {
 		return call.Checked{}, err
 	}
@@ -92,7 +91,7 @@ type logChecker struct {
 	// grown are entries that the tree is still to take in, together: that costs
 	// a fraction of one after the other.
 	grown []grownEntry
-	seals []audit.KeptSeal
+	seals []keptSeal
 	// made are the ids of rows that the log tells of, by their nouns.
 	made map[string][]string
 	// joined are the places of the former ids of calls that it tells of.
@@ -110,6 +109,8 @@ type logChecker struct {
 type keptEntry struct {
 	audit.Entry
 	hashes []byte
+	// unreadable says what of its row cannot be read, if anything cannot.
+	unreadable string
 }
 
 // grownEntry is an entry that the tree is to take in: its hash, and what is stored
@@ -128,6 +129,9 @@ func (s *Store) keptEntries(ctx context.Context, from int64, limit int) (entries
 		err := rows.Scan(&e.Seq, timeInto{&e.At}, &e.Action, &e.Actor.Kind, &e.Actor.Name, &e.Actor.Address, &e.Subject, &e.Reason, &facts, &e.hashes)
 		if facts != "" {
 			e.Facts = json.RawMessage(facts)
+		}
+		if bad := call.AsUnreadable(unreadable(rows, err)); bad != nil {
+			e.unreadable, e.hashes, err = bad.What(), []byte(rawText(rows, "hashes")), nil
 		}
 		entries = append(entries, e)
 		return err
@@ -190,6 +194,9 @@ func (c *logChecker) entry(e *keptEntry) error {
 	switch {
 	case err != nil || len(stored) == 0:
 		c.fault(call.FaultLog, where, "its hashes cannot be read")
+	case e.unreadable != "":
+		c.fault(call.FaultLog, where, "%s", e.unreadable)
+		grown.leaf = stored[0]
 	case hashErr != nil || leaf != stored[0]:
 		// What follows is judged by itself.
 		c.doubted = append(c.doubted, e.Seq)
@@ -245,7 +252,7 @@ func (c *logChecker) note(e *keptEntry) {
 			c.place.Verifier = f.Verifier
 		}
 	case audit.RecordingArchived, audit.RunBuilt, audit.MailBegun, audit.HoldPlaced, audit.ErasureBegun,
-		audit.UserAdded, audit.TokenAdded, audit.ExportRequested, audit.AccountPaused, audit.ReportSeen:
+		audit.UserAdded, audit.TokenAdded, audit.ExportRequested, audit.AccountPaused, audit.ReportSeen, audit.FaultOpened:
 		noun, id, _ := strings.Cut(e.Subject, "/")
 		c.made[noun] = append(c.made[noun], id)
 	case audit.CallJoined:
@@ -274,6 +281,10 @@ func (c *logChecker) seal() error {
 		k := c.seals[0]
 		c.seals = c.seals[1:]
 		c.checked.Where = append(c.checked.Where, k.ObjectKey)
+		if k.unreadable != "" {
+			c.fault(call.FaultSeal, k.ObjectKey, "%s", k.unreadable)
+			continue
+		}
 		head, err := c.tree.Head()
 		if err != nil {
 			return err
@@ -305,16 +316,25 @@ func (c *logChecker) end(ctx context.Context) error {
 	err := c.each(ctx, "SELECT size, edge, NOT EXISTS (SELECT 1 FROM audit_entries WHERE seq = size - 1) FROM audit_head WHERE id = 0", nil, func(rows *sql.Rows) error {
 		return rows.Scan(&size, &edge, &missing)
 	})
-	if err != nil {
+	if bad := call.AsUnreadable(err); bad != nil {
+		c.fault(call.FaultLog, head, "%s", bad.What())
+		size = c.tree.Size
+	} else if err != nil {
 		return err
 	}
 	switch {
+	case call.AsUnreadable(err) != nil:
 	case size < c.tree.Size:
 		c.fault(call.FaultLog, head, "it says that there are %d entries, and there are %d", size, c.tree.Size)
 	case size > 0 && missing:
 		c.fault(call.FaultLog, head, "it says that there are %d entries, and the last of them is gone", size)
 	case size == c.tree.Size && !c.place.Broken && !bytes.Equal(edge, hashBytes(c.tree.Edge)):
 		c.fault(call.FaultLog, head, "it is not that of the entries")
+	}
+	for _, more := range []func(context.Context) error{c.before, c.versions, c.strayObjects} {
+		if err := more(ctx); err != nil {
+			return err
+		}
 	}
 	for _, k := range c.seals {
 		if k.Size > size {
@@ -323,6 +343,18 @@ func (c *logChecker) end(ctx context.Context) error {
 		}
 	}
 	return c.key(ctx)
+}
+
+// before names entries before the first: the tree has none of them, but whoever
+// looks for what was told of a row would find them.
+func (c *logChecker) before(ctx context.Context) error {
+	return c.each(ctx, "SELECT seq FROM audit_entries WHERE seq < 0 ORDER BY seq LIMIT ?", []any{backgroundRows}, func(rows *sql.Rows) error {
+		var seq int64
+		err := rows.Scan(&seq)
+		c.checked.Where = append(c.checked.Where, entryPlace(seq))
+		c.fault(call.FaultLog, entryPlace(seq), "no entry gets such a number: somebody has put it there")
+		return err
+	})
 }
 
 // key compares the key that the log names with the one that is used.
@@ -334,7 +366,7 @@ func (c *logChecker) key(ctx context.Context) error {
 	switch {
 	case known != c.place.Verifier && !c.place.Broken && (known != "" || c.tree.Size > 0 && c.place.Verifier != ""):
 		// A key may have been made since the last page was read.
-		head, err := c.AuditHead(ctx)
+		head, err := c.AuditHead(ctx) // what is wrong with it was told before
 		if err == nil && head.Size == c.tree.Size {
 			c.fault(call.FaultLog, "log/key", "the log names the key %s, and the database %s", audit.Fingerprint(c.place.Verifier), audit.Fingerprint(known))
 		}
@@ -342,80 +374,6 @@ func (c *logChecker) key(ctx context.Context) error {
 		c.fault(call.FaultLog, "log/key", "the log is signed by the key %s, and the key file has %s", audit.Fingerprint(known), audit.Fingerprint(c.o.Verifier))
 	}
 	return nil
-}
-
-// segmentFacts are what the log says of a segment of the journal.
-type segmentFacts struct {
-	SHA256   string `json:"sha256"`
-	Size     int64  `json:"size"`
-	Revision int64  `json:"revision"` // of one that was written again
-	subject  string
-}
-
-// keptSegment is what the row of a segment says of it.
-type keptSegment struct {
-	segmentFacts
-	blockedBy    string
-	blockedUntil time.Time
-}
-
-// journal compares the rows of segments, by which the objects are judged, with
-// what the log says of them.
-func (c *logChecker) journal(ctx context.Context) error {
-	for _, f := range c.segments {
-		c.checked.Where = append(c.checked.Where, f.subject)
-		number, err := strconv.ParseInt(strings.TrimPrefix(f.subject, "journal/"), 10, 64)
-		if err != nil {
-			continue
-		}
-		there, found, err := c.segmentRow(ctx, number, f.subject)
-		for tries := 0; err == nil && there && found.segmentFacts != f && tries < 2; tries++ {
-			// It was written again, and the row is read after the log.
-			if f, err = c.rewritten(ctx, f); err == nil {
-				there, found, err = c.segmentRow(ctx, number, f.subject)
-			}
-		}
-		what := ""
-		if err == nil && there {
-			what, err = c.blockedSegment(ctx, found)
-		}
-		switch {
-		case err != nil:
-			return err
-		case !there:
-			c.fault(call.FaultSegment, f.subject, "its row is gone; the log says that it was written")
-		case found.segmentFacts != f:
-			c.fault(call.FaultSegment, f.subject, "its row is not what the log says was written: size, SHA-256 or revision is another")
-		case what != "":
-			c.fault(call.FaultSegment, f.subject, "%s", what)
-		}
-	}
-	return nil
-}
-
-func (c *logChecker) segmentRow(ctx context.Context, number int64, subject string) (there bool, row keptSegment, err error) {
-	row.subject = subject
-	err = c.each(ctx, "SELECT sha256, size, revision, blocked_by, blocked_until FROM journal_segments WHERE number = ?", []any{number}, func(rows *sql.Rows) error {
-		there = true
-		return rows.Scan(&row.SHA256, &row.Size, &row.Revision, &row.blockedBy, timeInto{&row.blockedUntil})
-	})
-	return there, row, err
-}
-
-// rewritten is what the log says of a segment after all times that it was written
-// again, each in the place of the one before.
-func (c *logChecker) rewritten(ctx context.Context, f segmentFacts) (segmentFacts, error) {
-	err := c.each(ctx, "SELECT facts FROM audit_entries WHERE subject <> '' AND subject = ? AND action = ? ORDER BY seq", []any{f.subject, string(audit.JournalRewritten)}, func(rows *sql.Rows) error {
-		var again call.JournalRewrite
-		if err := rows.Scan(jsonInto{&again}); err != nil {
-			return err
-		}
-		if again.OldSHA256 == f.SHA256 {
-			f.SHA256, f.Size, f.Revision = again.SHA256, again.Size, again.Revision
-		}
-		return nil
-	})
-	return f, err
 }
 
 // gone looks for rows that the log tells of and that are not there. What is
@@ -428,6 +386,7 @@ func (c *logChecker) gone(ctx context.Context) error {
 		{call.FaultRecording, "recordings", "id"}, {call.FaultRun, "runs", "id"}, {call.FaultMail, "mails", "id"}, {call.FaultHold, "holds", "id"},
 		{call.FaultErasure, "erasures", "id"}, {call.FaultUser, "users", "name"}, {call.FaultToken, "tokens", "name"}, {call.FaultExport, "exports", "id"},
 		{call.FaultAccount, "account_pauses", "account"}, {call.FaultReport, "report_schedules", "report"},
+		{call.FaultFault, "faults", "id"},
 	} {
 		there := map[string]bool{}
 		made := c.made[string(table.kind)]
@@ -473,6 +432,8 @@ func (c *logChecker) whyGone(ctx context.Context, kind call.FaultKind, where str
 	switch kind {
 	case call.FaultRecording:
 		return c.whyRecordingGone(ctx, where, id)
+	case call.FaultFault:
+		return c.whyFaultGone(ctx, where)
 	case call.FaultAccount:
 		return c.lostPause(ctx, id, c.tree.Size)
 	case call.FaultUser, call.FaultToken, call.FaultExport:

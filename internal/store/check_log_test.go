@@ -113,7 +113,7 @@ func TestCheckLog(t *testing.T) {
 			{"a hash", "UPDATE audit_entries SET hashes = " + zero + " WHERE seq = 6", []string{"log log/6"}},
 			{"two are swapped", `UPDATE audit_entries SET subject = (SELECT subject FROM audit_entries_copy c WHERE c.seq = 9 - audit_entries.seq),
 				facts = (SELECT facts FROM audit_entries_copy c WHERE c.seq = 9 - audit_entries.seq) WHERE seq IN (4, 5)`, []string{"log log/4", "log log/5"}},
-			{"two are taken out", "UPDATE audit_entries SET seq = CASE seq WHEN 4 THEN -4 ELSE -5 END WHERE seq IN (4, 5)", []string{"log log/4"}},
+			{"two are taken out", "UPDATE audit_entries SET seq = CASE seq WHEN 4 THEN -4 ELSE -5 END WHERE seq IN (4, 5)", []string{"log log/-4", "log log/-5", "log log/4"}},
 			{"one is gone", "DELETE FROM audit_entries WHERE seq = 4", []string{"log log/4"}},
 			{"the last is gone", "DELETE FROM audit_entries WHERE seq = 10", []string{"log log/head"}},
 			{"the head", "UPDATE audit_head SET edge = " + strings.Replace(zero, strings.Repeat("00", 32), strings.Repeat("00", 32*3), 1), []string{"log log/head"}},

@@ -13,7 +13,7 @@ import (
 // would tell of them.
 func personRows(what string) func(context.Context, *Store, string, ...any) ([]*loggedRow, error) {
 	return func(ctx context.Context, s *Store, where string, args ...any) (rows []*loggedRow, err error) {
-		query := "SELECT name, role, user_groups, created_at, disabled, secret FROM (SELECT name AS id, " + personColumns(what) + " AS secret FROM " + what + "s) AS people"
+		query := "SELECT id, role, user_groups, created_at, disabled, secret FROM (SELECT name AS id, " + personColumns(what) + " AS secret FROM " + what + "s) AS people"
 		err = s.each(ctx, query+where, args, func(r *sql.Rows) error {
 			var f audit.PersonFacts
 			var groups string

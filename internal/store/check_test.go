@@ -2,6 +2,7 @@ package store_test
 
 import (
 	"context"
+	"crypto/sha256"
 	"database/sql"
 	"encoding/json"
 	"fmt"
@@ -130,9 +131,9 @@ func TestCheckFindsWhatWasChanged(t *testing.T) {
 		{"a key that leads elsewhere", "UPDATE call_keys SET call_id = 'x' WHERE value = '1.1'", []string{"leg leg/sales/1.1"}},
 		{"a delivery's body", "UPDATE bodies SET body = body || {newline} WHERE sha256 = (SELECT body_sha256 FROM deliveries WHERE id = {first})", []string{"delivery delivery/{first}"}},
 		{"a delivery's hash", "UPDATE deliveries SET body_sha256 = (SELECT body_sha256 FROM deliveries WHERE id = {third}) WHERE id = {second}",
-			[]string{"delivery delivery/{second}", "leg leg/sales/1.1"}},
+			[]string{"delivery body/{body}", "delivery delivery/{second}", "leg leg/sales/1.1"}},
 		{"a body is gone", "DELETE FROM bodies WHERE sha256 = (SELECT body_sha256 FROM deliveries WHERE id = {second})", []string{"delivery delivery/{second}", "leg leg/sales/1.1"}},
-		{"a delivery is gone", "DELETE FROM deliveries WHERE id = {second}", []string{"leg leg/sales/1.1"}},
+		{"a delivery is gone", "DELETE FROM deliveries WHERE id = {second}", []string{"delivery body/{body}", "leg leg/sales/1.1"}},
 		{"what became of a delivery", "UPDATE deliveries SET outcome = 'ignored' WHERE id = {first}", []string{"delivery delivery/{first}"}},
 		{"what became of an item", "UPDATE delivery_items SET outcome = 'ignored' WHERE delivery_id = {first}", []string{"delivery delivery/{first}"}},
 		{"whom an item is about", "UPDATE delivery_items SET leg_id = (SELECT id FROM legs WHERE leg_key = '2.2') WHERE delivery_id = {second}",
@@ -156,7 +157,7 @@ func TestCheckFindsWhatWasChanged(t *testing.T) {
 			newline = `'\x0a'::bytea`
 		}
 		names := strings.NewReplacer("{call}", first.CallIDs[0], "{first}", fmt.Sprint(first.ID), "{second}", fmt.Sprint(second.ID),
-			"{third}", fmt.Sprint(third.ID), "{newline}", newline)
+			"{third}", fmt.Sprint(third.ID), "{newline}", newline, "{body}", fmt.Sprintf("%x", sha256.Sum256(second.Body)))
 		restore := remember(t, o, "calls", "legs", "call_keys", "bodies", "deliveries", "delivery_items")
 		for _, tt := range changes {
 			tamper(t, o, names.Replace(tt.statement))
@@ -249,6 +250,7 @@ func TestCheckWhereDeliveriesExpire(t *testing.T) {
 			tamper(t, o, fmt.Sprintf("DELETE FROM delivery_items WHERE delivery_id = %d", d.ID))
 			tamper(t, o, fmt.Sprintf("DELETE FROM deliveries WHERE id = %d", d.ID))
 		}
+		tamper(t, o, "DELETE FROM bodies WHERE sha256 NOT IN (SELECT body_sha256 FROM deliveries)")
 		options := checkToday()
 		if all := checkRows(t, s, options); len(all.Faults) != 2 {
 			t.Errorf("deliveries were to be kept: %+v", all.Faults)

@@ -268,8 +268,8 @@ func (s *Store) CountKept(ctx context.Context) (map[string]int64, error) {
 		"recordings": "count(*) FROM recordings WHERE object_key <> ''", "calls": "count(*) FROM calls", "legs": "count(*) FROM legs",
 		"deliveries": "count(*) FROM deliveries", "identifiers": "count(*) FROM call_keys", "log": "count(*) FROM audit_entries",
 		"rows": "(SELECT count(*) FROM recordings) + (SELECT count(*) FROM runs) + (SELECT count(*) FROM mails) + (SELECT count(*) FROM holds) + (SELECT count(*) FROM erasures) + (SELECT count(*) FROM users) + (SELECT count(*) FROM tokens) + (SELECT count(*) FROM call_redirects)" +
-			" + (SELECT count(*) FROM exports) + (SELECT count(*) FROM account_pauses) + (SELECT count(*) FROM report_schedules) + (SELECT count(*) FROM held_recordings WHERE pushed_at IS NOT NULL) + (SELECT count(*) FROM suppressed_numbers) + (SELECT count(DISTINCT user_name) FROM sessions)",
-		"journal": "coalesce(sum(1 + deliveries + entries_to - entries_from), 0) FROM journal_segments WHERE sha256 <> ''",
+			" + (SELECT count(*) FROM exports) + (SELECT count(*) FROM account_pauses) + (SELECT count(*) FROM report_schedules) + (SELECT count(*) FROM held_recordings WHERE pushed_at IS NOT NULL) + (SELECT count(*) FROM suppressed_numbers) + (SELECT count(DISTINCT user_name) FROM sessions) + (SELECT count(*) FROM faults)",
+		"journal": "CAST(coalesce(sum(1 + deliveries + entries_to - entries_from), 0) AS BIGINT) FROM journal_segments WHERE sha256 <> ''",
 	} {
 		err := s.each(ctx, "SELECT "+query, nil, func(rows *sql.Rows) error {
 			var n int64

@@ -179,17 +179,46 @@ func (s *Store) Seals(ctx context.Context, after int64, limit int) ([]audit.Kept
 // at their start, and try again every hour.
 const sealTime = int64(time.Hour / time.Millisecond)
 
-func (s *Store) seals(ctx context.Context, which string, args ...any) (kept []audit.KeptSeal, err error) {
-	err = s.each(ctx, `SELECT size, object_key, note, sealed_at, retain_until, being_put,
-			CASE WHEN being_put = 1 AND sealed_at > {now} - ? AND NOT EXISTS (SELECT 1 FROM audit_seals l WHERE l.size > audit_seals.size) THEN 1 ELSE 0 END
-		FROM audit_seals `+which, append([]any{sealTime}, args...), func(rows *sql.Rows) error {
-		var k audit.KeptSeal
-		err := rows.Scan(&k.Size, &k.ObjectKey, &k.Note, timeInto{&k.At}, timeInto{&k.RetainUntil}, &k.BeingPut, &k.MayLack)
-		kept = append(kept, k)
+func (s *Store) seals(ctx context.Context, which string, args ...any) (seals []audit.KeptSeal, err error) {
+	err = s.eachSeal(ctx, which, args, func(k keptSeal, err error) error {
+		seals = append(seals, k.KeptSeal)
 		return err
 	})
 	if err != nil {
 		return nil, fmt.Errorf("read the seals of the audit log: %w", err)
 	}
-	return kept, nil
+	return seals, nil
+}
+
+// keptSeal is a seal's row. Of one that cannot be read unreadable says what, and
+// only Size and ObjectKey are given.
+type keptSeal struct {
+	audit.KeptSeal
+	unreadable string
+}
+
+// keptSeals are the seals as Seals has them, with those that cannot be read.
+func (s *Store) keptSeals(ctx context.Context, after int64, limit int) (seals []keptSeal, err error) {
+	err = s.eachSeal(ctx, "WHERE size > ? ORDER BY size LIMIT ?", []any{after, limit}, func(k keptSeal, err error) error {
+		if bad := call.AsUnreadable(err); bad != nil {
+			k, err = keptSeal{unreadable: bad.What(), KeptSeal: audit.KeptSeal{Size: k.Size, ObjectKey: k.ObjectKey}}, nil
+		}
+		seals = append(seals, k)
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read the seals of the audit log: %w", err)
+	}
+	return seals, nil
+}
+
+// eachSeal calls f for seals, with what came of reading their rows.
+func (s *Store) eachSeal(ctx context.Context, which string, args []any, f func(k keptSeal, err error) error) error {
+	return s.each(ctx, `SELECT size, object_key, note, sealed_at, retain_until, being_put,
+			CASE WHEN being_put = 1 AND sealed_at > {now} - ? AND NOT EXISTS (SELECT 1 FROM audit_seals l WHERE l.size > audit_seals.size) THEN 1 ELSE 0 END
+		FROM audit_seals `+which, append([]any{sealTime}, args...), func(rows *sql.Rows) error {
+		var k keptSeal
+		err := rows.Scan(&k.Size, &k.ObjectKey, &k.Note, timeInto{&k.At}, timeInto{&k.RetainUntil}, &k.BeingPut, &k.MayLack)
+		return f(k, unreadable(rows, err))
+	})
 }

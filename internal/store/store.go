@@ -219,7 +219,8 @@ func (s *Store) query(ctx context.Context, query string, args ...any) (*sql.Rows
 	return s.read.QueryContext(ctx, s.dialect.bind(query), cleanArgs(args)...)
 }
 
-// each runs a reading statement and calls scan for every row.
+// each runs a reading statement and calls scan for every row. What cannot be
+// scanned for what stands in it is a call.UnreadableError.
 func (s *Store) each(ctx context.Context, query string, args []any, scan func(*sql.Rows) error) error {
 	rows, err := s.query(ctx, query, args...)
 	if err != nil {
@@ -232,7 +233,7 @@ func eachRow(rows *sql.Rows, scan func(*sql.Rows) error) (err error) {
 	defer func() { err = errors.Join(err, rows.Close()) }()
 	for rows.Next() {
 		if err := scan(rows); err != nil {
-			return err
+			return unreadable(rows, err)
 		}
 	}
 	return rows.Err()

@@ -12,7 +12,8 @@ import (
 )
 
 // RecordingsByKey returns at most limit recordings that have an object key, in
-// the order of keys and ids, beginning after the one given.
+// the order of keys and ids, beginning after the one given; those whose rows cannot
+// be read are among them.
 func (s *Store) RecordingsByKey(ctx context.Context, afterKey, afterID string, limit int) ([]call.KeyedRecording, error) {
 	var found []call.KeyedRecording
 	// The object has what holds want when HoldKeeper has said so last.
@@ -24,6 +25,10 @@ func (s *Store) RecordingsByKey(ctx context.Context, afterKey, afterID string, l
 			var held, pushed int
 			err := rows.Scan(append(recordingFields(&r.Recording), &held, &pushed)...)
 			r.Held, r.HoldMoving = held == 1, pushed == 2
+			if bad := call.AsUnreadable(unreadable(rows, err)); bad != nil {
+				r, err = call.KeyedRecording{Unreadable: bad.What()}, nil
+				r.ID, r.ObjectKey, r.State = bad.ID, rawText(rows, "object_key"), call.RecordingState(rawText(rows, "state"))
+			}
 			found = append(found, r)
 			return err
 		})
@@ -36,7 +41,8 @@ func (s *Store) RecordingsByKey(ctx context.Context, afterKey, afterID string, l
 // EachKept calls f for every object that must be in the vault and is no
 // recording: the files of report runs, the seals of the audit log, the
 // certificates of erasures, what is still to be deleted of the journal, and what
-// may just have been put for it and for runs.
+// may just have been put for it and for runs. Seals, runs and certificates whose
+// rows cannot be read are left out: the checks of the rows and of the log name them.
 func (s *Store) EachKept(ctx context.Context, f func(call.KeptObject) error) error {
 	if err := s.eachSealObject(ctx, f); err != nil {
 		return err
@@ -62,10 +68,27 @@ func (s *Store) EachKept(ctx context.Context, f func(call.KeptObject) error) err
 	if err != nil {
 		return err
 	}
-	for cursor := ""; ; {
-		runs, next, err := s.FindRuns(ctx, call.RunFilter{State: call.RunBuilt, Limit: call.MaxLimit, Cursor: cursor})
+	return s.eachRunFile(ctx, f)
+}
+
+// eachRunFile calls f for the files of report runs.
+func (s *Store) eachRunFile(ctx context.Context, f func(call.KeptObject) error) error {
+	for after, more := "", true; more; {
+		var runs []call.Run
+		read := 0
+		err := s.each(ctx, "SELECT "+runColumns+" FROM runs WHERE id > ? AND state = ? ORDER BY id LIMIT ?", []any{after, string(call.RunBuilt), backgroundRows}, func(rows *sql.Rows) error {
+			var run call.Run
+			err := rows.Scan(runFields(&run)...)
+			if read++; err != nil {
+				after = rawText(rows, "id")
+				return passOver(rows, err)
+			}
+			after = run.ID
+			runs = append(runs, run)
+			return nil
+		})
 		if err != nil {
-			return err
+			return fmt.Errorf("read the files of reports: %w", err)
 		}
 		for _, run := range runs {
 			if !run.FilesExpiredAt.IsZero() {
@@ -79,22 +102,22 @@ func (s *Store) EachKept(ctx context.Context, f func(call.KeptObject) error) err
 				}
 			}
 		}
-		if next == "" {
-			return nil
-		}
-		cursor = next
+		more = read == backgroundRows
 	}
+	return nil
 }
 
 // eachSealObject calls f for the seals of the audit log.
 func (s *Store) eachSealObject(ctx context.Context, f func(call.KeptObject) error) error {
 	for after, more := int64(0), true; more; {
-		seals, err := s.Seals(ctx, after, backgroundRows)
+		seals, err := s.keptSeals(ctx, after, backgroundRows)
 		if err != nil {
 			return err
 		}
 		for i, seal := range seals {
-			after = seal.Size
+			if after = seal.Size; seal.unreadable != "" {
+				continue
+			}
 			k := call.KeptObject{
 				Key: seal.ObjectKey, Size: int64(len(seal.Note)), SHA256: fmt.Sprintf("%x", sha256.Sum256([]byte(seal.Note))), RetainUntil: seal.RetainUntil,
 				Going: seal.MayLack,
@@ -118,8 +141,12 @@ func (s *Store) eachCertificate(ctx context.Context, f func(call.KeptObject) err
 	var kept []audit.CertificateFacts
 	err := s.each(ctx, "SELECT facts FROM audit_entries WHERE action = ? AND action <> 'recording.archived' ORDER BY seq",
 		[]any{string(audit.ErasureCertified)}, func(rows *sql.Rows) error {
-			kept = append(kept, audit.CertificateFacts{})
-			return rows.Scan(jsonInto{&kept[len(kept)-1]})
+			var c audit.CertificateFacts
+			if err := rows.Scan(jsonInto{&c}); err != nil {
+				return passOver(rows, err)
+			}
+			kept = append(kept, c)
+			return nil
 		})
 	if err != nil {
 		return fmt.Errorf("read the certificates of erasures: %w", err)
@@ -151,76 +178,40 @@ func (s *Store) MarkVerified(ctx context.Context, ids []string) error {
 	return nil
 }
 
-// BeginVersion notes that this version of the program reads what comes from now
-// on, if another did last, and returns since when it has.
-func (s *Store) BeginVersion(ctx context.Context, version string) (since time.Time, err error) {
-	err = s.change(ctx, func(ctx context.Context, t *tx) error {
-		var last string
-		found, err := t.one(ctx, "SELECT version, since_at FROM program_versions ORDER BY since_at DESC LIMIT 1", nil, &last, timeInto{&since})
-		if err != nil || found && last == version {
-			return err
-		}
-		_, err = t.one(ctx, "INSERT INTO program_versions (version, since_at) VALUES (?, {now}) ON CONFLICT (version) DO UPDATE SET since_at = excluded.since_at RETURNING since_at",
-			[]any{version}, timeInto{&since})
-		return err
-	})
-	if err != nil {
-		return since, fmt.Errorf("note the program's version: %w", err)
-	}
-	return since, nil
-}
-
-// VersionSince is since when this version of the program has been reading what
-// comes: zero if no other ever did, now if another did last.
-func (s *Store) VersionSince(ctx context.Context, version string) (since time.Time, err error) {
-	n := 0
-	err = s.each(ctx, "SELECT version, since_at FROM program_versions ORDER BY since_at", nil, func(rows *sql.Rows) error {
-		var v string
-		var at time.Time
-		n++
-		err := rows.Scan(&v, timeInto{&at})
-		if since = at; v != version {
-			since = time.Now()
-		} else if n == 1 {
-			since = time.Time{}
-		}
-		return err
-	})
-	if err != nil {
-		return since, fmt.Errorf("read the program's versions: %w", err)
-	}
-	return since, nil
-}
-
 // OldestDelivery is when the oldest delivery that is kept came; zero if none is.
 func (s *Store) OldestDelivery(ctx context.Context) (at time.Time, err error) {
-	err = s.each(ctx, "SELECT min(received_at) FROM deliveries", nil, func(rows *sql.Rows) error { return rows.Scan(timeInto{&at}) })
+	// What stands there that is no number is named by the check of deliveries.
+	err = s.each(ctx, "SELECT CAST(first AS BIGINT) FROM (SELECT min(received_at) AS first FROM deliveries) AS kept", nil, func(rows *sql.Rows) error { return rows.Scan(timeInto{&at}) })
 	if err != nil {
 		return at, fmt.Errorf("look for the oldest delivery: %w", err)
 	}
 	return at, nil
 }
 
-// EachSegment calls f for every segment of the journal that is in the vault.
+// EachSegment calls f for every segment of the journal that is in the vault. Those
+// whose rows cannot be read are left out: the checks of log and journal name them.
 func (s *Store) EachSegment(ctx context.Context, f func(call.JournalSegment) error) error {
 	for after, more := int64(0), true; more; {
 		var page []call.JournalSegment
+		read := 0
 		err := s.each(ctx, "SELECT number, size, sha256, retain_until, revision FROM journal_segments WHERE number > ? AND sha256 <> '' ORDER BY number LIMIT ?", []any{after, backgroundRows}, func(rows *sql.Rows) error {
 			var g call.JournalSegment
 			err := rows.Scan(&g.Number, &g.Size, &g.SHA256, timeInto{&g.RetainUntil}, &g.Revision)
+			if read, after = read+1, g.Number; err != nil {
+				return passOver(rows, err)
+			}
 			page = append(page, g)
-			return err
+			return nil
 		})
 		if err != nil {
 			return fmt.Errorf("read the journal's segments: %w", err)
 		}
 		for _, g := range page {
-			after = g.Number
 			if err := f(g); err != nil {
 				return err
 			}
 		}
-		more = len(page) == backgroundRows
+		more = read == backgroundRows
 	}
 	return nil
 }
