@@ -228,10 +228,9 @@ type PersonFacts struct {
 	Groups    []string  `json:"groups"`
 	CreatedAt time.Time `json:"created_at"`
 	Disabled  bool      `json:"disabled"`
-	// SecretFingerprint is of the salted hash of the password, or of the hash
-	// of the token; empty in entries of earlier versions. Nobody can guess from it
-	// what lets them in.
-	SecretFingerprint string `json:"secret_fingerprint,omitempty"`
+	// Fingerprint is of the salted hash of the password, or of the hash of the token;
+	// empty in entries of earlier versions. Nobody can guess from it what lets them in.
+	Fingerprint string `json:"fingerprint,omitempty"`
 }
 
 // ExportFacts is an export: what was asked for, and what came of it.

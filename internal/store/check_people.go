@@ -23,7 +23,7 @@ func personRows(what string) func(context.Context, *Store, string, ...any) ([]*l
 			if err := r.Scan(&f.Name, &f.Role, &groups, &created, &disabled, &hash); err != nil {
 				return err
 			}
-			f.CreatedAt, f.Disabled, f.SecretFingerprint = time.UnixMilli(created).UTC(), disabled != 0, fingerprint(what, hash)
+			f.CreatedAt, f.Disabled, f.Fingerprint = time.UnixMilli(created).UTC(), disabled != 0, fingerprint(what, hash)
 			row := &loggedRow{id: f.Name}
 			rows = append(rows, row)
 			if err := json.Unmarshal([]byte(groups), &f.Groups); err != nil {
@@ -44,9 +44,9 @@ func checkPersonRow(_ context.Context, _ *Store, _ *loggedRow, last audit.Entry,
 		return "", false, nil //nolint:nilerr // the check of the log names the entry
 	}
 	switch {
-	case !only(differ, "secret_fingerprint"):
+	case !only(differ, "fingerprint"):
 		return "", false, nil
-	case len(differ) > 0 && told.SecretFingerprint != "":
+	case len(differ) > 0 && told.Fingerprint != "":
 		return "what lets in is not what the log told last: the hash of password or token is another", false, nil
 	}
 	return "", true, nil

@@ -110,7 +110,7 @@ func TestCheckEarlierEntries(t *testing.T) {
 			if err := json.Unmarshal(e.Facts, &facts); err != nil {
 				t.Fatal(err)
 			}
-			for _, later := range []string{"secret_fingerprint", "key_fingerprint", "asked_by", "created_at", "through", "all", "since", "session_fingerprint"} {
+			for _, later := range []string{"fingerprint", "key_fingerprint", "asked_by", "created_at", "through", "all", "since", "session_fingerprint"} {
 				if later != "created_at" || e.Action == audit.ExportRequested {
 					delete(facts, later)
 				}

@@ -129,11 +129,11 @@ func loggedTables() []loggedTable {
 		{kind: call.FaultErasure, noun: "erasure", actions: []audit.Action{audit.ErasureBegun}, rows: erasureRows, check: checkErasureRow, fields: []string{"number_hash"}},
 		{
 			kind: call.FaultUser, noun: "user", actions: []audit.Action{audit.UserAdded, audit.UserDisabled, audit.UserPasswordChanged}, rows: personRows("user"), check: checkPersonRow,
-			fields: []string{"role", "groups", "created_at", "disabled", "secret_fingerprint"},
+			fields: []string{"role", "groups", "created_at", "disabled", "fingerprint"},
 		},
 		{
 			kind: call.FaultToken, noun: "token", actions: []audit.Action{audit.TokenAdded, audit.TokenDisabled}, rows: personRows("token"), check: checkPersonRow,
-			fields: []string{"role", "groups", "created_at", "disabled", "secret_fingerprint"},
+			fields: []string{"role", "groups", "created_at", "disabled", "fingerprint"},
 		},
 		{
 			kind: call.FaultRedirect, noun: string(call.FaultRedirect), actions: []audit.Action{audit.CallJoined}, rows: redirectRows,

@@ -38,7 +38,7 @@ func personEntry(action audit.Action, what string) func(row) (audit.Entry, error
 		if err := r.Scan(&f.Name, &f.Role, jsonInto{&f.Groups}, timeInto{&f.CreatedAt}, &disabled, &hash); err != nil {
 			return audit.Entry{}, err
 		}
-		f.Disabled, f.SecretFingerprint = disabled != 0, fingerprint(what, hash)
+		f.Disabled, f.Fingerprint = disabled != 0, fingerprint(what, hash)
 		return audit.New(action, what+"/"+f.Name, f)
 	}
 }
