@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"encoding/json"
+	"maps"
 	"math"
 	"slices"
 	"time"
@@ -124,27 +125,41 @@ func (c *checker) findLive(ctx context.Context, untold liveMoments, from, to tim
 	return c.readEvents(ctx, untold, where)
 }
 
+// eventsPage is how many deliveries are read at a time in search of events.
+const eventsPage = 500
+
 // readEvents takes the legs out of untold that are told by an event in one of the
-// deliveries that are selected.
+// deliveries that are selected, read from the first on until there are none left.
 func (c *checker) readEvents(ctx context.Context, untold liveMoments, where conditions) error {
 	accounts := map[string]bool{}
 	for at := range untold {
 		accounts[at.account] = true
 	}
+	where.texts = append(where.texts, where.oneOf("account", slices.Sorted(maps.Keys(accounts))))
 	where.add("EXISTS (SELECT 1 FROM delivery_items i WHERE i.delivery_id = deliveries.id AND i.leg_id IS NULL)")
-	return c.each(ctx, "SELECT "+deliveryColumns+", (SELECT body FROM bodies WHERE sha256 = body_sha256), erased FROM deliveries"+where.where(), where.args,
-		func(rows *sql.Rows) error {
+	at, id := int64(-1), int64(0)
+	for len(untold) > 0 {
+		page := conditions{texts: slices.Clone(where.texts), args: slices.Clone(where.args)}
+		page.add("(received_at, id) > (?, ?)", at, id)
+		seen, was := 0, id
+		err := c.each(ctx, "SELECT "+deliveryColumns+", (SELECT body FROM bodies WHERE sha256 = body_sha256), erased FROM deliveries"+page.where()+
+			" ORDER BY received_at, id LIMIT ?", append(page.args, eventsPage), func(rows *sql.Rows) error {
+			seen++
 			var erased string
 			d, err := scanWhole(rows, &erased)
 			if err != nil {
 				return passOver(rows, err) // the check of deliveries names it
 			}
-			if accounts[d.Account] {
-				c.o.Decode(d)
-				untold.take(d, erased != "")
-			}
+			at, id = d.ReceivedAt.UnixMilli(), d.ID
+			c.o.Decode(d)
+			untold.take(d, erased != "")
 			return nil
 		})
+		if err != nil || seen < eventsPage || id == was {
+			return err
+		}
+	}
+	return nil
 }
 
 // take takes out the legs of whose start the delivery tells.
