@@ -327,7 +327,10 @@ func (c *logChecker) end(ctx context.Context) error {
 	case size < c.tree.Size:
 		c.fault(call.FaultLog, head, "it says that there are %d entries, and there are %d", size, c.tree.Size)
 	case size > 0 && missing:
-		c.fault(call.FaultLog, head, "it says that there are %d entries, and the last of them is gone", size)
+		// Named as where one follows: another part may just be logging what it found.
+		gone := entryPlace(c.tree.Size)
+		c.checked.Where = append(c.checked.Where, gone)
+		c.fault(call.FaultLog, gone, "it is gone, and %d after it with it", size-c.tree.Size-1)
 	case size == c.tree.Size && !c.place.Broken && !bytes.Equal(edge, hashBytes(c.tree.Edge)):
 		c.fault(call.FaultLog, head, "it is not that of the entries")
 	}

@@ -115,7 +115,7 @@ func TestCheckLog(t *testing.T) {
 				facts = (SELECT facts FROM audit_entries_copy c WHERE c.seq = 9 - audit_entries.seq) WHERE seq IN (4, 5)`, []string{"log log/4", "log log/5"}},
 			{"two are taken out", "UPDATE audit_entries SET seq = CASE seq WHEN 4 THEN -4 ELSE -5 END WHERE seq IN (4, 5)", []string{"log log/-4", "log log/-5", "log log/4"}},
 			{"one is gone", "DELETE FROM audit_entries WHERE seq = 4", []string{"log log/4"}},
-			{"the last is gone", "DELETE FROM audit_entries WHERE seq = 10", []string{"log log/head"}},
+			{"the last is gone", "DELETE FROM audit_entries WHERE seq = 10", []string{"log log/10"}},
 			{"the head", "UPDATE audit_head SET edge = " + strings.Replace(zero, strings.Repeat("00", 32), strings.Repeat("00", 32*3), 1), []string{"log log/head"}},
 			{"the head's size", "UPDATE audit_head SET size = 10", []string{"log log/head"}},
 			{"the key", "UPDATE audit_key SET verifier = 'x+1+y'", []string{"log log/key"}},
