@@ -99,13 +99,13 @@ func scrubOptions(c *config.Config, s *store.Store, v archive.Vault, busy func()
 				checked, err := s.CheckAgain(ctx, o, f.Where)
 				return []call.Checked{checked}, err
 			case call.FaultRecording, call.FaultRun, call.FaultMail, call.FaultHold, call.FaultErasure, call.FaultUser, call.FaultToken,
-				call.FaultExport, call.FaultAccount, call.FaultReport, call.FaultRedirect, call.FaultFault:
+				call.FaultExport, call.FaultAccount, call.FaultReport, call.FaultRedirect, call.FaultIdentifier, call.FaultFault:
 				checked, err := s.CheckAgain(ctx, call.CheckOptions{}, f.Where)
 				if len(checked.Where) == 0 { // its row is gone, as only the log can tell
 					checked = call.Checked{Where: []string{f.Where}}
 				}
 				return []call.Checked{checked}, err
-			case call.FaultLog, call.FaultSeal, call.FaultSegment, call.FaultJournal, call.FaultIdentifier, call.FaultPart:
+			case call.FaultLog, call.FaultSeal, call.FaultSegment, call.FaultJournal, call.FaultPart:
 				// The next pass sees: only the whole of it can tell.
 				return []call.Checked{{Where: []string{f.Where}}}, nil
 			default:

@@ -10,8 +10,9 @@ import (
 	"callvault/internal/call"
 )
 
-// CheckAgain checks one call, leg, delivery or row that the log tells of, as Fault.Where names it. What is
-// not there any more, or is none of these, is not among what was looked at.
+// CheckAgain checks one call, leg, delivery or row that the log tells of, or the
+// identifiers that lead to one call, as Fault.Where names it. What is not there any
+// more, or is none of these, is not among what was looked at.
 func (s *Store) CheckAgain(ctx context.Context, o call.CheckOptions, where string) (call.Checked, error) {
 	kind, name, _ := strings.Cut(where, "/")
 	c := newChecker(s, o, call.FaultKind(kind))
@@ -47,6 +48,8 @@ func (s *Store) CheckAgain(ctx context.Context, o call.CheckOptions, where strin
 		if err == nil {
 			err = c.deliveries(ctx, page)
 		}
+	case call.FaultIdentifier:
+		err = c.identifiersOf(ctx, name)
 	default:
 		for _, table := range loggedTables() {
 			if table.noun != kind {

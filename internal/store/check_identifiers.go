@@ -99,9 +99,11 @@ func appendKeys(list []callKey, account string, keys []call.Key) []callKey {
 // CheckIdentifiers looks at a page of the identifiers that decide to which call a
 // leg belongs, beginning after the place that a page before ended with: each must
 // be that of a leg of the call to which it leads. That none is missing is for
-// CheckLegs. The options are not used.
+// CheckLegs. It closes no fault: that is about a call, and others of the same call
+// may lie on another page. CheckAgain sees them all. The options are not used.
 func (s *Store) CheckIdentifiers(ctx context.Context, o call.CheckOptions, after string, limit int) (call.Checked, error) {
 	c := newChecker(s, o, call.FaultIdentifier)
+	c.checked.Kinds = nil
 	last := [3]string{}
 	if after != "" {
 		if err := json.Unmarshal([]byte(after), &last); err != nil {
@@ -124,20 +126,10 @@ func (s *Store) CheckIdentifiers(ctx context.Context, o call.CheckOptions, after
 
 // identifiers checks a page, and sets last to the last of it.
 func (c *checker) identifiers(ctx context.Context, last *[3]string, limit int) (n int, err error) {
-	var doubtful []linkRow
-	err = c.each(ctx, `SELECT k.value, k.kind, k.account, k.call_id, CASE WHEN c.call_key = k.value AND c.key_kind = k.kind AND c.account = k.account THEN 1 ELSE 0 END
-		FROM (SELECT value, kind, account, call_id FROM call_keys WHERE (value, kind, account) > (?, ?, ?) ORDER BY value, kind, account LIMIT ?) k
-		LEFT JOIN calls c ON c.id = k.call_id ORDER BY k.value, k.kind, k.account`, []any{last[0], last[1], last[2], limit}, func(rows *sql.Rows) error {
-		var l linkRow
-		var isItsKey int
-		err := rows.Scan(&l.value, &l.kind, &l.account, &l.callID, &isItsKey)
+	doubtful, err := c.doubtful(ctx, " WHERE (value, kind, account) > (?, ?, ?) ORDER BY value, kind, account LIMIT ?", []any{last[0], last[1], last[2], limit}, func(l linkRow) {
 		n++
 		*last = [3]string{l.value, string(l.kind), l.account}
 		c.checked.Where = append(c.checked.Where, identifierPlace(l.callID))
-		if isItsKey == 0 {
-			doubtful = append(doubtful, l)
-		}
-		return err
 	})
 	for _, l := range doubtful {
 		if err == nil {
@@ -145,6 +137,37 @@ func (c *checker) identifiers(ctx context.Context, last *[3]string, limit int) (
 		}
 	}
 	return n, err
+}
+
+// identifiersOf checks those that lead to one call, until one of them is at fault. No
+// index has them by their calls: it reads all.
+func (c *checker) identifiersOf(ctx context.Context, callID string) error {
+	c.checked.Where = append(c.checked.Where, identifierPlace(callID))
+	doubtful, err := c.doubtful(ctx, " WHERE call_id = ?", []any{callID}, func(linkRow) {})
+	for _, l := range doubtful {
+		if err == nil && len(c.checked.Faults) == 0 {
+			err = c.identifier(ctx, l.callKey)
+		}
+	}
+	return err
+}
+
+// doubtful returns those of some identifiers that are not the one in their call's row.
+// see gets all, in their order.
+func (c *checker) doubtful(ctx context.Context, where string, args []any, see func(linkRow)) (doubtful []linkRow, err error) {
+	err = c.each(ctx, `SELECT k.value, k.kind, k.account, k.call_id, CASE WHEN c.call_key = k.value AND c.key_kind = k.kind AND c.account = k.account THEN 1 ELSE 0 END
+		FROM (SELECT value, kind, account, call_id FROM call_keys`+where+`) k
+		LEFT JOIN calls c ON c.id = k.call_id ORDER BY k.value, k.kind, k.account`, args, func(rows *sql.Rows) error {
+		var l linkRow
+		var isItsKey int
+		err := rows.Scan(&l.value, &l.kind, &l.account, &l.callID, &isItsKey)
+		see(l)
+		if isItsKey == 0 {
+			doubtful = append(doubtful, l)
+		}
+		return err
+	})
+	return doubtful, err
 }
 
 func identifierPlace(callID string) string { return string(call.FaultIdentifier) + "/" + callID }

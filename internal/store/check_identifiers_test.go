@@ -96,3 +96,57 @@ func TestFormerIDsAreRebuilt(t *testing.T) {
 		clean("of an earlier version", older)
 	})
 }
+
+// TestIdentifierFaultStaysOpen: that a call's other identifiers are right closes no
+// fault about one that is not, wherever that stands among them; that it is taken out
+// does.
+func TestIdentifierFaultStaysOpen(t *testing.T) {
+	t.Parallel()
+	forEachDatabase(t, func(t *testing.T, o store.Options) {
+		s := open(t, o)
+		d := delivery(report("5.5"))
+		record(t, s, d)
+		place := "identifier/" + d.CallIDs[0]
+		openNow := func() []string {
+			t.Helper()
+			found, _, err := s.FindFaults(t.Context(), call.FaultFilter{State: call.AlertOpen})
+			if err != nil {
+				t.Fatal(err)
+			}
+			var faults []call.Fault
+			for _, f := range found {
+				faults = append(faults, f.Fault)
+			}
+			return faultsOf(faults)
+		}
+		again := func(place string) {
+			t.Helper()
+			if _, err := s.NoteChecked(t.Context(), must(s.CheckAgain(t.Context(), call.CheckOptions{}, place))(t)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for value, where := range map[string]string{"0-first": place, "zz-last": place, "of no call": "identifier/x"} {
+			tamper(t, o, "INSERT INTO call_keys (value, kind, account, call_id) VALUES ('"+value+"', 'call', 'sales', '"+where[len("identifier/"):]+"')")
+			for pass := range 2 {
+				pages := 0
+				for next, more := "", true; more; pages++ {
+					page := must(s.CheckIdentifiers(t.Context(), call.CheckOptions{}, next, 1))(t)
+					must(s.NoteChecked(t.Context(), page))(t)
+					next, more = page.Next, page.Next != ""
+				}
+				if diff := cmp.Diff([]string{"identifier " + where}, openNow()); diff != "" || pages < 2 {
+					t.Errorf("%s, pass %d of %d pages: open (-want +got):\n%s", value, pass, pages, diff)
+				}
+				again(where)
+				if diff := cmp.Diff([]string{"identifier " + where}, openNow()); diff != "" {
+					t.Errorf("%s is looked at again, open (-want +got):\n%s", value, diff)
+				}
+			}
+			tamper(t, o, "DELETE FROM call_keys WHERE value = '"+value+"'")
+			again(where)
+			if still := openNow(); len(still) > 0 {
+				t.Errorf("%s is taken out, still open: %v", value, still)
+			}
+		}
+	})
+}
