@@ -324,11 +324,13 @@ func (e *loggedErasure) wrongItems() string {
 	return ""
 }
 
-// isListed reports whether the log names an item, or need not have.
+// isListed reports whether the log names an item, or need not have: a segment of
+// the journal is listed with what was erased of its requests, and nothing else goes
+// from it.
 func (e *loggedErasure) isListed(item erasureItem) bool {
 	_, listed := e.listed[item]
 	_, again := e.again[item]
-	return listed || again || !e.isTold()
+	return listed || again || item.kind == call.ErasedJournal || !e.isTold()
 }
 
 // isPutOff reports whether an item waits otherwise than the log says.

@@ -306,16 +306,16 @@ func (c *logChecker) seal() error {
 }
 
 // end compares the whole tree with the head. More may have been logged since
-// the last page was read, and is left to the next check.
+// the last page was read, and is left to the next check, but for whether it begins
+// where that ended.
 func (c *logChecker) end(ctx context.Context) error {
 	const head = "log/head"
 	c.checked.Where = append(c.checked.Where, head, "log/key")
 	var size int64
 	var edge []byte
 	var missing bool
-	err := c.each(ctx, "SELECT size, edge, NOT EXISTS (SELECT 1 FROM audit_entries WHERE seq = size - 1) FROM audit_head WHERE id = 0", nil, func(rows *sql.Rows) error {
-		return rows.Scan(&size, &edge, &missing)
-	})
+	err := c.each(ctx, "SELECT size, edge, size > ? AND NOT EXISTS (SELECT 1 FROM audit_entries WHERE seq = ?) FROM audit_head WHERE id = 0",
+		[]any{c.tree.Size, c.tree.Size}, func(rows *sql.Rows) error { return rows.Scan(&size, &edge, &missing) })
 	if bad := call.AsUnreadable(err); bad != nil {
 		c.fault(call.FaultLog, head, "%s", bad.What())
 		size = c.tree.Size
@@ -326,11 +326,10 @@ func (c *logChecker) end(ctx context.Context) error {
 	case call.AsUnreadable(err) != nil:
 	case size < c.tree.Size:
 		c.fault(call.FaultLog, head, "it says that there are %d entries, and there are %d", size, c.tree.Size)
-	case size > 0 && missing:
-		// Named as where one follows: another part may just be logging what it found.
+	case missing:
 		gone := entryPlace(c.tree.Size)
 		c.checked.Where = append(c.checked.Where, gone)
-		c.fault(call.FaultLog, gone, "it is gone, and %d after it with it", size-c.tree.Size-1)
+		c.fault(call.FaultLog, gone, "it is gone: the head says that there are %d entries", size)
 	case size == c.tree.Size && !c.place.Broken && !bytes.Equal(edge, hashBytes(c.tree.Edge)):
 		c.fault(call.FaultLog, head, "it is not that of the entries")
 	}

@@ -283,7 +283,7 @@ func (s *Store) ErasureItems(ctx context.Context, id string, kind call.ErasureKi
 // KeepErasureItem says that an item cannot go yet, until when and why. It changes
 // nothing if that was said before.
 func (s *Store) KeepErasureItem(ctx context.Context, id string, i call.ErasureItem) error {
-	_, err := s.act(ctx, `UPDATE erasure_items SET at = {now}, state = 'kept', until_at = ?, why = ? WHERE erasure_id = ? AND kind = ? AND ref = ? AND state <> 'erased'
+	_, err := s.act(ctx, `UPDATE erasure_items SET at = {now}, state = 'kept', until_at = ?, why = ? WHERE erasure_id = ? AND kind = ? AND ref = ? AND state IN ('due', 'kept')
 		AND NOT (state = 'kept' AND why = ? AND coalesce(until_at, 0) = coalesce(CAST(? AS BIGINT), 0)) RETURNING until_at, why`,
 		[]any{millis(i.Until), i.Why, id, string(i.Kind), i.Ref, i.Why, millis(i.Until)}, func(r row) (audit.Entry, error) {
 			f := keptFacts{Kind: i.Kind, Ref: i.Ref}

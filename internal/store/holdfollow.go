@@ -240,11 +240,11 @@ func (t *tx) passHolds(ctx context.Context, actor audit.Actor, from, to string, 
 	}
 	err := t.later(ctx, pass)
 	if err == nil {
-		// Also those that only now are of a held call.
+		// Also those that only now are of a held call, whichever of the two was.
 		err = t.later(ctx, statement{
 			what: "pass the holds of a call on",
 			query: `INSERT INTO held_recordings (recording_id) SELECT id FROM recordings WHERE call_id = ?
-				AND EXISTS (SELECT 1 FROM hold_calls WHERE call_id = ?) ON CONFLICT (recording_id) DO UPDATE SET pushed_at = NULL`, args: []any{to, from},
+				AND EXISTS (SELECT 1 FROM hold_calls WHERE call_id IN (?, ?)) ON CONFLICT (recording_id) DO UPDATE SET pushed_at = NULL`, args: []any{to, from, to},
 		})
 	}
 	if err == nil && whole {

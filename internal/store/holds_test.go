@@ -153,6 +153,31 @@ func TestHoldFollowsMergedCalls(t *testing.T) {
 	})
 }
 
+// TestHeldCallTakesRecordings: what becomes part of a held call is held, too.
+func TestHeldCallTakesRecordings(t *testing.T) {
+	t.Parallel()
+	forEachDatabase(t, func(t *testing.T, o store.Options) {
+		s := open(t, o)
+		agent := agentLeg("b-1", "")
+		agent.Recordings = []call.Wanted{{Kind: call.Conversation, Source: "b.mp3"}}
+		one, two := delivery(guest("g-1")), delivery(agent)
+		record(t, s, one)
+		record(t, s, two)
+		place(t, s, call.Hold{Name: "case", Reason: "r", CallIDs: one.CallIDs})
+		record(t, s, delivery(agentLeg("b-1", "g-1")))
+		if got := must(s.Call(t.Context(), two.CallIDs[0]))(t).ID; got != one.CallIDs[0] {
+			t.Fatalf("the calls are not one: %s", got)
+		}
+		var listed, all int
+		if err := raw(t, o).QueryRowContext(t.Context(), "SELECT count(h.recording_id), count(*) FROM recordings r LEFT JOIN held_recordings h ON h.recording_id = r.id").Scan(&listed, &all); err != nil {
+			t.Fatal(err)
+		}
+		if all == 0 || listed != all {
+			t.Errorf("the objects of %d of %d recordings are to be held", listed, all)
+		}
+	})
+}
+
 // passed is what the log says of holds that passed to other calls.
 func passed(t *testing.T, s *store.Store) (said []string) {
 	t.Helper()

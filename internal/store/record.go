@@ -388,6 +388,11 @@ func (r *recorder) writeCalls(ctx context.Context) error {
 		addLinks(l)
 	}
 	for id, c := range r.calls {
+		if c.hasLost && c.isLoser {
+			r.state(r.survivor(id)).hasLost = true // which has got what led to it
+		}
+	}
+	for id, c := range r.calls {
 		if !c.hasLost || c.isLoser {
 			continue
 		}
