@@ -187,9 +187,9 @@ type revision struct {
 // reviseRun makes a new revision of a run if call reports have changed what it
 // tells. It keeps to the run's rules, for a revision tells facts that came late,
 // not how people and groups are ordered by now; or takes those of now, and is
-// then made also if these alone change something, or numbers are hidden by now. A zero tick is an act of a
-// person. It is a call.Conflict error if another node is at it, or has just
-// been.
+// then made also if these alone change something, or mask_numbers has been
+// changed. A zero tick is an act of a person. It is a call.Conflict error if
+// another node is at it, or has just been.
 func (r *Reporter) reviseRun(ctx context.Context, report *Report, run call.Run, tick time.Time, rulesOfNow bool) (revision, error) {
 	done := revision{run: run}
 	lease, won, err := r.store.ReserveRevision(ctx, run.ID, run.Revision, tick, buildLease)

@@ -26,8 +26,7 @@ type verifyPart struct {
 	check func(*verification, context.Context, *partFindings) error
 }
 
-// verifyParts are all parts, in the order in which they are told of. The first is
-// done beside the others.
+// verifyParts are all parts, in the order in which they are told of.
 func verifyParts() []verifyPart {
 	rows := func(name string, whole bool, check checkRows) verifyPart {
 		return verifyPart{name: name, shown: name + " checked", whole: whole, check: func(v *verification, ctx context.Context, f *partFindings) error {

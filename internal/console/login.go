@@ -189,7 +189,8 @@ func (c *Console) losesLogin(r *http.Request) bool {
 }
 
 // prove returns the user of this name and password. Whether there is such a user
-// neither the answer tells nor how long it takes.
+// neither the answer tells nor how long it takes, but to somebody at an address
+// where the user has logged in: there he need not wait for what others tried.
 func (c *Console) prove(w http.ResponseWriter, r *http.Request, name, password string) (call.User, error) {
 	if len(name) > maxUserName || !printable(name) {
 		name = "" // nobody is called so, and the log and the database need not know
