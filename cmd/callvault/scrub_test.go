@@ -27,6 +27,12 @@ func TestFaultsClose(t *testing.T) {
 		putIn, takenOut string
 	}{
 		{call.FaultIdentifier, "identifier/x", "INSERT INTO call_keys (value, kind, account, call_id) VALUES ('x', 'call', 'sales', 'x')", "DELETE FROM call_keys"},
+		{call.FaultUser, "session/asha", "INSERT INTO sessions (hash, user_name, user_mark, logged_in_at, expires_at) VALUES (zeroblob(32), 'asha', zeroblob(32), 1, 4102444800000)", "DELETE FROM sessions"},
+		{call.FaultUser, "user/mallory", "INSERT INTO users (name, role, user_groups, password_hash, created_at) VALUES ('mallory', 'admin', '[]', 'x', 1)", "DELETE FROM users"},
+		{call.FaultErasure, "suppressed/7", "INSERT INTO suppressed_numbers (seq, number_hash, before_at) VALUES (7, 'x', 1)", "DELETE FROM suppressed_numbers"},
+		{call.FaultAccount, "account/sales", "INSERT INTO account_pauses (account, reason, paused_at) VALUES ('sales', 'x', 1)", "DELETE FROM account_pauses"},
+		{call.FaultReport, "report/weekly", "INSERT INTO report_schedules (report, first_seen) VALUES ('weekly', 1)", "DELETE FROM report_schedules"},
+		{call.FaultRedirect, "redirect/x", "INSERT INTO call_redirects (id, call_id) VALUES ('x', 'y')", "DELETE FROM call_redirects"},
 	} {
 		fault := call.Fault{Kind: f.kind, Where: f.where, What: "as it was found"}
 		in.tamper(t, storage{}, f.putIn)

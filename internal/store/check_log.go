@@ -458,7 +458,7 @@ func (c *logChecker) whyGone(ctx context.Context, kind call.FaultKind, where str
 
 // whyRecordingGone is whyGone for recordings: the rows of those whose audio is gone go
 // with the facts of their calls.
-func (c *logChecker) whyRecordingGone(ctx context.Context, where, id string) (string, error) {
+func (c *checker) whyRecordingGone(ctx context.Context, where, id string) (string, error) {
 	last, err := c.lastEntries(ctx, []string{where}, audit.RecordingArchived, audit.RecordingAbsent, audit.RecordingRefused, audit.RecordingWoken, audit.RecordingRetained,
 		audit.RecordingExpiring, audit.RecordingExpired, audit.RecordingKept, audit.RecordingErased, audit.RecordingErasureFailed)
 	if err != nil {

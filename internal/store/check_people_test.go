@@ -2,6 +2,7 @@ package store_test
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -270,6 +271,95 @@ func TestCheckLogins(t *testing.T) {
 		tamper(t, o, "DELETE FROM sessions")
 		if found := check(); len(found) > 0 {
 			t.Errorf("all are forgotten: %v", found)
+		}
+	})
+}
+
+// TestForgedLoginIsEnded: what the docs say to do about a login that nobody made ends
+// it, and with it the fault, even if no number says how long it lasts.
+func TestForgedLoginIsEnded(t *testing.T) {
+	t.Parallel()
+	forEachDatabase(t, func(t *testing.T, o store.Options) {
+		s := open(t, o)
+		asha := call.User{Name: "asha", Role: call.Admin, PasswordHash: "$argon2id$1"}
+		ravi := call.User{Name: "ravi", Role: call.Admin, PasswordHash: "$argon2id$1"}
+		for i, u := range []call.User{asha, ravi} {
+			if err := errors.Join(s.AddUser(t.Context(), u),
+				s.AddSession(t.Context(), call.Session{Hash: [32]byte{byte(i)}, User: u, Network: "203.0.113.0/24", Lasts: time.Hour})); err != nil {
+				t.Fatal(err)
+			}
+		}
+		expires := []string{"4102444800000"}
+		if o.DSN == "" {
+			expires = append(expires, "'never'")
+		}
+		ends := map[string]func() error{
+			"the password was changed": func() error { return s.SetPassword(t.Context(), "asha", "$argon2id$2") },
+			"the user was disabled":    func() error { return s.DisableUser(t.Context(), "asha") },
+		}
+		for _, at := range expires {
+			for reason, end := range ends {
+				tamper(t, o, fmt.Sprintf("INSERT INTO sessions VALUES (%s, 'asha', %s, 1, %s)", bytesOf(o, "77"), bytesOf(o, "77"), at))
+				before := len(must(s.AuditEntries(t.Context(), 0, 100))(t))
+				if err := end(); err != nil {
+					t.Fatal(err)
+				}
+				ended := 0
+				for _, e := range must(s.AuditEntries(t.Context(), int64(before), 100))(t) {
+					if e.Action == audit.UserLoggedOut && e.Subject == "user/asha" && e.Reason == reason {
+						ended++
+					}
+				}
+				if ended == 0 {
+					t.Errorf("until %s: the log does not say that %s", at, reason)
+				}
+				if found := checkAllOfLog(t, s, "", 100); len(found) > 0 {
+					t.Errorf("until %s, %s: %v", at, reason, found)
+				}
+				again := must(s.CheckAgain(t.Context(), call.CheckOptions{}, "session/asha"))(t)
+				if diff := cmp.Diff(call.Checked{Where: []string{"session/asha"}, Kinds: []call.FaultKind{call.FaultUser}}, again); diff != "" {
+					t.Errorf("until %s, %s: again (-want +got):\n%s", at, reason, diff)
+				}
+			}
+		}
+		if u := must(s.SessionUser(t.Context(), [32]byte{1}))(t); u.Name != "ravi" {
+			t.Errorf("the session of ravi is that of %q", u.Name)
+		}
+	})
+}
+
+// TestRowsThatAreGone: a row that is not there closes a fault unless the log says that
+// it should be there.
+func TestRowsThatAreGone(t *testing.T) {
+	t.Parallel()
+	forEachDatabase(t, func(t *testing.T, o store.Options) {
+		s := open(t, o)
+		if err := errors.Join(
+			s.AddUser(t.Context(), call.User{Name: "asha", Role: call.Admin, PasswordHash: "x"}),
+			s.AddToken(t.Context(), call.Token{Name: "wall", Role: call.Viewer, Hash: [32]byte{1}}),
+			s.PauseAccount(t.Context(), "sales", "x"),
+		); err != nil {
+			t.Fatal(err)
+		}
+		must(s.ReportSeen(t.Context(), "daily"))(t)
+		for _, table := range []string{"users", "tokens", "account_pauses", "report_schedules"} {
+			tamper(t, o, "DELETE FROM "+table)
+		}
+		for _, where := range []string{"user/asha", "token/wall", "account/sales", "report/daily"} {
+			if again := must(s.CheckAgain(t.Context(), call.CheckOptions{}, where))(t); len(again.Where) > 0 {
+				t.Errorf("%s: the log says that it should be there: %+v", where, again)
+			}
+		}
+		tamper(t, o, "INSERT INTO account_pauses VALUES ('support', 'x', 1)")
+		if again := must(s.CheckAgain(t.Context(), call.CheckOptions{}, "account/support"))(t); len(again.Faults) != 1 {
+			t.Errorf("a pause of which the log does not tell: %+v", again)
+		}
+		// As a server does that is started again.
+		if err := s.WakeAccount(t.Context(), "support"); err != nil {
+			t.Fatal(err)
+		}
+		if again := must(s.CheckAgain(t.Context(), call.CheckOptions{}, "account/support"))(t); len(again.Faults) != 0 || len(again.Where) != 1 {
+			t.Errorf("woken: %+v", again)
 		}
 	})
 }

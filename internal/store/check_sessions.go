@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"strconv"
 
 	"callvault/internal/audit"
 )
@@ -48,7 +49,7 @@ func (s *Store) untoldLogins(ctx context.Context, name string) (what string, err
 			var f loginFacts
 			switch told := json.Unmarshal([]byte(facts), &f) == nil && f.Session != ""; {
 			case action == "":
-				in, known := isIn[sessionFingerprint(hash, mark, expires)]
+				in, known := isIn[sessionFingerprint(hash, mark, strconv.FormatInt(expires, 10))]
 				if !in && (known || !slices.ContainsFunc(earlier, func(then int64) bool { return isNear(at, then) })) {
 					untold++
 				}

@@ -88,19 +88,19 @@ type loginFacts struct {
 	Session string `json:"session_fingerprint"`
 }
 
-func sessionFingerprint(hash, mark []byte, expires int64) string {
-	return fingerprint("session", fmt.Appendf(nil, "%x %x %d", hash, mark, expires))
+func sessionFingerprint(hash, mark []byte, expires string) string {
+	return fingerprint("session", fmt.Appendf(nil, "%x %x %s", hash, mark, expires))
 }
 
 func sessionEntry(action audit.Action, reason string) func(row) (audit.Entry, error) {
 	return func(r row) (audit.Entry, error) {
 		var name string
 		var hash, mark []byte
-		var expires int64
+		var expires any // no number, if somebody has put it there: it must end all the same
 		if err := r.Scan(&name, &hash, &mark, &expires); err != nil {
 			return audit.Entry{}, err
 		}
-		e, err := audit.New(action, "user/"+name, loginFacts{sessionFingerprint(hash, mark, expires)})
+		e, err := audit.New(action, "user/"+name, loginFacts{sessionFingerprint(hash, mark, anyText(expires))})
 		e.Reason = reason
 		return e, err
 	}

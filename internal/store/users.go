@@ -97,18 +97,37 @@ func (s *Store) users(ctx context.Context, where string, args ...any) ([]call.Us
 	return users, nil
 }
 
-// SetPassword gives a user a new password, as its hash.
+// SetPassword gives a user a new password, as its hash, and ends all his sessions.
 func (s *Store) SetPassword(ctx context.Context, name, hash string) error {
-	return s.changeNamed(ctx, audit.UserPasswordChanged, "user", name, "UPDATE users SET password_hash = ? WHERE name = ?", hash, name)
+	return s.changeUser(ctx, audit.UserPasswordChanged, name, "the password was changed", "UPDATE users SET password_hash = ? WHERE name = ?", hash, name)
 }
 
-// DisableUser shuts a user out; the row stays, for what it stands in.
+// DisableUser shuts a user out, and ends all his sessions; the row stays, for what it
+// stands in.
 func (s *Store) DisableUser(ctx context.Context, name string) error {
-	return s.changeNamed(ctx, audit.UserDisabled, "user", name, "UPDATE users SET disabled = 1 WHERE name = ?", name)
+	return s.changeUser(ctx, audit.UserDisabled, name, "the user was disabled", "UPDATE users SET disabled = 1 WHERE name = ?", name)
 }
 
-func (s *Store) changeNamed(ctx context.Context, action audit.Action, what, name, query string, args ...any) error {
-	n, err := s.act(ctx, query+" RETURNING "+personColumns(what), args, personEntry(action, what))
+// changeUser changes a user and deletes his sessions: they are over by what they rest
+// on, but one that somebody has put there would be a fault until its time is over.
+func (s *Store) changeUser(ctx context.Context, action audit.Action, name, reason, query string, args ...any) error {
+	actor := audit.ActorOf(ctx)
+	var n, ended int64
+	err := s.change(ctx, func(ctx context.Context, t *tx) error {
+		err := t.act(ctx, actor, query+" RETURNING "+personColumns("user"), args, personEntry(action, "user"), &n)
+		if err == nil {
+			err = t.flush(ctx)
+		}
+		if err != nil || n == 0 {
+			return err
+		}
+		return t.act(ctx, actor, "DELETE FROM sessions WHERE user_name = ? RETURNING "+sessionColumns, []any{name}, sessionEntry(audit.UserLoggedOut, reason), &ended)
+	})
+	return changed("user", name, n, err)
+}
+
+// changed is the error of a change of who was named; n is how many there were.
+func changed(what, name string, n int64, err error) error {
 	if err != nil {
 		return fmt.Errorf("change %s %s: %w", what, name, err)
 	}
@@ -178,7 +197,8 @@ func (s *Store) TokenByHash(ctx context.Context, hash [32]byte) (call.Token, err
 
 // DisableToken shuts a token out.
 func (s *Store) DisableToken(ctx context.Context, name string) error {
-	return s.changeNamed(ctx, audit.TokenDisabled, "token", name, "UPDATE tokens SET disabled = 1 WHERE name = ?", name)
+	n, err := s.act(ctx, "UPDATE tokens SET disabled = 1 WHERE name = ? RETURNING "+personColumns("token"), []any{name}, personEntry(audit.TokenDisabled, "token"))
+	return changed("token", name, n, err)
 }
 
 func (s *Store) tokens(ctx context.Context, where string, args ...any) ([]call.Token, error) {
