@@ -128,6 +128,9 @@ func faultConditions(s *store.Store, logger *slog.Logger) func(context.Context, 
 		for _, n := range counts {
 			total += n
 		}
+		if since.IsZero() {
+			since = now // somebody has altered that
+		}
 		if total > 0 {
 			c = watch.Condition{Kind: call.AlertFaults, Bad: true, Since: since, Sentence: fmt.Sprintf(
 				"%s not as kept: somebody or something has altered or lost what was there. Nothing was mended. "+

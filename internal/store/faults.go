@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
+	"math"
 	"slices"
 	"time"
 
@@ -150,18 +151,24 @@ func (t *tx) auditFault(ctx context.Context, actor audit.Actor, action audit.Act
 
 const faultColumns = "id, kind, place, what, first_seen, last_seen, closed_at"
 
-func (s *Store) faults(ctx context.Context, where string, args ...any) ([]call.FoundFault, error) {
-	var found []call.FoundFault
-	err := s.each(ctx, "SELECT "+faultColumns+" FROM faults"+where, args, func(rows *sql.Rows) error {
+// faults reads faults, and passes over rows that cannot be read: the check of the rows
+// names them, and the others must be known all the same. It returns how many rows
+// there were, too.
+func (s *Store) faults(ctx context.Context, where string, args ...any) (found []call.FoundFault, n int, err error) {
+	err = s.each(ctx, "SELECT "+faultColumns+" FROM faults"+where, args, func(rows *sql.Rows) error {
 		var f call.FoundFault
+		n++
 		err := rows.Scan(&f.ID, &f.Kind, &f.Where, &f.What, timeInto{&f.FirstSeen}, timeInto{&f.LastSeen}, timeInto{&f.ClosedAt})
+		if err != nil {
+			return passOver(rows, err)
+		}
 		found = append(found, f)
-		return err
+		return nil
 	})
 	if err != nil {
-		return nil, fmt.Errorf("read faults: %w", err)
+		return nil, 0, fmt.Errorf("read faults: %w", err)
 	}
-	return found, nil
+	return found, n, nil
 }
 
 // FindFaults finds faults, the last found first, and the cursor of the next
@@ -172,6 +179,9 @@ func (s *Store) FindFaults(ctx context.Context, f call.FaultFilter) ([]call.Foun
 		return nil, "", err
 	}
 	var c conditions
+	// On SQLite text can stand there: that is more than any number, and would come
+	// first on each page.
+	c.add("first_seen <= ?", int64(math.MaxInt64))
 	if f.Kind != "" {
 		c.add("kind = ?", string(f.Kind))
 	}
@@ -188,32 +198,34 @@ func (s *Store) FindFaults(ctx context.Context, f call.FaultFilter) ([]call.Foun
 		}
 		c.add("(first_seen, id) < (?, ?)", at, id)
 	}
-	found, err := s.faults(ctx, c.where()+" ORDER BY first_seen DESC, id DESC LIMIT ?", append(c.args, limit+1)...)
-	if err != nil || len(found) <= limit {
+	found, n, err := s.faults(ctx, c.where()+" ORDER BY first_seen DESC, id DESC LIMIT ?", append(c.args, limit+1)...)
+	if err != nil || n <= limit || len(found) == 0 {
 		return found, "", err
 	}
-	last := found[limit-1]
-	return found[:limit], makeCursor(last.FirstSeen.UnixMilli(), last.ID), nil
+	found = found[:min(limit, len(found))]
+	last := found[len(found)-1]
+	return found, makeCursor(last.FirstSeen.UnixMilli(), last.ID), nil
 }
 
 // StaleFaults returns at most limit open faults that were last looked for
-// before a time, the longest ago first.
+// before a time, the longest ago first. Those that cannot be read are not among them.
 func (s *Store) StaleFaults(ctx context.Context, before time.Time, limit int) ([]call.FoundFault, error) {
-	return s.faults(ctx, " WHERE closed_at IS NULL AND last_seen < ? ORDER BY last_seen LIMIT ?", before.UnixMilli(), limit)
+	found, _, err := s.faults(ctx, " WHERE closed_at IS NULL AND last_seen < ? ORDER BY last_seen LIMIT ?", before.UnixMilli(), limit)
+	return found, err
 }
 
 // OpenFaults counts the open faults by their kinds, and says when the first of
-// them was found.
+// them was found; no time, if what stands there is none.
 func (s *Store) OpenFaults(ctx context.Context) (counts map[call.FaultKind]int64, since time.Time, err error) {
 	counts = map[call.FaultKind]int64{}
 	err = s.each(ctx, "SELECT kind, count(*), min(first_seen) FROM faults WHERE closed_at IS NULL GROUP BY kind", nil, func(rows *sql.Rows) error {
 		var kind call.FaultKind
 		var n int64
-		var first time.Time
-		err := rows.Scan(&kind, &n, timeInto{&first})
+		var first any // an altered row counts all the same
+		err := rows.Scan(&kind, &n, &first)
 		counts[kind] = n
-		if since.IsZero() || first.Before(since) {
-			since = first
+		if ms, isTime := first.(int64); isTime && (since.IsZero() || time.UnixMilli(ms).Before(since)) {
+			since = time.UnixMilli(ms).UTC()
 		}
 		return err
 	})

@@ -2,6 +2,8 @@ package store_test
 
 import (
 	"fmt"
+	"path/filepath"
+	"slices"
 	"testing"
 	"time"
 
@@ -99,6 +101,54 @@ func TestFaultsOpenAndClose(t *testing.T) {
 			t.Errorf("the log (-want +got):\n%s", diff)
 		}
 	})
+}
+
+// TestBrokenRowsOfFaults: that the row of a fault cannot be read hides none of the
+// others, and it counts.
+func TestBrokenRowsOfFaults(t *testing.T) {
+	t.Parallel()
+	o := store.Options{Path: filepath.Join(t.TempDir(), "callvault.db")} // PostgreSQL takes no text for a number
+	s := open(t, o)
+	for i := range 5 {
+		where := fmt.Sprintf("calls/%d", i)
+		must(s.NoteChecked(t.Context(), call.Checked{Where: []string{where}, Faults: []call.Fault{{Kind: call.FaultMissing, Where: where, What: "gone"}}}))(t)
+	}
+	for place, column := range map[string]string{"calls/1": "first_seen", "calls/3": "closed_at"} {
+		tamper(t, o, "UPDATE faults SET "+column+" = 'x' WHERE place = '"+place+"'")
+	}
+	counts, since, err := s.OpenFaults(t.Context())
+	if err != nil || counts[call.FaultMissing] != 4 || time.Since(since) > time.Minute {
+		t.Errorf("counted %v since %v, %v", counts, since, err)
+	}
+	tamper(t, o, "UPDATE faults SET closed_at = NULL")
+	tamper(t, o, "UPDATE faults SET last_seen = 0.5 WHERE place = 'calls/3'")
+	var stale, listed []string
+	for _, f := range must(s.StaleFaults(t.Context(), time.Now().Add(time.Minute), 10))(t) {
+		stale = append(stale, f.Where)
+	}
+	for cursor, more := "", true; more; more = cursor != "" {
+		page, next, err := s.FindFaults(t.Context(), call.FaultFilter{State: call.AlertOpen, Cursor: cursor, Limit: 2})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, f := range page {
+			listed = append(listed, f.Where)
+		}
+		cursor = next
+	}
+	slices.Sort(stale)
+	slices.Sort(listed)
+	want := []string{"calls/0", "calls/2", "calls/4"}
+	if diff := cmp.Diff(want, stale); diff != "" {
+		t.Errorf("to be looked at again (-want +got):\n%s", diff)
+	}
+	if diff := cmp.Diff(want, listed); diff != "" {
+		t.Errorf("listed (-want +got):\n%s", diff)
+	}
+	tamper(t, o, "UPDATE faults SET first_seen = 'x'")
+	if counts, since, err := s.OpenFaults(t.Context()); err != nil || counts[call.FaultMissing] != 5 || !since.IsZero() {
+		t.Errorf("all broken: counted %v since %v, %v", counts, since, err)
+	}
 }
 
 // TestScrubLease: one node at a time, and the next goes on where it was.
