@@ -20,6 +20,11 @@ import (
 // soon gives way to what is more urgent.
 const scrubObjects = 20
 
+// scrubRecordings and scrubListing are the parts of the scrub that look at the
+// vault: one reads, a few objects at a time, what the rows name, the other lists
+// what lies there. The command reads all as it lists it, in one part.
+const scrubRecordings, scrubListing = "recordings", "listing"
+
 // newScrubber checks everything that is kept, a little at a time; nil if it is
 // switched off.
 func newScrubber(c *config.Config, s *store.Store, v archive.Vault, busy func() bool, registry prometheus.Registerer, logger *slog.Logger) (*archive.Scrubber, error) {
@@ -43,13 +48,13 @@ func scrubOptions(c *config.Config, s *store.Store, v archive.Vault, busy func()
 	const objectWeight = 20
 	parts := []archive.ScrubPart{
 		{
-			Name: "recordings", Weight: objectWeight, Count: count("recordings"),
+			Name: scrubRecordings, Weight: objectWeight, Count: count("recordings"),
 			Check: func(ctx context.Context, after string) ([]call.Checked, string, error) {
 				return verifier.Page(ctx, after, scrubObjects)
 			},
 		},
 		{
-			Name: "listing", Weight: 0, Count: count("recordings"),
+			Name: scrubListing, Weight: 0, Count: count("recordings"),
 			Check: func(ctx context.Context, _ string) ([]call.Checked, string, error) {
 				checked, err := verifier.Listing(ctx)
 				return checked, "", err

@@ -95,6 +95,14 @@ func cutShort(names *strings.Replacer) func(*testing.T, installation) {
 		if open := faultCount(t, s, call.AlertOpen); open != 2 {
 			t.Errorf("%d faults are open", open)
 		}
+		// So the scrub has said, too, of its own parts.
+		bad := &call.UnreadableError{Column: "size"}
+		if _, err := s.NoteChecked(t.Context(), call.CutShort(scrubRecordings, bad), call.CutShort(scrubListing, bad)); err != nil {
+			t.Fatal(err)
+		}
+		if in.verify(t, "--to", "2100-01-01"); faultCount(t, s, call.AlertOpen) != 4 {
+			t.Error("the recordings of some days are taken for all that lies in the vault")
+		}
 		in.tamper(t, storage{}, "DELETE FROM planned_files")
 		if got, status := in.verify(t); status != exitDone || !got.Complete || faultCount(t, s, call.AlertOpen) != 0 {
 			t.Errorf("once the row is gone: status %d, %+v", status, got)
