@@ -40,9 +40,9 @@ func exportRows(ctx context.Context, s *Store, where string, args ...any) (rows 
 	return rows, err
 }
 
-// toldLater are the fields of an export of which entries of earlier versions say
+// untoldBefore are the fields of an export of which entries of earlier versions say
 // nothing.
-func toldLater() []string {
+func untoldBefore() []string {
 	return []string{"asked_by", "groups", "created_at", "finished_at", "remove_at", "piece_size", "prefix"}
 }
 
@@ -56,7 +56,7 @@ func checkExportRow(ctx context.Context, s *Store, row *loggedRow, last audit.En
 	}
 	var excused []string
 	if told.CreatedAt.IsZero() {
-		excused = toldLater()
+		excused = untoldBefore()
 	}
 	if state := call.ExportState(row.text("state")); last.Action == audit.ExportRequested && (state == call.ExportWaiting || state == call.ExportBuilding) {
 		excused = append(excused, "state", "error") // it is being made, or tried again

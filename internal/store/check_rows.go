@@ -142,7 +142,7 @@ func loggedTables() []loggedTable {
 		},
 		{
 			kind: call.FaultExport, noun: "export", actions: []audit.Action{audit.ExportRequested, audit.ExportMade, audit.ExportFailed, audit.ExportRemoved}, rows: exportRows, check: checkExportRow,
-			fields: append(toldLater(), "request", "state", "calls", "recordings", "missing", "altered", "size", "manifest_sha256", "error"),
+			fields: append(untoldBefore(), "request", "state", "calls", "recordings", "missing", "altered", "size", "manifest_sha256", "error"),
 		},
 		{
 			kind: call.FaultAccount, noun: "account", actions: []audit.Action{audit.AccountPaused, audit.AccountWoken}, rows: pauseRows(), check: checkPauseRow,
